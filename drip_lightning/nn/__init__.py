@@ -1,0 +1,1 @@
+"""Floor 1: the networks, as `torch.nn.Module`s, and what is built around them."""
