@@ -1,0 +1,139 @@
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from drip_lightning import __version__
+from drip_lightning.data import shards as module
+from drip_lightning.data.shards import ShardFolder, ShardWriter, read_index
+from drip_lightning.errors import InputError
+
+
+def _samples(count: int) -> list[dict[str, object]]:
+    return [
+        {"__key__": f"s{i:03d}", "rgba.png": bytes([i]) * (600 + i), "json": b'{"i": %d}' % i} for i in range(count)
+    ]
+
+
+def _write(folder: Path, samples: Iterable[dict[str, object]], samples_per_shard: int = 3) -> Path:
+    with ShardWriter(folder, converter="test", arguments={"seed": 4}, samples_per_shard=samples_per_shard) as writer:
+        for sample in samples:
+            writer.write(sample)
+    return folder
+
+
+def _one_line(error: pytest.ExceptionInfo[InputError]) -> str:
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+def test_every_sample_comes_back_in_any_order(tmp_path: Path) -> None:
+    samples = _samples(8)
+    folder = ShardFolder(_write(tmp_path / "set", samples), cache_bytes=1 << 20)
+    assert len(folder) == 8
+    for position in (7, 0, 3, 2, 5, 1, 4, 6, 0):
+        sample = folder[position]
+        assert {name: sample[name] for name in samples[position]} == samples[position]
+    with pytest.raises(IndexError):
+        folder[8]
+
+
+def test_index_tells_what_is_on_disk(tmp_path: Path) -> None:
+    folder = _write(tmp_path / "set", _samples(8))
+    index = read_index(folder)
+    assert [shard.samples for shard in index.shards] == [3, 3, 2]
+    assert (index.samples, index.converter, index.version, index.arguments) == (8, "test", __version__, {"seed": 4})
+    for shard in index.shards:
+        content = (folder / shard.name).read_bytes()
+        assert (shard.bytes, shard.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+    assert sorted(path.name for path in folder.iterdir()) == sorted(["index.json", *(s.name for s in index.shards)])
+
+
+def test_same_samples_give_the_same_bytes(tmp_path: Path) -> None:
+    first, second = (_write(tmp_path / name, _samples(5)) for name in ("first", "second"))
+    for path in first.iterdir():
+        assert path.read_bytes() == (second / path.name).read_bytes()
+
+
+def test_exception_leaves_no_index_and_the_folder_can_be_made_again(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+
+    def failing() -> Iterator[dict[str, object]]:
+        yield from _samples(5)
+        raise RuntimeError("disk")
+
+    with pytest.raises(RuntimeError, match="disk"):
+        _write(folder, failing())
+    assert [path.name for path in folder.iterdir()] == ["shard-000000.tar"]
+    with pytest.raises(InputError) as error:
+        read_index(folder)
+    assert "not complete" in _one_line(error)
+    assert read_index(_write(folder, _samples(5))).samples == 5
+    with pytest.raises(InputError) as error:
+        _write(folder, _samples(5))
+    assert "already holds" in _one_line(error)
+
+
+@pytest.mark.parametrize("key", ["", "a.b", "/a", "s000"])
+def test_unusable_keys_are_refused(tmp_path: Path, key: str) -> None:
+    with pytest.raises(ValueError, match="sample key"):
+        _write(tmp_path / "set", [*_samples(1), {"__key__": key, "png": b"x"}])
+
+
+def test_cache_keeps_at_most_its_bytes_and_the_newest_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = _write(tmp_path / "set", _samples(6), samples_per_shard=2)
+    shard_bytes = read_index(path).shards[0].bytes
+    reads: list[str] = []
+    read_shard = module._read_shard
+    monkeypatch.setattr(
+        module, "_read_shard", lambda index, shard: reads.append(shard.name) or read_shard(index, shard)
+    )
+    folder = ShardFolder(path, cache_bytes=2 * shard_bytes)
+    for position in (0, 2, 1, 4, 0, 2):  # shards 0, 1, 0, 2 (drops 1), 0, 1 (drops 2)
+        folder[position]
+    assert [name[6:12] for name in reads] == ["000000", "000001", "000002", "000001"]
+    tiny = ShardFolder(path, cache_bytes=0)
+    assert [tiny[position]["__key__"] for position in (5, 0, 1)] == ["s005", "s000", "s001"]
+
+
+def test_missing_folder_empty_folder_and_bad_index_are_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as error:
+        read_index(tmp_path / "nowhere")
+    assert f"no shards at {tmp_path / 'nowhere'}: make some with `drip synth" in _one_line(error)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError) as error:
+        read_index(tmp_path / "empty")
+    assert "is empty" in _one_line(error)
+    for content in ('{"shards": [', "[]", '{"shards": []}', '{"shards": [{"name": "a.tar"}]}'):
+        (tmp_path / "empty" / "index.json").write_text(content)
+        with pytest.raises(InputError) as error:
+            read_index(tmp_path / "empty")
+        assert "index.json" in _one_line(error)
+
+
+def test_index_cannot_point_out_of_its_folder(tmp_path: Path) -> None:
+    folder = _write(tmp_path / "set", _samples(2))
+    index = json.loads((folder / "index.json").read_text())
+    for name in ("../other.tar", "pipe:touch x; cat a.tar", "/etc/a.tar"):
+        index["shards"][0]["name"] = name
+        (folder / "index.json").write_text(json.dumps(index))
+        with pytest.raises(InputError, match="no usable shards"):
+            read_index(folder)
+
+
+def test_damaged_shards_are_named(tmp_path: Path) -> None:
+    folder = _write(tmp_path / "set", _samples(4))
+    shard = folder / "shard-000000.tar"
+    content = shard.read_bytes()
+    shard.write_bytes(content[: len(content) // 3 + 700])
+    with pytest.raises(InputError) as error:
+        ShardFolder(folder, cache_bytes=1 << 20)[2]
+    assert str(shard) in _one_line(error)
+    assert "'s000'" in str(error.value)
+    shard.unlink()
+    with pytest.raises(InputError, match=r"shard-000000\.tar cannot be read"):
+        ShardFolder(folder, cache_bytes=1 << 20)[0]
+    assert ShardFolder(folder, cache_bytes=1 << 20)[3]["__key__"] == "s003"
