@@ -1,0 +1,32 @@
+"""Sizes: bring a picture to what the network takes, and its result back to what the user gave."""
+
+import torch
+from torch import Tensor
+
+
+def pad_to_multiple(picture: Tensor, multiple: int) -> tuple[Tensor, tuple[int, int]]:
+    """Extend a picture to the right and downwards, repeating its last column and row, to sizes the network takes.
+
+    Args:
+        picture: (…, H, W), any dtype, at least one pixel.
+        multiple: What height and width shall be multiples of.
+
+    Returns:
+        The picture of shape (…, H', W') and its true size (H, W), which `unpad` wants.
+
+    Raises:
+        ValueError: the picture is empty or the multiple is not positive.
+    """
+    height, width = picture.shape[-2:]
+    if height < 1 or width < 1 or multiple < 1:
+        raise ValueError(f"padding: expected a picture and a positive multiple, got {tuple(picture.shape)}, {multiple}")
+    for axis, size in ((-2, height), (-1, width)):
+        positions = torch.arange(size + -size % multiple, device=picture.device).clamp_max(size - 1)
+        picture = picture.index_select(axis, positions)
+    return picture, (height, width)
+
+
+def unpad(picture: Tensor, size: tuple[int, int]) -> Tensor:
+    """Undo `pad_to_multiple`: the upper left (H, W) of a picture of shape (…, H', W')."""
+    height, width = size
+    return picture[..., :height, :width]
