@@ -1,0 +1,164 @@
+"""Procedural matting data in shards: three folders whose alpha and straight foreground colour are exact.
+
+The procedural default: no download, no licence.
+"""
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import repeat
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from drip_lightning.data.shards import INDEX_NAME, ShardWriter
+from drip_lightning.data.synth_samples import SPLITS, Split, SynthSettings, sample_members
+from drip_lightning.errors import InputError
+
+CONVERTER = "synth"
+_OWN_FILES = ("shard-*.tar", "shard-*.tar.partial", f"{INDEX_NAME}.partial")
+
+
+@dataclass(frozen=True)
+class SynthFolder:
+    """A folder that `synthesise` leaves behind, and whether it was there already."""
+
+    path: Path
+    samples: int
+    reused: bool
+
+
+def synthesise(
+    out: Path,
+    *,
+    counts: dict[Split, int],
+    settings: SynthSettings,
+    samples_per_shard: int = 250,
+    workers: int = 2,
+    overwrite: bool = False,
+    say: Callable[[str], None] = print,
+) -> list[SynthFolder]:
+    """Make `out/foregrounds`, `out/backgrounds` and `out/evaluation`, or keep those that are complete.
+
+    The bytes depend on the settings alone, not on `workers`. A folder counts as complete when its index is there;
+    one that was interrupted is begun anew. Nothing but shards and indices in these folders is ever removed.
+
+    Args:
+        out: Made if missing.
+        counts: Samples in each split; a split with none gets no folder.
+        settings: What decides the pixels.
+        samples_per_shard: Size of every shard but a folder's last.
+        workers: Processes that draw; 1 draws in this one.
+        overwrite: Make complete folders again too.
+        say: Where to say that a folder is reused.
+
+    Raises:
+        InputError: an impossible count, or a complete folder was made with other arguments and `overwrite` is off.
+    """
+    _check_counts(counts, workers=workers, samples_per_shard=samples_per_shard)
+    wanted = {
+        split: {"samples": counts[split], "samples_per_shard": samples_per_shard, **settings.arguments(split)}
+        for split in SPLITS
+        if counts.get(split, 0)
+    }
+    complete = {split for split in wanted if not overwrite and _is_complete(out / split, wanted[split])}
+    for split in complete:
+        say(f"reusing {out / split} ({counts[split]} samples)")
+    _write_folders(out, {split: wanted[split] for split in wanted if split not in complete}, settings, workers)
+    return [SynthFolder(out / split, counts[split], split in complete) for split in wanted]
+
+
+def _check_counts(counts: dict[Split, int], *, workers: int, samples_per_shard: int) -> None:
+    for name, count in counts.items():
+        if count < 0:
+            raise InputError(f"{name}: expected 0 or more samples, got {count}")
+    if not any(counts.values()):
+        raise InputError("nothing to make: all three numbers of samples are 0")
+    if workers < 1:
+        raise InputError(f"workers: expected 1 or more, got {workers}")
+    if samples_per_shard < 1:
+        raise InputError(f"samples per shard: expected 1 or more, got {samples_per_shard}")
+
+
+def _is_complete(folder: Path, arguments: dict[str, Any]) -> bool:
+    """Whether the folder has an index, made with these arguments.
+
+    Raises:
+        InputError: it has one made with others.
+    """
+    index_file = folder / INDEX_NAME
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file: choose another OUT")
+    if not index_file.exists():
+        return False
+    try:
+        index = json.loads(index_file.read_text(encoding="utf-8"))
+        made_by, made_with = index["converter"], index["arguments"]
+        whole = all((folder / shard["name"]).stat().st_size == shard["bytes"] for shard in index["shards"])
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise InputError(f"{folder} is damaged ({error}): give --overwrite or another OUT") from error
+    if made_by != CONVERTER or made_with != arguments:
+        raise InputError(f"{folder} was made with other arguments: give --overwrite or another OUT")
+    if not whole:
+        raise InputError(f"{folder} has a shard of another size than its index says: give --overwrite or another OUT")
+    return True
+
+
+def _write_folders(out: Path, folders: dict[Split, dict[str, Any]], settings: SynthSettings, workers: int) -> None:
+    if not folders:
+        return
+    columns = (TextColumn("{task.description:12}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with _Drawing(workers) as drawing, Progress(*columns) as progress:
+        for split, arguments in folders.items():
+            _clear(out / split)
+            numbers = range(arguments["samples"])
+            writer = ShardWriter(
+                out / split,
+                converter=CONVERTER,
+                arguments=arguments,
+                samples_per_shard=arguments["samples_per_shard"],
+            )
+            with writer:
+                for members in progress.track(drawing(split, numbers, settings), len(numbers), description=split):
+                    writer.write(members)
+
+
+def _clear(folder: Path) -> None:
+    """Remove a folder's index, first, and then its shards."""
+    (folder / INDEX_NAME).unlink(missing_ok=True)
+    for pattern in _OWN_FILES:
+        for file in folder.glob(pattern):
+            file.unlink()
+
+
+class _Drawing:
+    """Draws samples in order, in this process or in several; leaving the `with` block drops what is not yet drawn."""
+
+    def __init__(self, workers: int) -> None:
+        # Spawned, because a forked process would inherit the progress bar's and PyTorch's locks in any state.
+        self._pool = (
+            ProcessPoolExecutor(workers, get_context("spawn"), initializer=_leave_interrupts_to_parent)
+            if workers > 1
+            else None
+        )
+
+    def __enter__(self) -> "_Drawing":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def __call__(self, split: Split, numbers: range, settings: SynthSettings) -> Iterator[dict[str, str | bytes]]:
+        if self._pool is None:
+            return (sample_members(split, number, settings) for number in numbers)
+        return self._pool.map(partial(sample_members, split), numbers, repeat(settings), chunksize=4)
+
+
+def _leave_interrupts_to_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,131 @@
+"""One procedural sample as a pure function of (seed, split, number), encoded as a shard's members.
+
+Kept apart from the writing of shards so that a worker process starts without importing PyTorch.
+"""
+
+import io
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from drip_lightning.data.synth_shapes import FAMILIES, draw_foreground
+from drip_lightning.data.synth_textures import Bytes, Floats, draw_background
+from drip_lightning.errors import InputError
+
+Split = Literal["foregrounds", "backgrounds", "evaluation"]
+SPLITS: tuple[Split, ...] = ("foregrounds", "backgrounds", "evaluation")
+MINIMUM_SIZE, MAXIMUM_SIZE = 32, 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynthSettings:
+    """What decides a sample's pixels, apart from its split and number.
+
+    Attributes:
+        size: Side of the pictures.
+        seed: Not negative; another seed gives other pictures.
+        families: Names in `FAMILIES`, taken in turn.
+
+    Raises:
+        InputError: a setting is impossible; the message names it.
+    """
+
+    size: int = 512
+    seed: int = 0
+    families: tuple[str, ...] = tuple(FAMILIES)
+
+    def __post_init__(self) -> None:
+        if not MINIMUM_SIZE <= self.size <= MAXIMUM_SIZE:
+            raise InputError(f"size: expected {MINIMUM_SIZE} to {MAXIMUM_SIZE} pixels, got {self.size}")
+        if self.seed < 0:
+            raise InputError(f"seed: expected 0 or more, got {self.seed}")
+        unknown = [family for family in self.families if family not in FAMILIES]
+        if unknown or not self.families:
+            raise InputError(f"families: no {', '.join(unknown) or 'name given'}; there are {', '.join(FAMILIES)}")
+
+    def arguments(self, split: Split) -> dict[str, Any]:
+        """The settings that matter to a split, as JSON holds them."""
+        chosen = {**asdict(self), "families": list(self.families)}
+        return {name: value for name, value in chosen.items() if name != "families" or split != "backgrounds"}
+
+
+def sample_members(split: Split, number: int, settings: SynthSettings) -> dict[str, str | bytes]:
+    """Draw and encode a sample.
+
+    Args:
+        split: Each split has its own random numbers, so what is held out shares no picture with training.
+        number: Position of the sample in its split.
+        settings: Size, seed and families.
+
+    Returns:
+        `__key__` and the encoded members by extension: `rgba.png` (straight colour, kept where alpha is 0) of a
+        foreground, `jpg` of a background; `image.png`, `trimap.png` (0, 128, 255), `alpha.png` and `fg.png` of an
+        evaluation sample, whose image is the rounded composite of its 8-bit maps.
+    """
+    generator = np.random.default_rng(np.random.SeedSequence([settings.seed, SPLITS.index(split), number]))
+    if split == "backgrounds":
+        return {"__key__": f"background_{number:06d}", "jpg": _jpeg(draw_background(settings.size, generator))}
+    family = settings.families[number % len(settings.families)]
+    colour, alpha = draw_foreground(family, settings.size, generator)
+    if split == "foregrounds":
+        return {"__key__": f"{family}_{number:06d}", "rgba.png": _png(np.dstack([colour, alpha]))}
+    background = draw_background(settings.size, generator, _camouflage(colour, alpha, generator))
+    return {
+        "__key__": f"{family}_{number:06d}",
+        "image.png": _png(composite(colour, alpha, background)),
+        "trimap.png": _png(_trimap(alpha, generator)),
+        "alpha.png": _png(alpha),
+        "fg.png": _png(colour),
+    }
+
+
+def composite(foreground: Bytes, alpha: Bytes, background: Bytes) -> Bytes:
+    """`aF + (1 - a)B` of 8-bit maps, rounded to nearest exactly, in whole numbers.
+
+    Args:
+        foreground: (H, W, 3), straight.
+        alpha: (H, W).
+        background: (H, W, 3).
+
+    Returns:
+        (H, W, 3).
+    """
+    weight = alpha[..., None].astype(np.uint32)
+    return ((foreground * weight + background * (255 - weight) + 127) // 255).astype(np.uint8)
+
+
+def _camouflage(colour: Bytes, alpha: Bytes, generator: np.random.Generator) -> Floats | None:
+    """For one object in five, a palette of its own colours from dark to light; else None."""
+    inside = np.flatnonzero(alpha > 127)
+    if generator.random() >= 0.2 or len(inside) == 0:
+        return None
+    palette = colour.reshape(-1, 3)[generator.choice(inside, 5)].astype(np.float32) / 255
+    return palette[np.argsort(palette.sum(axis=1))]
+
+
+def _trimap(alpha: Bytes, generator: np.random.Generator) -> Bytes:
+    """The unknown band around the matte's partial values, of random width: 1 to 5 % of the side on each side."""
+    import torch
+
+    from drip_lightning.ops.trimap import trimap_from_alpha
+
+    side = alpha.shape[0]
+    dilation, erosion = (
+        torch.tensor([radius]) for radius in generator.integers(max(1, side // 100), side // 20 + 1, 2)
+    )
+    trimap = trimap_from_alpha(torch.from_numpy(alpha)[None, None] / 255, dilation, erosion)
+    return np.array([0, 128, 255], np.uint8)[(trimap[0, 0] * 2).round().long().numpy()]
+
+
+def _png(picture: Bytes) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, "png", compress_level=1)
+    return stream.getvalue()
+
+
+def _jpeg(picture: Bytes) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, "jpeg", quality=95, subsampling=0)
+    return stream.getvalue()
