@@ -1,4 +1,4 @@
-"""Foreground padding: colour where alpha is 0, so that no edge remains for the VAE to ring on (DRIP App. A.2, Alg. 2)."""
+"""Foreground padding (DRIP Alg. 2): colour where alpha is 0, so that no edge is left for the VAE to ring on."""
 
 import torch
 import torch.nn.functional as F
