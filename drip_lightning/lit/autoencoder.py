@@ -1,0 +1,105 @@
+"""Stage 1, for those without a pretrained autoencoder: train a small AutoencoderKL from scratch."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor
+
+from drip_lightning.data.sample import MattingBatch
+from drip_lightning.lit.stage import Stage
+from drip_lightning.nn.latents import from_vae_range, stack_for_vae
+from drip_lightning.nn.pretrained import FromScratch, Networks
+from drip_lightning.ops.geometry import pad_to_multiple, unpad
+from drip_lightning.ops.losses import laplacian_loss
+from drip_lightning.ops.randomness import sample_generator
+
+
+class Autoencoder(Stage):
+    """Trains the VAE that later stages encode images, trimaps, foregrounds and alphas with.
+
+    The loss is L1 plus a Laplacian pyramid plus a little KL divergence; all four maps are reconstructed. At the end
+    the VAE is written to `<run folder>/pretrained/vae` in diffusers' format, with the scaling factor that gives its
+    latents unit variance, where `FromScratch.vae` finds it.
+
+    Args:
+        networks: Sizes of the networks.
+        kl_weight: Weight of the KL divergence to the standard normal distribution, per latent element.
+        laplacian_weight: Weight of the Laplacian pyramid loss.
+        seed: Decides, with the sample's number, the posterior samples.
+        optimizer: Makes the optimizer from the trainable parameters.
+        lr_scheduler: Makes the learning-rate schedule, advanced every step; none keeps the rate constant.
+    """
+
+    latent_variance: Tensor
+
+    def __init__(
+        self,
+        networks: Networks = FromScratch(),  # noqa: B008 (frozen)
+        kl_weight: float = 1e-4,
+        laplacian_weight: float = 1.0,
+        seed: int = 0,
+        optimizer: OptimizerCallable = lambda p: torch.optim.Adam(p, lr=1e-4),
+        lr_scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__(optimizer=optimizer, lr_scheduler=lr_scheduler)
+        self.networks = networks
+        self.kl_weight = kl_weight
+        self.laplacian_weight = laplacian_weight
+        self.seed = seed
+        self.register_buffer("latent_variance", torch.ones(()))
+
+    def build(self, *, pretrained: bool = True) -> None:
+        """Make the autoencoder."""
+        self.vae: AutoencoderKL = self.networks.new_vae()
+
+    def training_step(self, batch: MattingBatch, batch_index: int) -> Tensor:
+        """Reconstruct image, trimap, foreground and alpha of a batch."""
+        pictures = stack_for_vae(*_maps(batch))
+        generators = [sample_generator(self.seed, number, "posterior") for number in batch["number"]]
+        posterior = self.vae.encode(pictures).latent_dist
+        latent = posterior.sample(generators * (len(pictures) // len(generators)))
+        preds, target = from_vae_range(self.vae.decode(latent).sample), from_vae_range(pictures)
+
+        l1 = (preds - target).abs().mean()
+        laplacian = laplacian_loss(preds, target)
+        kl = posterior.kl().mean() / latent[0].numel()
+        loss = l1 + self.laplacian_weight * laplacian + self.kl_weight * kl
+
+        with torch.no_grad():
+            self.latent_variance.lerp_(posterior.mode().float().var(), 0.05)
+        self.log_dict({"train/l1": l1, "train/laplacian": laplacian, "train/kl": kl})
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: MattingBatch, batch_index: int) -> None:
+        """Log the mean absolute error of each map, encoded to the posterior's mode and decoded."""
+        maps = _maps(batch)
+        pictures, size = pad_to_multiple(stack_for_vae(*maps), 2 ** (len(self.vae.config["block_out_channels"]) - 1))
+        preds = unpad(self.vae.decode(self.vae.encode(pictures).latent_dist.mode()).sample, size)
+        error = (from_vae_range(preds) - from_vae_range(unpad(pictures, size))).abs()
+        for name, one in zip(("image", "trimap", "alpha", "foreground"), error.chunk(len(maps)), strict=False):
+            self.log(f"val/{name}_l1", one.mean(), batch_size=len(one), sync_dist=True)
+        self.log("val/loss", error.mean(), batch_size=len(batch["key"]), prog_bar=True, sync_dist=True)
+
+    def on_fit_end(self) -> None:
+        """Write the autoencoder where the denoiser's configuration finds it."""
+        if self.trainer.is_global_zero:
+            self.save_pretrained(Path(self.trainer.default_root_dir) / "pretrained")
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write `folder/vae` in diffusers' format, whole or not at all."""
+        self.vae.register_to_config(scaling_factor=1 / self.latent_variance.sqrt().clamp_min(1e-6).item())
+        target, partial = folder / "vae", folder / "vae.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        self.vae.save_pretrained(partial)
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+
+
+def _maps(batch: MattingBatch) -> list[Tensor]:
+    maps: list[Any] = [batch["image"], batch["trimap"], batch["alpha"]]
+    return [*maps, batch["foreground"]] if "foreground" in batch else maps

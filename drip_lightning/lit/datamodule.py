@@ -1,0 +1,153 @@
+"""Shards to batches for every stage: which sample, on which rank, after which resume."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch import LightningDataModule
+from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
+from torch.utils.data import DataLoader
+
+from drip_lightning.data.augment import Augmentation
+from drip_lightning.data.compose import Composer, ForegroundPadding, LayerBatch, Layers, stack_layers
+from drip_lightning.data.datasets import EvaluationPictures, TrainingLayers
+from drip_lightning.data.order import BatchNumbers
+from drip_lightning.data.sample import MattingBatch
+from drip_lightning.data.shards import ShardFolder
+from drip_lightning.errors import InputError
+
+
+class MattingDataModule(LightningDataModule):
+    """Composites made on the fly from folders of shards, and whole pictures to evaluate on.
+
+    Training sample i is a function of `seed` and i alone, whatever the number of workers and ranks, and a resumed run
+    goes on with the samples that come next. Training never runs out of samples: `trainer.max_steps` ends it.
+    """
+
+    def __init__(
+        self,
+        foregrounds: str,
+        backgrounds: str,
+        evaluation: str | None = None,
+        image_size: int = 512,
+        batch_size: int = 8,
+        num_workers: int = 2,
+        seed: int = 0,
+        augmentation: Augmentation = Augmentation(),  # noqa: B008 - frozen
+        foreground_padding: ForegroundPadding = "push_pull",
+        compose_on: Literal["device", "worker"] = "device",
+        cache_bytes: int = 1 << 28,
+    ) -> None:
+        """Describe the data; nothing is opened before `setup`.
+
+        Args:
+            foregrounds: Folder (or URL) of foreground shards.
+            backgrounds: Folder (or URL) of background shards.
+            evaluation: Folder (or URL) of evaluation shards, for validation and test, one whole picture a batch; none
+                by default.
+            image_size: Side of the training pictures, in pixels.
+            batch_size: Training samples in a batch of one rank.
+            num_workers: Processes that read and crop, per rank; 0 does it in the training process.
+            seed: Decides order, pairing and augmentation of the training samples.
+            augmentation: Ranges of the random choices made for each training sample.
+            foreground_padding: Fill of the foreground where alpha is 0: a pyramid (`push_pull`), DRIP Alg. 2 (`blur`),
+                or `none`.
+            compose_on: Where layers become composites: on the training `device`, or in the `worker`. The same
+                function does both.
+            cache_bytes: Encoded data that each process keeps in memory, for each folder.
+        """
+        super().__init__()
+        if image_size < 1 or batch_size < 1:
+            raise InputError(f"image_size and batch_size: expected at least 1, got {image_size} and {batch_size}")
+        self.foregrounds = foregrounds
+        self.backgrounds = backgrounds
+        self.evaluation = evaluation
+        self.image_size = image_size
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.seed = seed
+        self.augmentation = augmentation
+        self.compose_on = compose_on
+        self.cache_bytes = cache_bytes
+        self._composer = Composer(foreground_padding=foreground_padding)
+        self._training: TrainingLayers | None = None
+        self._evaluation: EvaluationPictures | None = None
+
+    def setup(self, stage: str) -> None:
+        """Open the folders that the stage ("fit", "validate", "test") needs.
+
+        Raises:
+            InputError: a folder is missing or incomplete, or the stage needs an evaluation folder and none is set.
+        """
+        if stage == "fit":
+            self._training = TrainingLayers(
+                ShardFolder(self.foregrounds, cache_bytes=self.cache_bytes),
+                ShardFolder(self.backgrounds, cache_bytes=self.cache_bytes),
+                augmentation=self.augmentation,
+                image_size=self.image_size,
+                seed=self.seed,
+            )
+        if self.evaluation is not None:
+            self._evaluation = EvaluationPictures(ShardFolder(self.evaluation, cache_bytes=self.cache_bytes))
+        elif stage in ("validate", "test"):
+            raise InputError(f"data.evaluation is not set, and there is nothing else to {stage} on")
+
+    def train_dataloader(self) -> "EndlessLoader":
+        """Training batches, from where the run is."""
+        assert self._training is not None, "setup('fit') comes first"
+        training, trainer = self._training, self.trainer
+        assert trainer is not None
+
+        def loader() -> DataLoader[Layers]:
+            numbers = BatchNumbers(
+                batch_size=self.batch_size,
+                rank=trainer.global_rank,
+                world_size=trainer.world_size,
+                first_batch=trainer.global_step * trainer.accumulate_grad_batches,
+            )
+            return DataLoader(
+                training,
+                batch_sampler=numbers,
+                num_workers=self.num_workers,
+                collate_fn=self._stack_and_compose if self.compose_on == "worker" else stack_layers,
+                pin_memory=torch.cuda.is_available(),
+            )
+
+        return EndlessLoader(loader)
+
+    def val_dataloader(self) -> DataLoader[MattingBatch] | list[Any]:
+        """Every evaluation picture once, in order, a batch each; nothing without an evaluation folder."""
+        return [] if self._evaluation is None else self._evaluation_loader(self._evaluation)
+
+    def test_dataloader(self) -> DataLoader[MattingBatch]:
+        """Every evaluation picture once, in order, a batch each."""
+        assert self._evaluation is not None, "setup('test') comes first"
+        return self._evaluation_loader(self._evaluation)
+
+    def on_after_batch_transfer(self, batch: LayerBatch | MattingBatch, dataloader_idx: int) -> MattingBatch:
+        """Compose training batches that come as layers; composites and evaluation pictures pass as they are."""
+        return batch if "image" in batch else self._composer(batch)
+
+    def _stack_and_compose(self, samples: list[Layers]) -> MattingBatch:
+        return self._composer(stack_layers(samples))
+
+    def _evaluation_loader(self, pictures: EvaluationPictures) -> DataLoader[MattingBatch]:
+        assert self.trainer is not None
+        # Lightning leaves a sampler of this kind alone; its own choice would repeat pictures to even out the ranks.
+        own = UnrepeatedDistributedSampler(
+            pictures, num_replicas=self.trainer.world_size, rank=self.trainer.global_rank, shuffle=False
+        )
+        return DataLoader(pictures, batch_size=None, sampler=own, num_workers=self.num_workers)
+
+
+class EndlessLoader:
+    """A loader made anew each time it is iterated, so that it begins where the run is by then.
+
+    It is no `DataLoader`, so Lightning does not put a sampler of its own into it, and it has no length.
+    """
+
+    def __init__(self, make_loader: Callable[[], DataLoader[Layers]]) -> None:
+        self._make_loader = make_loader
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._make_loader())

@@ -1,0 +1,121 @@
+"""Stage 2: the joint-domain denoiser (DRIP Sec. 3.2)."""
+
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor
+
+from drip_lightning.data.sample import MattingBatch
+from drip_lightning.lit.matting import MattingStage
+from drip_lightning.nn.attention import CrossDomainAttention, DomainAttention
+from drip_lightning.nn.joint_unet import JointUNet
+from drip_lightning.nn.latents import LatentCodec
+from drip_lightning.nn.noise import AnnealedMultiResolutionNoise, NoiseSampler
+from drip_lightning.nn.noise_schedule import NoiseSchedule
+from drip_lightning.nn.pretrained import Networks, StableDiffusion
+from drip_lightning.nn.switcher import PosEncSwitcher
+from drip_lightning.nn.transparency import VaeDecoder
+from drip_lightning.ops.domains import split_domains, stack_domains
+from drip_lightning.ops.prediction import add_noise, prediction_target
+from drip_lightning.ops.randomness import sample_generator
+from drip_lightning.pipeline import MattingPipeline
+
+
+class Denoiser(MattingStage):
+    """Fine-tunes a latent U-Net to denoise foreground and alpha together, given image and trimap.
+
+    Args:
+        networks: Where the U-Net and the frozen VAE come from.
+        switcher: How the U-Net is told which half of its batch is which domain.
+        attention: How self-attention treats the two domains.
+        noise: What latents are noised with.
+        noise_schedule: Betas, prediction type and sampling.
+        sampling_steps: Denoising steps in validation, test and prediction.
+        gradient_checkpointing: Recompute activations in the backward pass: less memory, about a third more time.
+        seed: Decides, with the sample's number, timesteps and noise.
+        optimizer: Makes the optimizer from the trainable parameters.
+        lr_scheduler: Makes the learning-rate schedule, advanced every step; none keeps the rate constant.
+    """
+
+    frozen = ("codec",)
+    alphas_cumprod: Tensor
+
+    def __init__(
+        self,
+        networks: Networks = StableDiffusion(),  # noqa: B008 (frozen, as the next)
+        switcher: PosEncSwitcher = PosEncSwitcher(),  # noqa: B008
+        attention: DomainAttention = CrossDomainAttention(),  # noqa: B008
+        noise: NoiseSampler = AnnealedMultiResolutionNoise(),  # noqa: B008
+        noise_schedule: NoiseSchedule = NoiseSchedule(),  # noqa: B008
+        sampling_steps: int = 10,
+        gradient_checkpointing: bool = False,
+        seed: int = 0,
+        optimizer: OptimizerCallable = lambda p: torch.optim.Adam(p, lr=1e-5),
+        lr_scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__(sampling_steps=sampling_steps, seed=seed, optimizer=optimizer, lr_scheduler=lr_scheduler)
+        self.networks = networks
+        self.switcher = switcher
+        self.attention = attention
+        self.noise = noise
+        self.noise_schedule = noise_schedule
+        self.gradient_checkpointing = gradient_checkpointing
+        self.register_buffer("alphas_cumprod", noise_schedule.alphas_cumprod(), persistent=False)
+
+    def build(self, *, pretrained: bool = True) -> None:
+        """Load the VAE, and widen the U-Net to both domains and the condition."""
+        self.codec = LatentCodec(self.networks.trained_vae())
+        self.joint_unet = JointUNet(
+            self.networks.unet(pretrained=pretrained),
+            self.networks.prompt_embedding(pretrained=pretrained),
+            switcher=self.switcher,
+            attention=self.attention,
+        )
+        if self.gradient_checkpointing:
+            self.joint_unet.unet.enable_gradient_checkpointing()
+
+    @property
+    def pipeline(self) -> MattingPipeline:
+        """The denoiser with the plain VAE decoder."""
+        return MattingPipeline(self.codec, self.joint_unet, self.noise, self.noise_schedule, VaeDecoder())
+
+    def pipelines_to_test(self) -> dict[str, MattingPipeline]:
+        """The denoiser with the plain VAE decoder."""
+        return {"denoiser, VAE decoder": self.pipeline}
+
+    def training_step(self, batch: MattingBatch, batch_index: int) -> Tensor:
+        """Noise both domains' latents and predict the noise (DRIP Eq. 5)."""
+        image, trimap, foreground, alpha = self.encode(batch)
+        latents, condition = stack_domains(foreground, alpha), torch.cat([image, trimap], dim=1)
+        timestep, noise = self.draw(batch["number"], latents)
+        alphas_cumprod = self.alphas_cumprod[stack_domains(timestep, timestep)]
+
+        prediction = self.joint_unet(add_noise(latents, noise, alphas_cumprod), condition, timestep)
+        target = prediction_target(self.noise_schedule.prediction_type, latents, noise, alphas_cumprod)
+        foreground_loss, alpha_loss = split_domains((prediction.float() - target).square().flatten(1).mean(dim=1))
+
+        loss = foreground_loss.mean() + alpha_loss.mean()
+        self.log_dict({"train/foreground": foreground_loss.mean(), "train/alpha": alpha_loss.mean()})
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    @torch.no_grad()
+    def encode(self, batch: MattingBatch) -> tuple[Tensor, ...]:
+        """Latents of image, trimap, foreground and alpha, each (B, C, h, w), in one call of the frozen encoder."""
+        return self.codec.encode(batch["image"], batch["trimap"], batch["foreground"], batch["alpha"])
+
+    def draw(self, numbers: list[int], latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw each sample's timestep and noise from its number.
+
+        Args:
+            numbers: Global sample numbers of the B pairs.
+            latents: (2B, C, h, w), for shape and device.
+
+        Returns:
+            Timesteps (B,), shared by the halves of a pair, and independent noise (2B, C, h, w).
+        """
+        total = self.noise_schedule.num_train_timesteps
+        generators = [sample_generator(self.seed, number, "diffusion") for number in numbers]
+        timesteps = [int(torch.randint(total, (), generator=generator)) for generator in generators]
+        strengths = [timestep / total for timestep in timesteps]
+        noise = self.noise.draw_pairs(tuple(latents.shape[1:]), strengths=strengths, generators=generators)
+        return torch.tensor(timesteps, device=latents.device), noise.to(latents, non_blocking=True)

@@ -1,0 +1,97 @@
+"""What the denoiser and the transparency stage share: they predict mattes, and are scored by them."""
+
+from pathlib import Path
+
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities import rank_zero_only
+from torch import nn
+
+from drip_lightning.data.sample import MattingBatch
+from drip_lightning.lit.scores import MatteScores, scores_table
+from drip_lightning.lit.stage import Stage
+from drip_lightning.ops.randomness import sample_generator
+from drip_lightning.pipeline import Matte, MattingPipeline
+
+
+class MattingStage(Stage):
+    """A stage whose networks make mattes.
+
+    Args:
+        sampling_steps: Denoising steps in validation, test and prediction.
+        seed: Decides, with the sample's number, every random draw.
+        optimizer: Makes the optimizer from the trainable parameters.
+        lr_scheduler: Makes the learning-rate schedule, advanced every step; none keeps the rate constant.
+    """
+
+    def __init__(
+        self,
+        *,
+        sampling_steps: int,
+        seed: int,
+        optimizer: OptimizerCallable,
+        lr_scheduler: LRSchedulerCallable | None,
+    ) -> None:
+        super().__init__(optimizer=optimizer, lr_scheduler=lr_scheduler)
+        self.sampling_steps = sampling_steps
+        self.seed = seed
+        self.scores = MatteScores()
+        self.test_scores = nn.ModuleDict()
+
+    @property
+    def pipeline(self) -> MattingPipeline:
+        """The stage's networks, ready to matte."""
+        raise NotImplementedError
+
+    def pipelines_to_test(self) -> dict[str, MattingPipeline]:
+        """What `drip test` compares, by the name of its row in the table."""
+        raise NotImplementedError
+
+    def matte(self, batch: MattingBatch, pipeline: MattingPipeline) -> Matte:
+        """Matte a batch; a sample's noise depends on its number and the seed alone."""
+        generators = [sample_generator(self.seed, number, "sampling") for number in batch["number"]]
+        return pipeline(batch["image"], batch["trimap"], steps=self.sampling_steps, generators=generators)
+
+    def validation_step(self, batch: MattingBatch, batch_index: int) -> Matte:
+        """Score the stage's mattes; the panels in TensorBoard are drawn from what is returned."""
+        matte = self.matte(batch, self.pipeline)
+        self.scores.update(matte, batch)
+        return matte
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the scores under names that say their region."""
+        scores = self.scores.compute_and_reset()
+        self.log_dict({f"val/{name}": score for name, score in scores.items()})
+        self.log("val/sad", scores["alpha_sad_unknown"], prog_bar=True, logger=False)
+
+    def on_test_start(self) -> None:
+        """Make one set of scores for each row of the table."""
+        rows = ("trimap as alpha, image as foreground", *self.pipelines_to_test())
+        self.test_scores = nn.ModuleDict({name: MatteScores() for name in rows}).to(self.device)
+
+    def test_step(self, batch: MattingBatch, batch_index: int) -> None:
+        """Score what needs no network, then every pipeline."""
+        trivial, *rows = self.test_scores
+        self.test_scores[trivial].update(Matte(foreground=batch["image"], alpha=batch["trimap"]), batch)
+        for name, pipeline in zip(rows, self.pipelines_to_test().values(), strict=True):
+            self.test_scores[name].update(self.matte(batch, pipeline), batch)
+
+    def on_test_epoch_end(self) -> None:
+        """Print the table and write it to `<run folder>/test.md`."""
+        first = next(iter(self.test_scores.values()))
+        count = int(first.alpha_sad.images)
+        rows = {name: scores.compute_and_reset() for name, scores in self.test_scores.items()}
+        for name, scores in rows.items():
+            self.log_dict({f"test/{name}/{score}": value for score, value in scores.items()}, rank_zero_only=True)
+        self._publish({name: {score: float(v) for score, v in row.items()} for name, row in rows.items()}, count)
+
+    @rank_zero_only
+    def _publish(self, rows: dict[str, dict[str, float]], count: int) -> None:
+        title = f"{count} images, unknown region, {self.sampling_steps} denoising steps, seed {self.seed}"
+        table = scores_table(rows, title=title)
+        Path(self.trainer.default_root_dir, "test.md").write_text(table + "\n")
+        print(table)
+
+    def predict_step(self, batch: MattingBatch, batch_index: int) -> Matte:
+        """Matte a batch."""
+        return self.matte(batch, self.pipeline)
+

@@ -1,0 +1,62 @@
+"""The scores of a matte that every stage reports, and the table they end in."""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from drip_lightning.data.sample import MattingBatch
+from drip_lightning.nn.metrics import MSE, SAD, ForegroundMSE, ForegroundSAD
+from drip_lightning.pipeline import Matte
+
+
+class MatteScores(nn.Module):
+    """Alpha's SAD and MSE, and the foreground's, all in the trimap's unknown region; means over images, raw values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alpha_sad, self.alpha_mse = SAD(region="unknown"), MSE(region="unknown")
+        self.foreground_sad, self.foreground_mse = ForegroundSAD(region="unknown"), ForegroundMSE(region="unknown")
+
+    def update(self, matte: Matte, batch: MattingBatch) -> None:
+        """Add a batch of predictions; the foreground counts where the batch has a true one."""
+        self.alpha_sad.update(matte.alpha, batch["alpha"], batch["trimap"])
+        self.alpha_mse.update(matte.alpha, batch["alpha"], batch["trimap"])
+        if "foreground" in batch:
+            for metric in (self.foreground_sad, self.foreground_mse):
+                metric.update(matte.foreground, batch["foreground"], batch["alpha"], batch["trimap"])
+
+    def compute_and_reset(self) -> dict[str, Tensor]:
+        """Scores since the last call, over all ranks, by name; foreground scores only where there was a true one."""
+        scores = {f"{name}_unknown": metric.compute() for name, metric in self.named_children() if metric.update_called}
+        for metric in self.children():
+            metric.reset()
+        return {name: score.float() for name, score in scores.items()}
+
+
+def scores_table(rows: Mapping[str, Mapping[str, float]], *, title: str) -> str:
+    """A Markdown table of raw scores in the field's units: SAD / 10³, MSE × 10³.
+
+    Args:
+        rows: Name of the method to its scores, as `MatteScores.compute_and_reset` names them.
+        title: One line above the table that says what was measured.
+    """
+    columns = {
+        "alpha_sad_unknown": ("alpha SAD /10³", 1e-3),
+        "alpha_mse_unknown": ("alpha MSE ×10³", 1e3),
+        "foreground_sad_unknown": ("αF SAD /10³", 1e-3),
+        "foreground_mse_unknown": ("αF MSE ×10³", 1e3),
+    }
+    width = max(len(name) for name in rows)
+    lines = [
+        title,
+        "",
+        f"| {'method':{width}} | " + " | ".join(header for header, _ in columns.values()) + " |",
+        f"|{'-' * (width + 2)}|" + "".join(f"{'-' * (len(header) + 1)}:|" for header, _ in columns.values()),
+    ]
+    for name, scores in rows.items():
+        cells = [
+            f"{scores[column] * unit:{len(header)}.3f}" if column in scores else " " * len(header)
+            for column, (header, unit) in columns.items()
+        ]
+        lines.append(f"| {name:{width}} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)

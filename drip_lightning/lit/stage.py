@@ -1,0 +1,171 @@
+"""What the three stages share: what a checkpoint holds, how one is loaded, and how weights are optimised."""
+
+import inspect
+import pickle
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from jsonargparse import ArgumentParser
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import nn
+
+from drip_lightning.errors import InputError
+
+FORMAT_VERSION = 1
+"""Raised whenever an older checkpoint can no longer be read."""
+
+_HOW_TO_TRAIN = {"optimizer", "lr_scheduler"}
+
+
+class Stage(LightningModule):
+    """One of the three trainings: autoencoder, denoiser, transparency decoder.
+
+    A stage's constructor takes plain values and choices (small objects that hold plain values under their argument's
+    names), keeps each under its own name, and builds no network; `build` does. A checkpoint thus tells in plain
+    values how to build its stage again, and holds the trained weights alone: frozen networks are loaded from where
+    they came from.
+
+    Args:
+        optimizer: Makes the optimizer from the trainable parameters.
+        lr_scheduler: Makes the learning-rate schedule, advanced every step; none keeps the rate constant.
+    """
+
+    frozen: tuple[str, ...] = ()
+    """Names of the submodules that are not trained and not written to checkpoints."""
+
+    def __init__(self, *, optimizer: OptimizerCallable, lr_scheduler: LRSchedulerCallable | None) -> None:
+        super().__init__()
+        self.optimizer = optimizer
+        self.lr_scheduler = lr_scheduler
+        self._built = False
+
+    @abstractmethod
+    def build(self, *, pretrained: bool = True) -> None:
+        """Make the networks.
+
+        Args:
+            pretrained: Whether the trainable weights' starting values matter; false where a checkpoint's follow.
+        """
+
+    def configure_model(self) -> None:
+        """Lightning's hook before training or loading: build once."""
+        if not self._built:
+            self.build()
+            self._built = True
+
+    def configure_optimizers(self) -> Any:
+        """Optimise every parameter that is not frozen."""
+        optimizer = self.optimizer(parameter for parameter in self.parameters() if parameter.requires_grad)
+        if self.lr_scheduler is None:
+            return optimizer
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": self.lr_scheduler(optimizer), "interval": "step"},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what the stage is; leave out frozen weights."""
+        checkpoint["drip"] = {"format": FORMAT_VERSION, **choice_to_config(self)}
+        checkpoint["state_dict"] = {
+            name: value for name, value in checkpoint["state_dict"].items() if not self._is_frozen(name)
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Check that the checkpoint is of this stage; put the frozen weights back, so that loading stays strict."""
+        _check_stage(checkpoint, type(self), where="the checkpoint to go on from")
+        frozen = {name: value for name, value in self.state_dict().items() if self._is_frozen(name)}
+        checkpoint["state_dict"] = frozen | checkpoint["state_dict"]
+
+    def _is_frozen(self, name: str) -> bool:
+        return name.split(".", 1)[0] in self.frozen
+
+    @classmethod
+    def from_checkpoint(cls, path: str | Path, **changes: Any) -> Self:
+        """Load a trained stage, in evaluation mode, on the CPU.
+
+        Args:
+            path: Checkpoint of this stage, or, called on `Stage`, of any.
+            changes: Constructor arguments to change, such as the place of a frozen network that was moved.
+
+        Raises:
+            InputError: no such file, a damaged file, or a checkpoint of another stage or program.
+        """
+        checkpoint = _read_checkpoint(Path(path))
+        _check_stage(checkpoint, cls, where=str(path))
+        description = checkpoint["drip"]
+        init_args = _moved_paths(description["init_args"] | changes, Path(path))
+        stage = config_to_choice({"class_path": description["class_path"], "init_args": init_args}, cls)
+        stage.build(pretrained=False)
+        stage._built = True
+        stage.on_load_checkpoint(checkpoint)
+        stage.load_state_dict(checkpoint["state_dict"])
+        return stage.requires_grad_(False).eval()
+
+
+def choice_to_config(choice: Any) -> Any:
+    """Describe a stage or choice in plain values: `{class_path, init_args}`, as in a YAML configuration."""
+    if choice is None or isinstance(choice, bool | int | float | str):
+        return choice
+    if isinstance(choice, list | tuple):
+        return [choice_to_config(item) for item in choice]
+    names = [name for name in inspect.signature(type(choice)).parameters if name not in _HOW_TO_TRAIN]
+    return {
+        "class_path": f"{type(choice).__module__}.{type(choice).__qualname__}",
+        "init_args": {name: choice_to_config(getattr(choice, name)) for name in names},
+    }
+
+
+def config_to_choice(config: dict[str, Any], base: type) -> Any:
+    """Undo `choice_to_config`: make an object of class `base` or a subclass; nothing else is ever instantiated.
+
+    Raises:
+        InputError: the description does not fit the classes of this version.
+    """
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(base, "choice")
+    try:
+        return parser.instantiate_classes(parser.parse_object({"choice": config})).choice
+    except Exception as error:  # jsonargparse raises many kinds; all mean a description that does not fit
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"cannot build {config['class_path']} as its checkpoint describes it: {reason}") from error
+
+
+def _read_checkpoint(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(f"no checkpoint at {path}")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"cannot read checkpoint {path}: damaged, or not a checkpoint ({reason})") from error
+
+
+def _check_stage(checkpoint: dict[str, Any], expected: type, *, where: str) -> None:
+    description = checkpoint.get("drip") if isinstance(checkpoint, dict) else None
+    if not description:
+        raise InputError(f"{where} was not written by drip")
+    if description["format"] != FORMAT_VERSION:
+        raise InputError(f"{where} has format {description['format']}, this version reads {FORMAT_VERSION}")
+    found = description["class_path"].rsplit(".", 1)[-1]
+    accepted = {expected.__name__, *(stage.__name__ for stage in expected.__subclasses__())}
+    if found not in accepted:
+        raise InputError(f"{where} is of the stage {found}, expected {expected.__name__}")
+
+
+def _moved_paths(init_args: Any, checkpoint: Path) -> Any:
+    """Find a run folder that was moved: a relative path that is not here may stand above the checkpoint."""
+    if isinstance(init_args, dict):
+        return {name: _moved_paths(value, checkpoint) for name, value in init_args.items()}
+    if isinstance(init_args, str) and "/" in init_args and not Path(init_args).exists():
+        for folder in checkpoint.absolute().parents:
+            if (folder / init_args).exists():
+                return str(folder / init_args)
+    return init_args
+
+
+def count_parameters(module: nn.Module, *, trainable: bool) -> int:
+    """Number of trainable, or of frozen, parameters."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad == trainable)

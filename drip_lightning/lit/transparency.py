@@ -1,0 +1,109 @@
+"""Stage 3: the latent transparency decoder (DRIP Sec. 3.3)."""
+
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor
+
+from drip_lightning.data.sample import MattingBatch
+from drip_lightning.lit.denoiser import Denoiser
+from drip_lightning.lit.matting import MattingStage
+from drip_lightning.nn.losses import MattingLoss
+from drip_lightning.nn.pretrained import Networks, StableDiffusion
+from drip_lightning.nn.transparency import DecoderChoice, UNetDecoder
+from drip_lightning.ops.domains import split_domains, stack_domains
+from drip_lightning.ops.randomness import sample_generator
+from drip_lightning.pipeline import MattingPipeline
+
+
+class TransparencyDecoder(MattingStage):
+    """Trains the decoder that mends what the VAE lost, on what a frozen denoiser makes in 1 to `max_steps` steps.
+
+    Args:
+        denoiser: Checkpoint of the denoiser stage; it brings the VAE, the noise and the schedule, and stays frozen.
+        networks: Sizes of the decoder.
+        decoder: The decoder to train.
+        loss: Weights of the matting loss's terms (DRIP App. A.3).
+        max_steps: Each training sample's latents come from a random number of denoising steps, 1 to this.
+        sampling_steps: Denoising steps in validation, test and prediction.
+        seed: Decides, with the sample's number, steps and noise.
+        optimizer: Makes the optimizer from the trainable parameters.
+        lr_scheduler: Makes the learning-rate schedule, advanced every step; none keeps the rate constant.
+    """
+
+    frozen = ("codec", "joint_unet")
+
+    def __init__(
+        self,
+        denoiser: str = "runs/denoiser/checkpoints/last.ckpt",
+        networks: Networks = StableDiffusion(),  # noqa: B008 (frozen, as the next)
+        decoder: DecoderChoice = UNetDecoder(),  # noqa: B008
+        loss: MattingLoss | None = None,
+        max_steps: int = 10,
+        sampling_steps: int = 10,
+        seed: int = 0,
+        optimizer: OptimizerCallable = lambda p: torch.optim.Adam(p, lr=1e-4),
+        lr_scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__(sampling_steps=sampling_steps, seed=seed, optimizer=optimizer, lr_scheduler=lr_scheduler)
+        self.denoiser = denoiser
+        self.networks = networks
+        self.decoder = decoder
+        self.loss = loss or MattingLoss()
+        self.max_steps = max_steps
+
+    def build(self, *, pretrained: bool = True) -> None:
+        """Load the frozen denoiser, and make the decoder to its measures."""
+        denoiser = Denoiser.from_checkpoint(self.denoiser)
+        self.codec, self.joint_unet = denoiser.codec, denoiser.joint_unet
+        self.denoiser_pipeline = denoiser.pipeline
+        self.latent_decoder = self.decoder.build(
+            channels=self.networks.transparency_channels,
+            latent_channels=self.codec.channels,
+            downsampling=self.codec.downsampling,
+        )
+
+    @property
+    def pipeline(self) -> MattingPipeline:
+        """The whole model."""
+        plain = self.denoiser_pipeline
+        return MattingPipeline(plain.codec, plain.joint_unet, plain.noise, plain.schedule, self.latent_decoder)
+
+    def pipelines_to_test(self) -> dict[str, MattingPipeline]:
+        """The frozen denoiser with the plain VAE decoder, and the whole model."""
+        return {"denoiser, VAE decoder": self.denoiser_pipeline, "denoiser, transparency decoder": self.pipeline}
+
+    def training_step(self, batch: MattingBatch, batch_index: int) -> Tensor:
+        """Mend the denoiser's foreground and alpha (DRIP Eq. 6, App. A.3)."""
+        latents = self.sample_latents(batch)
+        with torch.no_grad():
+            decoded_foreground, decoded_alpha = self.codec.decode(latents)
+        foreground, alpha = self.latent_decoder(
+            batch["image"], batch["trimap"], decoded_foreground, decoded_alpha, latents
+        )
+        loss = self.loss(
+            foreground=foreground,
+            alpha=alpha,
+            true_foreground=batch["foreground"],
+            true_alpha=batch["alpha"],
+            trimap=batch["trimap"],
+        )
+        self.log_dict({f"train/{name}": term for name, term in loss.terms.items()})
+        self.log("train/loss", loss.total, prog_bar=True)
+        return loss.total
+
+    @torch.no_grad()
+    def sample_latents(self, batch: MattingBatch) -> Tensor:
+        """Denoise each sample in its own random number of steps (DRIP Sec. 3.3): (2B, C, h, w), domains stacked."""
+        condition = self.denoiser_pipeline.condition(batch["image"], batch["trimap"])
+        generators = [sample_generator(self.seed, number, "transparency") for number in batch["number"]]
+        steps = [int(torch.randint(1, self.max_steps + 1, (), generator=generator)) for generator in generators]
+        results: dict[int, tuple[Tensor, Tensor]] = {}
+        for count in sorted(set(steps)):
+            places = [place for place, own in enumerate(steps) if own == count]
+            latents = self.denoiser_pipeline.sample(
+                condition[places], steps=count, generators=[generators[place] for place in places]
+            )
+            foreground, alpha = split_domains(latents)
+            results |= {place: (foreground[i], alpha[i]) for i, place in enumerate(places)}
+        foreground, alpha = zip(*(results[place] for place in range(len(steps))), strict=True)
+        return stack_domains(torch.stack(foreground), torch.stack(alpha))

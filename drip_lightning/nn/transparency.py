@@ -1,0 +1,162 @@
+"""From sampled latents to the final foreground and alpha: the decoders that can be compared (DRIP Sec. 3.3)."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from diffusers.models.unets.unet_2d_blocks import DownBlock2D, UNetMidBlock2D, UpBlock2D
+from torch import Tensor, nn
+
+from drip_lightning.ops.domains import split_domains
+
+IMAGE_CHANNELS = 3 + 1 + 3 + 1
+"""Image, trimap, decoded foreground, decoded alpha."""
+
+
+class LatentDecoder(ABC, nn.Module):
+    """Turns what the VAE decoder made of the sampled latents into the result (DRIP Eq. 6)."""
+
+    size_multiple: int = 1
+    """Pictures' height and width must be divisible by this."""
+
+    @abstractmethod
+    def forward(
+        self, image: Tensor, trimap: Tensor, foreground: Tensor, alpha: Tensor, latents: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Decode.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+            trimap: (B, 1, H, W), 0, 0.5 or 1.
+            foreground: (B, 3, H, W), decoded by the VAE.
+            alpha: (B, 1, H, W), decoded by the VAE.
+            latents: (2B, C, h, w) as sampled, domains stacked.
+
+        Returns:
+            Foreground (B, 3, H, W) and alpha (B, 1, H, W), near [0, 1], not clamped.
+        """
+
+
+class VaeDecoder(LatentDecoder):
+    """The frozen VAE decoder alone: the paper's "without D_trans"."""
+
+    def forward(
+        self, image: Tensor, trimap: Tensor, foreground: Tensor, alpha: Tensor, latents: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the VAE's foreground and alpha as they are."""
+        return foreground, alpha
+
+
+class TransparencyUNet(LatentDecoder):
+    """A pixel-space U-Net that mends what the VAE lost: D_trans (DRIP Eq. 6, after LayerDiffuse, Zhang & Agrawala 2024).
+
+    Image, trimap and the VAE's two pictures enter at full size; the two latents enter, through a zero-initialised 1×1
+    convolution, where features have the latents' size. The answer is added to the VAE's pictures and starts at zero,
+    so that training starts from `VaeDecoder`. No attention: memory grows with the picture's area alone.
+
+    Args:
+        channels: Features of each level, from full size down by halves; more levels than `latent_level`.
+        latent_channels: Channels of one latent.
+        latent_level: Halvings between pixels and latents; 3 for an eightfold VAE.
+        layers_per_block: Residual blocks in each level.
+        norm_groups: Groups of each group normalisation; divides every number of channels.
+
+    Raises:
+        ValueError: if there are too few levels for the latents to enter.
+    """
+
+    def __init__(
+        self,
+        channels: tuple[int, ...],
+        *,
+        latent_channels: int = 4,
+        latent_level: int = 3,
+        layers_per_block: int = 2,
+        norm_groups: int = 4,
+    ) -> None:
+        super().__init__()
+        if len(channels) <= latent_level:
+            raise ValueError(f"channels: latents enter at level {latent_level}, got only {len(channels)} levels")
+        self.latent_level = latent_level
+        self.size_multiple = 2 ** (len(channels) - 1)
+        blocks = {"temb_channels": None, "resnet_groups": norm_groups}
+        self.conv_in = nn.Conv2d(IMAGE_CHANNELS, channels[0], 3, padding=1)
+        self.latent_in = nn.Conv2d(2 * latent_channels, channels[latent_level - 1], 1)
+        nn.init.zeros_(self.latent_in.weight)
+        nn.init.zeros_(self.latent_in.bias)
+        outer = (channels[0], *channels[:-1])
+        self.down_blocks = nn.ModuleList(
+            DownBlock2D(before, width, num_layers=layers_per_block, add_downsample=width_level < len(channels) - 1, **blocks)
+            for width_level, (before, width) in enumerate(zip(outer, channels, strict=True))
+        )
+        self.mid_block = UNetMidBlock2D(
+            channels[-1], temb_channels=None, resnet_groups=norm_groups, add_attention=False  # type: ignore[arg-type]
+        )
+        coming = (channels[-1], *reversed(channels[1:]))
+        self.up_blocks = nn.ModuleList(
+            UpBlock2D(
+                before, previous, width, num_layers=layers_per_block + 1, add_upsample=place < len(channels) - 1, **blocks
+            )
+            for place, (before, previous, width) in enumerate(
+                zip(reversed(outer), coming, reversed(channels), strict=True)
+            )
+        )
+        self.norm_out = nn.GroupNorm(norm_groups, channels[0])
+        self.conv_out = nn.Conv2d(channels[0], 3 + 1, 3, padding=1)
+        nn.init.zeros_(self.conv_out.weight)
+        nn.init.zeros_(self.conv_out.bias)
+
+    def forward(
+        self, image: Tensor, trimap: Tensor, foreground: Tensor, alpha: Tensor, latents: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """See `LatentDecoder.forward`."""
+        pictures = torch.cat([image, trimap, foreground, alpha], dim=1)
+        features = self.conv_in(pictures)
+        skips = [features]
+        for level, block in enumerate(self.down_blocks):
+            if level == self.latent_level:
+                features = features + self.latent_in(torch.cat(split_domains(latents), dim=1))
+            features, block_skips = block(features)
+            skips.extend(block_skips)
+        features = self.mid_block(features)
+        for block in self.up_blocks:
+            count = len(block.resnets)
+            features = block(features, tuple(skips[-count:]))
+            del skips[-count:]
+        foreground_change, alpha_change = self.conv_out(nn.functional.silu(self.norm_out(features))).split([3, 1], dim=1)
+        return foreground + foreground_change, alpha + alpha_change
+
+
+@dataclass(frozen=True)
+class DecoderChoice(ABC):
+    """A decoder named in a configuration, built once the sizes of the other networks are known."""
+
+    @abstractmethod
+    def build(self, *, channels: tuple[int, ...], latent_channels: int, downsampling: int) -> LatentDecoder:
+        """Build the decoder.
+
+        Args:
+            channels: The networks' `transparency_channels`.
+            latent_channels: Channels of one latent.
+            downsampling: Pixels to a latent's side.
+        """
+
+
+@dataclass(frozen=True)
+class UNetDecoder(DecoderChoice):
+    """D_trans as a pixel-space U-Net: the paper's choice.
+
+    Attributes:
+        layers_per_block: Residual blocks in each level.
+    """
+
+    layers_per_block: int = 2
+
+    def build(self, *, channels: tuple[int, ...], latent_channels: int, downsampling: int) -> TransparencyUNet:
+        """Build a `TransparencyUNet`."""
+        return TransparencyUNet(
+            channels,
+            latent_channels=latent_channels,
+            latent_level=downsampling.bit_length() - 1,
+            layers_per_block=self.layers_per_block,
+        )
