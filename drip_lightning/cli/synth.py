@@ -49,9 +49,9 @@ def build_parser() -> argparse.ArgumentParser:
         )
     parser.add_argument(
         "--families",
-        nargs="+",
-        metavar="NAME",
-        help="kinds of objects, taken in turn: solid motion strands foliage net pane smoke (default: all)",
+        default="solid,motion,strands,foliage,net,pane,smoke",
+        metavar="NAMES",
+        help="kinds of objects, taken in turn, with commas between them (default: %(default)s)",
     )
     parser.add_argument("--overwrite", action="store_true", help="make finished folders again")
     parser.add_argument(
@@ -81,8 +81,10 @@ def main(arguments: list[str]) -> int:
     from drip_lightning.data.synth_samples import SPLITS, SynthSettings
     from drip_lightning.data.synth_sheet import save_contact_sheet
 
-    chosen = {} if options.families is None else {"families": tuple(options.families)}
-    settings = SynthSettings(size=options.size, seed=options.seed, **chosen)
+    settings = SynthSettings(size=options.size, seed=options.seed, families=tuple(options.families.split(",")))
+    if options.contact_sheet is not None:
+        save_contact_sheet(options.contact_sheet, settings=settings)
+        print(f"contact sheet: {options.contact_sheet}")
     began = time.perf_counter()
     folders = synthesise(
         options.out,
@@ -94,12 +96,10 @@ def main(arguments: list[str]) -> int:
     )
     seconds = time.perf_counter() - began
     drawn = sum(folder.samples for folder in folders if not folder.reused)
-    if options.contact_sheet is not None:
-        save_contact_sheet(options.contact_sheet, settings=settings)
-        print(f"contact sheet: {options.contact_sheet}")
     if drawn:
         print(f"drew {drawn} samples in {seconds:.1f} s ({drawn / seconds:.1f} a second)")
     for folder in folders:
         print(f"  {folder.samples:6d}  {folder.path}")
-    print("next: train on them with `drip fit` (see README.md)")
+    if folders:
+        print("next: train on them with `drip fit` (see README.md)")
     return 0

@@ -3,7 +3,6 @@
 The procedural default: no download, no licence.
 """
 
-import json
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -16,7 +15,7 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from drip_lightning.data.shards import INDEX_NAME, ShardWriter
+from drip_lightning.data.shards import INDEX_NAME, ShardWriter, read_index
 from drip_lightning.data.synth_samples import SPLITS, Split, SynthSettings, sample_members
 from drip_lightning.errors import InputError
 
@@ -58,7 +57,8 @@ def synthesise(
         say: Where to say that a folder is reused.
 
     Raises:
-        InputError: an impossible count, or a complete folder was made with other arguments and `overwrite` is off.
+        InputError: an impossible count; a complete folder that was made with other arguments, with `overwrite` off;
+            or one that was not made by `drip synth` at all.
     """
     _check_counts(counts, workers=workers, samples_per_shard=samples_per_shard)
     wanted = {
@@ -66,7 +66,7 @@ def synthesise(
         for split in SPLITS
         if counts.get(split, 0)
     }
-    complete = {split for split in wanted if not overwrite and _is_complete(out / split, wanted[split])}
+    complete = {split for split in wanted if _is_complete(out / split, wanted[split], overwrite=overwrite)}
     for split in complete:
         say(f"reusing {out / split} ({counts[split]} samples)")
     _write_folders(out, {split: wanted[split] for split in wanted if split not in complete}, settings, workers)
@@ -77,35 +77,33 @@ def _check_counts(counts: dict[Split, int], *, workers: int, samples_per_shard: 
     for name, count in counts.items():
         if count < 0:
             raise InputError(f"{name}: expected 0 or more samples, got {count}")
-    if not any(counts.values()):
-        raise InputError("nothing to make: all three numbers of samples are 0")
     if workers < 1:
         raise InputError(f"workers: expected 1 or more, got {workers}")
     if samples_per_shard < 1:
         raise InputError(f"samples per shard: expected 1 or more, got {samples_per_shard}")
 
 
-def _is_complete(folder: Path, arguments: dict[str, Any]) -> bool:
-    """Whether the folder has an index, made with these arguments.
+def _is_complete(folder: Path, arguments: dict[str, Any], *, overwrite: bool) -> bool:
+    """Whether the folder can be kept: it has all its shards, made with these arguments.
 
     Raises:
-        InputError: it has one made with others.
+        InputError: something else is there.
     """
-    index_file = folder / INDEX_NAME
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file: choose another OUT")
-    if not index_file.exists():
+    if not (folder / INDEX_NAME).exists():
         return False
-    try:
-        index = json.loads(index_file.read_text(encoding="utf-8"))
-        made_by, made_with = index["converter"], index["arguments"]
-        whole = all((folder / shard["name"]).stat().st_size == shard["bytes"] for shard in index["shards"])
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise InputError(f"{folder} is damaged ({error}): give --overwrite or another OUT") from error
-    if made_by != CONVERTER or made_with != arguments:
+    index = read_index(folder)
+    if index.converter != CONVERTER:
+        raise InputError(f"{folder} was made by the converter {index.converter!r}: choose another OUT")
+    if overwrite:
+        return False
+    if index.arguments != arguments:
         raise InputError(f"{folder} was made with other arguments: give --overwrite or another OUT")
-    if not whole:
-        raise InputError(f"{folder} has a shard of another size than its index says: give --overwrite or another OUT")
+    for shard in index.shards:
+        file = folder / shard.name
+        if not file.is_file() or file.stat().st_size != shard.bytes:
+            raise InputError(f"{file} is missing or cut short: give --overwrite or another OUT")
     return True
 
 

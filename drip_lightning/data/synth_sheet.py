@@ -45,7 +45,7 @@ def save_contact_sheet(path: Path, *, settings: SynthSettings) -> None:
     if path.suffix.lower() not in Image.registered_extensions():
         raise InputError(f"contact sheet {path}: expected a name that ends in .jpg or .png")
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(draw_contact_sheet(settings)).save(path)
+    Image.fromarray(draw_contact_sheet(settings)).save(path, quality=80)
 
 
 def _squares(size: int) -> Bytes:

@@ -44,7 +44,10 @@ _CIRCLE = np.stack([np.cos(_TURN), np.sin(_TURN)], axis=1)
 def strands(size: int, generator: np.random.Generator) -> tuple[Bytes, Bytes]:
     """Hair on a head, fur on a body, or a tuft radiating from its middle."""
     style = (_hair, _fur, _tuft)[generator.choice(3, p=(0.45, 0.4, 0.15))]
-    return style(size, generator)
+    colour, alpha = style(size, generator)
+    if generator.random() < 0.2:
+        alpha = blurred(alpha, generator.uniform(0.001, 0.004) * size)
+    return colour, alpha
 
 
 def _strand_palette(generator: np.random.Generator) -> Floats:
@@ -101,16 +104,10 @@ def _hair(size: int, generator: np.random.Generator) -> tuple[Bytes, Bytes]:
     skin = colourise(noise(size, generator, cells=2, octaves=4), draw_palette(generator, "skin"))
     parting = generator.uniform(-0.5, 0.5)
     fringe = middle + np.array([[-1.3, 0.5], [-1.3, -1.4], [1.3, -1.4], [1.3, 0.5], [parting, -0.65]]) * head
-    front = ribbons(paths[::5], np.full(paths[::5].shape[:2], 1.5 / size))
-    front = front[np.arange(len(front)) % 6 == 0]
-    colour = blended(colour, skin, blurred(rasterise([face], size, holes=[fringe, *front]), 0.002 * size))
-    below = _shadowed(rasterise([neck, shoulders], size), rasterise([mass, face], size))
+    colour = blended(colour, skin, blurred(rasterise([face], size, holes=[fringe]), 0.002 * size))
+    below = multiplied(rasterise([neck, shoulders], size), 255 - rasterise([mass, face], size))
     colour = blended(colour, skin, multiplied(below, rasterise([neck], size)))
     return blended(colour, draw_texture(size, generator), multiplied(below, rasterise([shoulders], size))), alpha
-
-
-def _shadowed(behind: Bytes, before: Bytes) -> Bytes:
-    return multiplied(behind, 255 - before)
 
 
 def _hair_mass(generator: np.random.Generator, fall: float) -> Points:

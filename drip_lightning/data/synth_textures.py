@@ -246,7 +246,7 @@ def draw_background(size: int, generator: np.random.Generator, palette: Floats |
     picture = Image.fromarray(colour)
     if generator.random() < 0.4:
         picture = picture.filter(ImageFilter.GaussianBlur(generator.uniform(0.002, 0.02) * size))
-    if generator.random() < 0.25:
+    if generator.random() < 0.18:
         picture = _bokeh(picture, generator)
     colour = np.asarray(picture)
     if generator.random() < 0.5:
