@@ -1,7 +1,8 @@
 """Shards to batches for every stage: which sample, on which rank, after which resume."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, cast
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -109,7 +110,7 @@ class MattingDataModule(LightningDataModule):
                 training,
                 batch_sampler=numbers,
                 num_workers=self.num_workers,
-                collate_fn=self._stack_and_compose if self.compose_on == "worker" else stack_layers,
+                collate_fn=partial(_compose, self._composer) if self.compose_on == "worker" else stack_layers,
                 pin_memory=torch.cuda.is_available(),
             )
 
@@ -126,10 +127,7 @@ class MattingDataModule(LightningDataModule):
 
     def on_after_batch_transfer(self, batch: LayerBatch | MattingBatch, dataloader_idx: int) -> MattingBatch:
         """Compose training batches that come as layers; composites and evaluation pictures pass as they are."""
-        return batch if "image" in batch else self._composer(batch)
-
-    def _stack_and_compose(self, samples: list[Layers]) -> MattingBatch:
-        return self._composer(stack_layers(samples))
+        return cast(MattingBatch, batch) if "image" in batch else self._composer(batch)
 
     def _evaluation_loader(self, pictures: EvaluationPictures) -> DataLoader[MattingBatch]:
         assert self.trainer is not None
@@ -151,3 +149,7 @@ class EndlessLoader:
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._make_loader())
+
+
+def _compose(composer: Composer, samples: list[Layers]) -> MattingBatch:
+    return composer(stack_layers(samples))
