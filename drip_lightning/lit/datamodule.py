@@ -60,6 +60,8 @@ class MattingDataModule(LightningDataModule):
         super().__init__()
         if image_size < 1 or batch_size < 1:
             raise InputError(f"image_size and batch_size: expected at least 1, got {image_size} and {batch_size}")
+        if seed < 0:
+            raise InputError(f"seed: expected 0 or more, got {seed}")
         self.foregrounds = foregrounds
         self.backgrounds = backgrounds
         self.evaluation = evaluation
@@ -131,10 +133,11 @@ class MattingDataModule(LightningDataModule):
 
     def _evaluation_loader(self, pictures: EvaluationPictures) -> DataLoader[MattingBatch]:
         assert self.trainer is not None
+        rank, world_size = self.trainer.global_rank, self.trainer.world_size
+        if len(pictures) < world_size:
+            raise InputError(f"{self.evaluation} has {len(pictures)} pictures, too few for {world_size} ranks")
         # Lightning leaves a sampler of this kind alone; its own choice would repeat pictures to even out the ranks.
-        own = UnrepeatedDistributedSampler(
-            pictures, num_replicas=self.trainer.world_size, rank=self.trainer.global_rank, shuffle=False
-        )
+        own = UnrepeatedDistributedSampler(pictures, num_replicas=world_size, rank=rank, shuffle=False)
         return DataLoader(pictures, batch_size=None, sampler=own, num_workers=self.num_workers)
 
 

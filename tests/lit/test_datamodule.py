@@ -161,6 +161,21 @@ def test_fit_validates_on_the_evaluation_folder(shard_folders: dict[str, str]) -
     assert [batch["key"] for batch in module.validation_batches] == [["e000"], ["e001"], ["e002"]]
 
 
+def test_evaluation_is_shared_between_ranks(shard_folders: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    data = MattingDataModule(**shard_folders, **SMALL)
+    data.trainer = _trainer(1)
+    data.setup("test")
+    monkeypatch.setattr(L.Trainer, "world_size", 2)
+    shares = []
+    for rank in (0, 1):
+        monkeypatch.setattr(L.Trainer, "global_rank", rank)
+        shares.append([batch["key"][0] for batch in data.test_dataloader()])
+    assert shares == [["e000", "e002"], ["e001"]]
+    monkeypatch.setattr(L.Trainer, "world_size", 4)
+    with pytest.raises(InputError, match="has 3 pictures, too few for 4 ranks"):
+        data.test_dataloader()
+
+
 @pytest.mark.parametrize("missing", ["foregrounds", "backgrounds", "evaluation"])
 def test_missing_folder_is_said_before_anything_runs(
     shard_folders: dict[str, str], tmp_path: Path, missing: str
