@@ -225,7 +225,7 @@ FAMILIES = {
 
 
 def draw_foreground(family: str, size: int, generator: np.random.Generator) -> tuple[Bytes, Bytes]:
-    """Draw an object.
+    """Draw an object; a family's mean alpha over many objects lies between 0.15 and 0.65.
 
     Args:
         family: A name in `FAMILIES`.

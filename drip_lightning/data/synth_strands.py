@@ -102,8 +102,10 @@ def _hair(size: int, generator: np.random.Generator) -> tuple[Bytes, Bytes]:
     shade = as_floats(shades) * (0.75 + 0.5 * noise(size, generator, cells=3, octaves=2))
     colour = colourise(np.clip(shade, 0, 1), _strand_palette(generator))
     skin = colourise(noise(size, generator, cells=2, octaves=4), draw_palette(generator, "skin"))
-    parting = generator.uniform(-0.5, 0.5)
-    fringe = middle + np.array([[-1.3, 0.5], [-1.3, -1.4], [1.3, -1.4], [1.3, 0.5], [parting, -0.65]]) * head
+    parting = generator.uniform(-0.35, 0.35)
+    curtain = np.array([[0.85, 0.5], [0.7, -0.1], [parting + 0.3, -0.55], [parting, -0.7], [parting - 0.3, -0.55]])
+    above = np.array([[-0.7, -0.1], [-0.85, 0.5], [-1.3, 0.5], [-1.3, -1.4], [1.3, -1.4], [1.3, 0.5]])
+    fringe = middle + np.concatenate([curtain, above]) * head
     colour = blended(colour, skin, blurred(rasterise([face], size, holes=[fringe]), 0.002 * size))
     below = multiplied(rasterise([neck, shoulders], size), 255 - rasterise([mass, face], size))
     colour = blended(colour, skin, multiplied(below, rasterise([neck], size)))

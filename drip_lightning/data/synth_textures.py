@@ -142,7 +142,7 @@ def _striped(size: int, generator: np.random.Generator) -> Floats:
     u, _ = _rotated(size, generator, generator.uniform(0, 0.2))
     wave = np.sin(2 * np.pi * generator.uniform(4, 24) * u)
     sharpness = generator.uniform(1, 8)
-    return 0.4 + 0.3 * np.tanh(sharpness * wave) / np.tanh(sharpness) + 0.3 * (_cloudy(size, generator) - 0.2)
+    return 0.4 + 0.3 * np.tanh(sharpness * wave) / float(np.tanh(sharpness)) + 0.3 * (_cloudy(size, generator) - 0.2)
 
 
 def _marbled(size: int, generator: np.random.Generator) -> Floats:
@@ -162,10 +162,10 @@ def _bricked(size: int, generator: np.random.Generator) -> Floats:
     u, v = _rotated(size, generator, 0.03)
     rows = generator.uniform(6, 18)
     v = v * rows + 64
-    row = np.floor(v).astype(np.int32)
-    u = u * rows * generator.uniform(0.35, 0.8) + 64 + np.where(row % 2 == 0, 0.0, 0.5).astype(np.float32)
-    column = np.floor(u).astype(np.int32)
-    tone = generator.random((64, 64), dtype=np.float32)[row % 64, column % 64]
+    row = np.floor(v)
+    u = u * rows * generator.uniform(0.35, 0.8) + 64 + (row % 2) / 2
+    column = np.floor(u)
+    tone = generator.random((64, 64), dtype=np.float32)[row.astype(np.intp) % 64, column.astype(np.intp) % 64]
     joint = np.minimum(np.minimum(v - row, row + 1 - v), 2 * np.minimum(u - column, column + 1 - u))
     mortar = np.clip((0.1 - joint) * 20, 0, 1)
     return (0.35 + 0.4 * tone) * (1 - mortar) + 0.05 * mortar + 0.25 * (_cloudy(size, generator) - 0.3)
