@@ -7,6 +7,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from drip_lightning.ops import metrics
+from drip_lightning.ops.connectivity import connectivity
 
 Region = Literal["unknown", "whole"]
 
@@ -98,6 +99,30 @@ class MAD(_AlphaMetric):
 
     def _measure(self, preds: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         return metrics.mad(preds, target, mask)
+
+
+class Gradient(_AlphaMetric):
+    """Mean over images of the summed squared difference of gradient magnitudes (tables divide by 1000).
+
+    Args:
+        region: Measure the trimap's unknown pixels, or the whole image.
+        kwargs: See `torchmetrics.Metric`.
+    """
+
+    def _measure(self, preds: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+        return metrics.gradient(preds, target, mask)
+
+
+class Connectivity(_AlphaMetric):
+    """Mean over images of the connectivity error (tables divide by 1000). Runs on the CPU, wherever the tensors are.
+
+    Args:
+        region: Measure the trimap's unknown pixels, or the whole image.
+        kwargs: See `torchmetrics.Metric`.
+    """
+
+    def _measure(self, preds: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+        return connectivity(preds, target, mask)
 
 
 class _ForegroundMetric(_MeanOverImages):

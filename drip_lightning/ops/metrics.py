@@ -5,12 +5,18 @@ by 1000 and multiply MSE by 1000. Everything is computed in single precision, as
 Benchmarks set the known pixels of `preds` from the trimap before measuring; the functions here measure what they get.
 """
 
+import math
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 Reduction = Literal["sum", "mean"]
+
+_GRADIENT_SIGMA = 1.4
+_GRADIENT_RADIUS = 4
+"""Pixels, where the reference cuts the Gaussian off: beyond, it is less than 1 % high."""
 
 
 def sad(preds: Tensor, target: Tensor, mask: Tensor) -> Tensor:
@@ -27,7 +33,7 @@ def sad(preds: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     Raises:
         ValueError: shapes differ, or `mask` is not boolean.
     """
-    return _sum_over(_difference(preds, target, mask).abs(), mask)
+    return _sum_over(_difference(preds, target, mask).abs_(), mask)
 
 
 def mse(preds: Tensor, target: Tensor, mask: Tensor) -> Tensor:
@@ -45,7 +51,7 @@ def mse(preds: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     Raises:
         ValueError: shapes differ, or `mask` is not boolean.
     """
-    return _mean_over(_difference(preds, target, mask).square(), mask)
+    return _mean_over(_difference(preds, target, mask).square_(), mask)
 
 
 def mad(preds: Tensor, target: Tensor, mask: Tensor) -> Tensor:
@@ -62,7 +68,30 @@ def mad(preds: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     Raises:
         ValueError: shapes differ, or `mask` is not boolean.
     """
-    return _mean_over(_difference(preds, target, mask).abs(), mask)
+    return _mean_over(_difference(preds, target, mask).abs_(), mask)
+
+
+@torch.no_grad()
+def gradient(preds: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Sum over the region of `(‖∇preds‖ - ‖∇target‖)²`.
+
+    Each map is first stretched to [0, 1] by its own extremes in the whole image (a constant map only clipped). `∇` is
+    the Gaussian derivative of σ = 1.4 on 9×9 pixels, divided by its Frobenius norm, borders replicated.
+
+    Args:
+        preds: (B, 1, H, W) in [0, 1].
+        target: (B, 1, H, W) in [0, 1].
+        mask: (B, 1, H, W), bool: the region to measure.
+
+    Returns:
+        (B,); 0 for an empty region.
+
+    Raises:
+        ValueError: shapes differ, or `mask` is not boolean.
+    """
+    check_maps(preds, target, mask)
+    error = _gradient_magnitude(preds.float()).sub_(_gradient_magnitude(target.float()))
+    return _sum_over(error.square_(), mask)
 
 
 def foreground_sad(
@@ -114,6 +143,37 @@ def _difference(preds: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     return preds.float() - target.float()
 
 
+def _gradient_magnitude(maps: Tensor) -> Tensor:
+    """‖∇‖ of the stretched maps: stretching only divides a gradient, which is 0 where there is nothing to stretch."""
+    offsets = range(_GRADIENT_RADIUS + 1)
+    gauss = [math.exp(-(offset**2) / (2 * _GRADIENT_SIGMA**2)) for offset in offsets]
+    slope = [offset * tap for offset, tap in zip(offsets, gauss, strict=True)]
+    padded = F.pad(maps, (_GRADIENT_RADIUS,) * 4, mode="replicate")
+    along_y = _correlate(_correlate(padded, slope, -2, odd=True), gauss, -1, odd=False)
+    along_x = _correlate(_correlate(padded, gauss, -2, odd=False), slope, -1, odd=True)
+    magnitude = along_y.square_().add_(along_x.square_()).sqrt_()
+    span = maps.amax(dim=(1, 2, 3), keepdim=True) - maps.amin(dim=(1, 2, 3), keepdim=True)
+    return magnitude.div_(span.masked_fill_(span == 0, 1))
+
+
+def _correlate(padded: Tensor, half_taps: list[float], dim: int, *, odd: bool) -> Tensor:
+    """Filter along `dim` by an odd or even kernel, given from its centre on and scaled to norm 1; no padding.
+
+    Sums of shifted maps are some ten times faster than `conv2d` of one channel on a CPU, know no TF32 on a GPU, and
+    give exactly 0 for an odd kernel on a constant.
+    """
+    norm = math.sqrt(half_taps[0] ** 2 + 2 * sum(tap**2 for tap in half_taps[1:]))
+    radius = len(half_taps) - 1
+    length = padded.shape[dim] - 2 * radius
+    filtered = padded.narrow(dim, radius, length) * (half_taps[0] / norm)
+    pair = torch.empty_like(filtered)
+    for offset, tap in enumerate(half_taps[1:], start=1):
+        before, after = (padded.narrow(dim, start, length) for start in (radius - offset, radius + offset))
+        torch.add(after, before, alpha=-1 if odd else 1, out=pair)
+        filtered.add_(pair, alpha=tap / norm)
+    return filtered
+
+
 def _foreground_error(
     preds: Tensor, target: Tensor, alpha: Tensor, mask: Tensor, channel_reduction: Reduction, *, power: int
 ) -> Tensor:
@@ -127,7 +187,8 @@ def _foreground_error(
 
 
 def _sum_over(error: Tensor, mask: Tensor) -> Tensor:
-    return torch.where(mask, error, 0).sum(dim=(1, 2, 3))
+    """Sum of each image's region; overwrites `error`, since a fresh map costs the CPU more time than the sum."""
+    return error.masked_fill_(~mask, 0).sum(dim=(1, 2, 3))
 
 
 def _mean_over(error: Tensor, mask: Tensor) -> Tensor:
