@@ -10,14 +10,13 @@ import torch
 from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from torch import nn
 
 from drip_lightning.errors import InputError
 
 FORMAT_VERSION = 1
 """Raised whenever an older checkpoint can no longer be read."""
 
-_HOW_TO_TRAIN = {"optimizer", "lr_scheduler"}
+_HOW_TO_TRAIN = {"optimizer", "lr_scheduler", "loss"}
 
 
 class Stage(LightningModule):
@@ -87,16 +86,17 @@ class Stage(LightningModule):
         """Load a trained stage, in evaluation mode, on the CPU.
 
         Args:
-            path: Checkpoint of this stage, or, called on `Stage`, of any.
+            path: Checkpoint of this stage or of a subclass, or a run folder, whose newest `last.ckpt` is meant.
             changes: Constructor arguments to change, such as the place of a frozen network that was moved.
 
         Raises:
             InputError: no such file, a damaged file, or a checkpoint of another stage or program.
         """
-        checkpoint = _read_checkpoint(Path(path))
-        _check_stage(checkpoint, cls, where=str(path))
+        file = _newest_checkpoint(Path(path))
+        checkpoint = _read_checkpoint(file)
+        _check_stage(checkpoint, cls, where=str(file))
         description = checkpoint["drip"]
-        init_args = _moved_paths(description["init_args"] | changes, Path(path))
+        init_args = _moved_paths(description["init_args"], file) | changes
         stage = config_to_choice({"class_path": description["class_path"], "init_args": init_args}, cls)
         stage.build(pretrained=False)
         stage._built = True
@@ -127,10 +127,19 @@ def config_to_choice(config: dict[str, Any], base: type) -> Any:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(base, "choice")
     try:
-        return parser.instantiate_classes(parser.parse_object({"choice": config})).choice
+        return parser.instantiate(parser.parse_object({"choice": config})).choice
     except Exception as error:  # jsonargparse raises many kinds; all mean a description that does not fit
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"cannot build {config['class_path']} as its checkpoint describes it: {reason}") from error
+
+
+def _newest_checkpoint(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    found = [*path.glob("last*.ckpt"), *path.glob("checkpoints/last*.ckpt")]
+    if not found:
+        raise InputError(f"no checkpoint in {path}: train there first with `drip fit --trainer.default_root_dir {path}`")
+    return max(found, key=lambda file: file.stat().st_mtime)
 
 
 def _read_checkpoint(path: Path) -> dict[str, Any]:
@@ -150,9 +159,9 @@ def _check_stage(checkpoint: dict[str, Any], expected: type, *, where: str) -> N
     if description["format"] != FORMAT_VERSION:
         raise InputError(f"{where} has format {description['format']}, this version reads {FORMAT_VERSION}")
     found = description["class_path"].rsplit(".", 1)[-1]
-    accepted = {expected.__name__, *(stage.__name__ for stage in expected.__subclasses__())}
+    accepted = [stage.__name__ for stage in (expected, *expected.__subclasses__()) if not inspect.isabstract(stage)]
     if found not in accepted:
-        raise InputError(f"{where} is of the stage {found}, expected {expected.__name__}")
+        raise InputError(f"{where} is of the stage {found}, expected {' or '.join(accepted)}")
 
 
 def _moved_paths(init_args: Any, checkpoint: Path) -> Any:
@@ -164,8 +173,3 @@ def _moved_paths(init_args: Any, checkpoint: Path) -> Any:
             if (folder / init_args).exists():
                 return str(folder / init_args)
     return init_args
-
-
-def count_parameters(module: nn.Module, *, trainable: bool) -> int:
-    """Number of trainable, or of frozen, parameters."""
-    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad == trainable)

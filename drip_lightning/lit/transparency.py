@@ -19,7 +19,7 @@ class TransparencyDecoder(MattingStage):
     """Trains the decoder that mends what the VAE lost, on what a frozen denoiser makes in 1 to `max_steps` steps.
 
     Args:
-        denoiser: Checkpoint of the denoiser stage; it brings the VAE, the noise and the schedule, and stays frozen.
+        denoiser: Run folder or checkpoint of the denoiser stage; it brings the VAE, the noise and the schedule, and stays frozen.
         networks: Sizes of the decoder.
         decoder: The decoder to train.
         loss: Weights of the matting loss's terms (DRIP App. A.3).
@@ -34,7 +34,7 @@ class TransparencyDecoder(MattingStage):
 
     def __init__(
         self,
-        denoiser: str = "runs/denoiser/checkpoints/last.ckpt",
+        denoiser: str = "runs/denoiser",
         networks: Networks = StableDiffusion(),  # noqa: B008 (frozen, as the next)
         decoder: DecoderChoice = UNetDecoder(),  # noqa: B008
         loss: MattingLoss | None = None,
@@ -58,6 +58,7 @@ class TransparencyDecoder(MattingStage):
         self.denoiser_pipeline = denoiser.pipeline
         self.latent_decoder = self.decoder.build(
             channels=self.networks.transparency_channels,
+            layers_per_block=self.networks.transparency_layers,
             latent_channels=self.codec.channels,
             downsampling=self.codec.downsampling,
         )

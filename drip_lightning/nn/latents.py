@@ -52,7 +52,7 @@ class LatentCodec(nn.Module):
         batch = stack_for_vae(*pictures)
         with _no_float16(batch):
             mode = self.vae.encode(batch).latent_dist.mode()
-        return (mode * self.vae.config["scaling_factor"]).chunk(len(pictures))
+        return (mode.float() * self.vae.config["scaling_factor"]).chunk(len(pictures))
 
     def decode(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """Decode stacked latents in one call of the decoder.

@@ -23,6 +23,8 @@ class Networks(ABC):
 
     transparency_channels: tuple[int, ...]
     """Features of each level of the transparency decoder, from full size down by halves."""
+    transparency_layers: int
+    """Residual blocks in each level of the transparency decoder."""
 
     @abstractmethod
     def new_vae(self) -> AutoencoderKL:
@@ -57,11 +59,13 @@ class StableDiffusion(Networks):
         source: A local folder, or a Hub id. The environment variable HF_HUB_OFFLINE=1 keeps to what is cached.
         revision: Hub revision to pin; none means the newest.
         transparency_channels: Features of each level of the transparency decoder, after LayerDiffuse.
+        transparency_layers: Residual blocks in each level of the transparency decoder.
     """
 
     source: str = SD2_MIRROR
     revision: str | None = None
     transparency_channels: tuple[int, ...] = (32, 32, 64, 128, 256, 512, 512)
+    transparency_layers: int = 2
 
     def new_vae(self) -> AutoencoderKL:
         """Refuse: Stable Diffusion brings its own autoencoder.
@@ -114,6 +118,7 @@ class FromScratch(Networks):
         prompt_channels: Channels of the stand-in for the text embedding.
         norm_groups: Groups of each group normalisation; divides every number of features.
         transparency_channels: Features of each level of the transparency decoder, from full size down by halves.
+        transparency_layers: Residual blocks in each level of the transparency decoder.
     """
 
     vae: str = "runs/autoencoder/pretrained"
@@ -125,6 +130,7 @@ class FromScratch(Networks):
     prompt_channels: int = 64
     norm_groups: int = 16
     transparency_channels: tuple[int, ...] = (32, 32, 64, 128)
+    transparency_layers: int = 2
 
     def new_vae(self) -> AutoencoderKL:
         """Build the autoencoder."""

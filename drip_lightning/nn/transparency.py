@@ -132,11 +132,14 @@ class DecoderChoice(ABC):
     """A decoder named in a configuration, built once the sizes of the other networks are known."""
 
     @abstractmethod
-    def build(self, *, channels: tuple[int, ...], latent_channels: int, downsampling: int) -> LatentDecoder:
+    def build(
+        self, *, channels: tuple[int, ...], layers_per_block: int, latent_channels: int, downsampling: int
+    ) -> LatentDecoder:
         """Build the decoder.
 
         Args:
             channels: The networks' `transparency_channels`.
+            layers_per_block: The networks' `transparency_layers`.
             latent_channels: Channels of one latent.
             downsampling: Pixels to a latent's side.
         """
@@ -144,19 +147,15 @@ class DecoderChoice(ABC):
 
 @dataclass(frozen=True)
 class UNetDecoder(DecoderChoice):
-    """D_trans as a pixel-space U-Net: the paper's choice.
+    """D_trans as a pixel-space U-Net: the paper's choice."""
 
-    Attributes:
-        layers_per_block: Residual blocks in each level.
-    """
-
-    layers_per_block: int = 2
-
-    def build(self, *, channels: tuple[int, ...], latent_channels: int, downsampling: int) -> TransparencyUNet:
+    def build(
+        self, *, channels: tuple[int, ...], layers_per_block: int, latent_channels: int, downsampling: int
+    ) -> TransparencyUNet:
         """Build a `TransparencyUNet`."""
         return TransparencyUNet(
             channels,
             latent_channels=latent_channels,
             latent_level=downsampling.bit_length() - 1,
-            layers_per_block=self.layers_per_block,
+            layers_per_block=layers_per_block,
         )

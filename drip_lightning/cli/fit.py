@@ -1,0 +1,88 @@
+"""`drip fit | validate | test | predict`: LightningCLI over the three stages."""
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from drip_lightning.errors import InputError
+
+if TYPE_CHECKING:
+    from lightning.pytorch.cli import LightningCLI
+
+HELP = """\
+usage: drip {verb} --config FILE [--config FILE …] [--KEY VALUE …]
+
+{purpose}
+
+A run is described by YAML files; a later --config wins over an earlier one, and --KEY VALUE wins over both.
+
+  configs/autoencoder.yaml, denoiser.yaml, transparency.yaml   the three stages, every choice visible
+  configs/scale/tiny.yaml, small.yaml, sd2.yaml                sizes: seconds on a CPU … the paper's recipe
+  configs/hardware/*.yaml                                      cpu, gpu, ddp, slurm
+  configs/ablation/*.yaml                                      one factor each
+
+Often set:
+  --trainer.default_root_dir DIR    the run's folder: checkpoints/, tensorboard/, config.yaml
+  --trainer.max_steps N             length of the training
+  --data.foregrounds DIR            foreground shards; also --data.backgrounds, --data.evaluation
+  --data.batch_size N               training samples in a batch of one process
+  --model.networks.source DIR       Stable Diffusion 2: a folder in diffusers' format, or a Hub id
+  --model.denoiser DIR              transparency stage: run folder or checkpoint of the trained denoiser
+  --checkpoint.every_n_train_steps N
+  --ckpt_path last | FILE           go on from (fit), or use (validate, test, predict), a checkpoint
+
+  --print_config                    show the resolved configuration and stop
+  --help-all                        every option of the trainer, the data and the callbacks
+  --model.help CLASS                the options of a stage, such as drip_lightning.lit.denoiser.Denoiser
+
+example:
+  drip {verb} --config configs/denoiser.yaml --config configs/scale/tiny.yaml --trainer.default_root_dir runs/try
+"""
+
+PURPOSES = {
+    "fit": "Train a stage. Checkpoints, TensorBoard logs and the resolved configuration land in its run folder.",
+    "validate": "Score a stage on the evaluation shards.",
+    "test": "Compare a stage with doing nothing, on the evaluation shards; print a table and write test.md.",
+    "predict": "Matte the evaluation shards and return the results to Python; `drip matte` writes pictures.",
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run one of Lightning's verbs.
+
+    Args:
+        arguments: The verb, and what follows it on the command line.
+
+    Returns:
+        0, the exit status.
+
+    Raises:
+        InputError: the configuration does not fit the classes, or Lightning refuses it.
+    """
+    verb, rest = arguments[0], arguments[1:]
+    if not rest or "-h" in rest or "--help" in rest:
+        print(HELP.format(verb=verb, purpose=PURPOSES[verb]), end="")
+        return 0 if rest else 2
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # LightningCLI's, not the user's
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+    try:
+        run([verb, *("--help" if word == "--help-all" else word for word in rest)])
+    except MisconfigurationException as error:
+        raise InputError(str(error)) from error
+    return 0
+
+
+def run(arguments: list[str]) -> "LightningCLI":
+    """Parse and run a verb's arguments as `drip` does; also for notebooks and tests.
+
+    Returns:
+        The finished CLI, whose `model`, `datamodule` and `trainer` can be looked at.
+    """
+    from drip_lightning.cli.lightning_cli import DripCLI
+
+    program, sys.argv = sys.argv, ["drip"]  # LightningCLI warns of arguments given twice
+    try:
+        return DripCLI(args=arguments)
+    finally:
+        sys.argv = program

@@ -1,0 +1,70 @@
+"""`drip`: finds the verb, and turns a user's mistake into one line and an exit status."""
+
+import importlib
+import os
+import sys
+
+from drip_lightning import __version__
+from drip_lightning.errors import InputError
+
+HELP = """\
+usage: drip VERB …
+
+Diffusion-prior image matting: foreground colour and alpha matte from a picture and a trimap.
+
+train and evaluate
+  fit         train a stage: autoencoder, denoiser or transparency decoder
+  validate    score a stage on the evaluation shards
+  test        compare a stage with doing nothing, in a table
+  predict     matte the evaluation shards from Python
+
+data
+  synth       draw procedural training data: no download, no licence
+
+use
+  matte       cut objects out of pictures with a trained checkpoint
+
+Every verb explains itself: drip VERB --help. DRIP_TRACEBACK=1 in the environment shows where an error came from.
+"""
+
+MODULES = dict.fromkeys(("fit", "validate", "test", "predict"), "fit") | {"synth": "synth", "matte": "matte"}
+
+
+def main() -> None:
+    """Entry point of the console command."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run `drip` with these arguments.
+
+    Returns:
+        The exit status: 0 for success, 1 for a user's mistake, 2 for a wrong command line, 130 when interrupted.
+    """
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(HELP, end="")
+        return 0 if arguments else 2
+    verb = arguments[0]
+    if verb == "--version":
+        print(f"drip_lightning {__version__}")
+        return 0
+    if verb not in MODULES:
+        print(f"drip: no verb {verb!r}, expected one of {', '.join(MODULES)} (see `drip --help`)", file=sys.stderr)
+        return 2
+    module = importlib.import_module(f"drip_lightning.cli.{MODULES[verb]}")
+    try:
+        return module.main(arguments if MODULES[verb] == "fit" else arguments[1:])
+    except InputError as error:
+        if os.environ.get("DRIP_TRACEBACK"):
+            raise
+        print(f"drip {verb}: {_one_line(error)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"drip {verb}: interrupted", file=sys.stderr)
+        return 130
+
+
+def _one_line(error: InputError) -> str:
+    """The message alone: an error from a data worker comes wrapped in that process's traceback."""
+    lines = str(error).strip().splitlines()
+    return lines[-1].removeprefix(f"{InputError.__module__}.{InputError.__qualname__}: ")
