@@ -144,33 +144,29 @@ def _difference(preds: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 
 
 def _gradient_magnitude(maps: Tensor) -> Tensor:
-    """‖∇‖ of the stretched maps: stretching only divides a gradient, which is 0 where there is nothing to stretch."""
-    offsets = range(_GRADIENT_RADIUS + 1)
+    """‖∇‖ of the stretched maps, (B, 1, H, W), by two passes for each axis: the kernel is separable."""
+    offsets = range(-_GRADIENT_RADIUS, _GRADIENT_RADIUS + 1)
     gauss = [math.exp(-(offset**2) / (2 * _GRADIENT_SIGMA**2)) for offset in offsets]
     slope = [offset * tap for offset, tap in zip(offsets, gauss, strict=True)]
-    padded = F.pad(maps, (_GRADIENT_RADIUS,) * 4, mode="replicate")
-    along_y = _correlate(_correlate(padded, slope, -2, odd=True), gauss, -1, odd=False)
-    along_x = _correlate(_correlate(padded, gauss, -2, odd=False), slope, -1, odd=True)
+    low, high = maps.amin(dim=(1, 2, 3), keepdim=True), maps.amax(dim=(1, 2, 3), keepdim=True)
+    padded = F.pad(maps, (_GRADIENT_RADIUS,) * 4, mode="replicate").sub_(low)
+    columns = _correlate(padded, slope, -2)
+    along_y = _correlate(columns, gauss, -1)
+    along_x = _correlate(_correlate(padded, gauss, -2, out=columns), slope, -1)
     magnitude = along_y.square_().add_(along_x.square_()).sqrt_()
-    span = maps.amax(dim=(1, 2, 3), keepdim=True) - maps.amin(dim=(1, 2, 3), keepdim=True)
-    return magnitude.div_(span.masked_fill_(span == 0, 1))
+    return magnitude.div_(torch.where(high > low, high - low, 1))
 
 
-def _correlate(padded: Tensor, half_taps: list[float], dim: int, *, odd: bool) -> Tensor:
-    """Filter along `dim` by an odd or even kernel, given from its centre on and scaled to norm 1; no padding.
+def _correlate(padded: Tensor, taps: list[float], dim: int, *, out: Tensor | None = None) -> Tensor:
+    """Filter along `dim` by `taps` scaled to norm 1, without padding.
 
-    Sums of shifted maps are some ten times faster than `conv2d` of one channel on a CPU, know no TF32 on a GPU, and
-    give exactly 0 for an odd kernel on a constant.
+    A sum of shifted maps: some twenty times faster than `conv2d` of one channel on a CPU, and without TF32 on a GPU.
     """
-    norm = math.sqrt(half_taps[0] ** 2 + 2 * sum(tap**2 for tap in half_taps[1:]))
-    radius = len(half_taps) - 1
-    length = padded.shape[dim] - 2 * radius
-    filtered = padded.narrow(dim, radius, length) * (half_taps[0] / norm)
-    pair = torch.empty_like(filtered)
-    for offset, tap in enumerate(half_taps[1:], start=1):
-        before, after = (padded.narrow(dim, start, length) for start in (radius - offset, radius + offset))
-        torch.add(after, before, alpha=-1 if odd else 1, out=pair)
-        filtered.add_(pair, alpha=tap / norm)
+    norm = math.hypot(*taps)
+    first, *others = padded.unfold(dim, len(taps), 1).unbind(-1)
+    filtered = torch.mul(first, taps[0] / norm, out=out)
+    for shifted, tap in zip(others, taps[1:], strict=True):
+        filtered.add_(shifted, alpha=tap / norm)
     return filtered
 
 
@@ -188,7 +184,7 @@ def _foreground_error(
 
 def _sum_over(error: Tensor, mask: Tensor) -> Tensor:
     """Sum of each image's region; overwrites `error`, since a fresh map costs the CPU more time than the sum."""
-    return error.masked_fill_(~mask, 0).sum(dim=(1, 2, 3))
+    return error.mul_(mask).sum(dim=(1, 2, 3))
 
 
 def _mean_over(error: Tensor, mask: Tensor) -> Tensor:
