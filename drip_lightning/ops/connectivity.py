@@ -37,7 +37,7 @@ def connectivity(preds: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         ValueError: shapes differ, or `mask` is not boolean.
     """
     check_maps(preds, target, mask)
-    images = zip(*(maps[:, 0].cpu().numpy() for maps in (preds.float(), target.float(), mask)), strict=True)
+    images = zip(*(maps[:, 0].detach().cpu().numpy() for maps in (preds.float(), target.float(), mask)), strict=True)
     return torch.tensor([_connectivity(*image) for image in images], dtype=torch.float32, device=preds.device)
 
 
@@ -76,7 +76,7 @@ def _connected_levels(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 @numba.njit
 def _order_by_level(levels, order):  # type: ignore[no-untyped-def]
-    """Write the positions into `order`, level by level, rising within one; level `k` starts at `starts[k]`."""
+    """Write the positions above level 0 into `order`, rising within a level; level `k` starts at `starts[k]`."""
     starts = np.zeros(_LEVELS + 2, np.int64)
     for level in levels:
         starts[level + 1] += 1
@@ -84,8 +84,9 @@ def _order_by_level(levels, order):  # type: ignore[no-untyped-def]
     following = starts.copy()
     for position in range(levels.size):
         level = levels[position]
-        order[following[level]] = position
-        following[level] += 1
+        if level:
+            order[following[level]] = position
+            following[level] += 1
     return starts
 
 

@@ -2,7 +2,8 @@
 
 The reference is the evaluation code of Deep Image Matting. Values are raw: tables divide SAD, Gradient and Connectivity
 by 1000 and multiply MSE by 1000. Everything is computed in single precision, as there, since thresholds depend on it.
-Benchmarks set the known pixels of `preds` from the trimap before measuring; the functions here measure what they get.
+Benchmarks set the known pixels of `preds` from the trimap before measuring; the functions here measure what they get,
+and carry no autograd graph.
 """
 
 import math
@@ -138,6 +139,7 @@ def foreground_mse(
     return _mean_over(_foreground_error(preds, target, alpha, mask, channel_reduction, power=2), mask)
 
 
+@torch.no_grad()
 def _difference(preds: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     check_maps(preds, target, mask)
     return preds.float() - target.float()
@@ -170,6 +172,7 @@ def _correlate(padded: Tensor, taps: list[float], dim: int, *, out: Tensor | Non
     return filtered
 
 
+@torch.no_grad()
 def _foreground_error(
     preds: Tensor, target: Tensor, alpha: Tensor, mask: Tensor, channel_reduction: Reduction, *, power: int
 ) -> Tensor:

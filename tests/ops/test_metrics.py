@@ -84,6 +84,13 @@ def test_equal_mattes_measure_zero_arguments_stay_and_images_do_not_mix(metric):
     assert torch.equal(target, before[1])
 
 
+@pytest.mark.parametrize("metric", ALPHA_METRICS)
+def test_metrics_take_maps_that_carry_a_graph(metric):
+    preds, target = random_mattes(0)
+    mask = everywhere(preds)
+    assert torch.equal(metric(preds.clone().requires_grad_(), target, mask), metric(preds, target, mask))
+
+
 def test_foreground_error_is_weighted_by_alpha_and_channels_are_added_or_averaged():
     preds = torch.tensor([[0.3, 0.6, 0.9], [1.0, 1.0, 1.0]]).T.reshape(1, 3, 1, 2)
     alpha = image([[0.5, 0.0]])
