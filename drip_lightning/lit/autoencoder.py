@@ -39,8 +39,8 @@ class Autoencoder(Stage):
     def __init__(
         self,
         networks: Networks = FromScratch(),  # noqa: B008 (frozen)
-        kl_weight: float = 1e-4,
-        laplacian_weight: float = 1.0,
+        kl_weight: float = 1e-5,
+        laplacian_weight: float = 0.1,
         seed: int = 0,
         optimizer: OptimizerCallable = lambda p: torch.optim.Adam(p, lr=1e-4),
         lr_scheduler: LRSchedulerCallable | None = None,

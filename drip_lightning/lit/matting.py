@@ -94,4 +94,3 @@ class MattingStage(Stage):
     def predict_step(self, batch: MattingBatch, batch_index: int) -> Matte:
         """Matte a batch."""
         return self.matte(batch, self.pipeline)
-

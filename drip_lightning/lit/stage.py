@@ -138,7 +138,9 @@ def _newest_checkpoint(path: Path) -> Path:
         return path
     found = [*path.glob("last*.ckpt"), *path.glob("checkpoints/last*.ckpt")]
     if not found:
-        raise InputError(f"no checkpoint in {path}: train there first with `drip fit --trainer.default_root_dir {path}`")
+        raise InputError(
+            f"no checkpoint in {path}: train there first with `drip fit --trainer.default_root_dir {path}`"
+        )
     return max(found, key=lambda file: file.stat().st_mtime)
 
 

@@ -78,13 +78,17 @@ class StableDiffusion(Networks):
     def trained_vae(self) -> AutoencoderKL:
         """Load the VAE."""
         with _told_in_one_line(self.source, "vae"):
-            return AutoencoderKL.from_pretrained(self.source, subfolder="vae", revision=self.revision)
+            return AutoencoderKL.from_pretrained(
+                self.source, subfolder="vae", revision=self.revision, low_cpu_mem_usage=False
+            )
 
     def unet(self, *, pretrained: bool = True) -> UNet2DConditionModel:
         """Load the U-Net in float32."""
         with _told_in_one_line(self.source, "unet"):
             if pretrained:
-                return UNet2DConditionModel.from_pretrained(self.source, subfolder="unet", revision=self.revision)
+                return UNet2DConditionModel.from_pretrained(
+                    self.source, subfolder="unet", revision=self.revision, low_cpu_mem_usage=False
+                )
             config = UNet2DConditionModel.load_config(self.source, subfolder="unet", revision=self.revision)
             return UNet2DConditionModel.from_config(config)
 
@@ -153,7 +157,7 @@ class FromScratch(Networks):
                 "or name its folder with --model.init_args.networks.init_args.vae"
             )
         with _told_in_one_line(self.vae, "vae"):
-            return AutoencoderKL.from_pretrained(self.vae, subfolder="vae")
+            return AutoencoderKL.from_pretrained(self.vae, subfolder="vae", low_cpu_mem_usage=False)
 
     def unet(self, *, pretrained: bool = True) -> UNet2DConditionModel:
         """Build the U-Net; its weights are random either way."""

@@ -86,16 +86,26 @@ class TransparencyUNet(LatentDecoder):
         nn.init.zeros_(self.latent_in.bias)
         outer = (channels[0], *channels[:-1])
         self.down_blocks = nn.ModuleList(
-            DownBlock2D(before, width, num_layers=layers_per_block, add_downsample=width_level < len(channels) - 1, **blocks)
+            DownBlock2D(
+                before, width, num_layers=layers_per_block, add_downsample=width_level < len(channels) - 1, **blocks
+            )
             for width_level, (before, width) in enumerate(zip(outer, channels, strict=True))
         )
         self.mid_block = UNetMidBlock2D(
-            channels[-1], temb_channels=None, resnet_groups=norm_groups, add_attention=False  # type: ignore[arg-type]
+            channels[-1],
+            temb_channels=None,
+            resnet_groups=norm_groups,
+            add_attention=False,  # type: ignore[arg-type]
         )
         coming = (channels[-1], *reversed(channels[1:]))
         self.up_blocks = nn.ModuleList(
             UpBlock2D(
-                before, previous, width, num_layers=layers_per_block + 1, add_upsample=place < len(channels) - 1, **blocks
+                before,
+                previous,
+                width,
+                num_layers=layers_per_block + 1,
+                add_upsample=place < len(channels) - 1,
+                **blocks,
             )
             for place, (before, previous, width) in enumerate(
                 zip(reversed(outer), coming, reversed(channels), strict=True)
@@ -123,7 +133,9 @@ class TransparencyUNet(LatentDecoder):
             count = len(block.resnets)
             features = block(features, tuple(skips[-count:]))
             del skips[-count:]
-        foreground_change, alpha_change = self.conv_out(nn.functional.silu(self.norm_out(features))).split([3, 1], dim=1)
+        foreground_change, alpha_change = self.conv_out(nn.functional.silu(self.norm_out(features))).split(
+            [3, 1], dim=1
+        )
         return foreground + foreground_change, alpha + alpha_change
 
 

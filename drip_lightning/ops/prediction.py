@@ -22,9 +22,7 @@ def add_noise(latent: Tensor, noise: Tensor, alphas_cumprod: Tensor) -> Tensor:
     return signal_scale * latent + noise_scale * noise
 
 
-def prediction_target(
-    prediction_type: PredictionType, latent: Tensor, noise: Tensor, alphas_cumprod: Tensor
-) -> Tensor:
+def prediction_target(prediction_type: PredictionType, latent: Tensor, noise: Tensor, alphas_cumprod: Tensor) -> Tensor:
     """What a denoiser of this type should answer (B, …): noise, velocity (Salimans & Ho 2022) or clean latent.
 
     Raises:

@@ -1,0 +1,222 @@
+"""`drip matte`: cut objects out of pictures with a trained checkpoint."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from drip_lightning.cli.parser import OneLineParser
+from drip_lightning.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from drip_lightning.pipeline import Matte, MattingPipeline
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+_DESCRIPTION = """\
+Cut objects out of pictures: for each PICTURE an RGBA PNG with straight (not premultiplied) colour, of the same size.
+
+A trimap says what is known: black background, white foreground, anything between is to be found out. A rough mask
+(object above mid-grey) will do: a band around its outline becomes the unknown part.
+
+PICTURE, --trimap and --mask may be folders: a picture's trimap is the file of the same name, whatever its suffix.
+Results that exist are kept. A picture that fails is reported, the others go on, and the exit status is 1.
+"""
+_EXAMPLE = """\
+examples:
+  drip matte portrait.jpg --trimap portrait_trimap.png --checkpoint runs/transparency --out cutouts
+  drip matte photos/ --mask masks/ --band 20 --checkpoint runs/transparency --out cutouts --panel
+"""
+_NO_CHECKPOINT = (
+    "no --checkpoint: `make fit` trains a toy one in minutes (runs/tiny/transparency); README.md says how to train a "
+    "real one"
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to matte."""
+
+    picture: Path
+    guide: Path
+    """Its trimap or mask."""
+    result: Path
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The options of `drip matte`; imports nothing heavy."""
+    parser = OneLineParser(
+        prog="drip matte",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("pictures", metavar="PICTURE", nargs="+", type=Path, help="picture, or folder of pictures")
+    guide = parser.add_mutually_exclusive_group(required=True)
+    guide.add_argument("--trimap", metavar="T", type=Path, help="trimap, or folder of equally named trimaps")
+    guide.add_argument("--mask", metavar="M", type=Path, help="rough mask, or folder of equally named masks")
+    parser.add_argument(
+        "--band", type=int, default=15, metavar="PIXELS", help="with --mask: half the unknown band (default: 15)"
+    )
+    parser.add_argument(
+        "--checkpoint", metavar="C", type=Path, help="checkpoint or run folder: transparency or denoiser"
+    )
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="where results go, made if missing")
+    parser.add_argument("--panel", action="store_true", help="also write NAME.panel.jpg: input and result side by side")
+    parser.add_argument("--steps", type=int, default=10, metavar="N", help="denoising steps (default: 10)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="another seed starts from other noise")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 …; auto takes a GPU if there is one")
+    parser.add_argument("--overwrite", action="store_true", help="make results that exist again")
+    return parser
+
+
+def main(arguments: list[str]) -> int:
+    """Run `drip matte`.
+
+    Args:
+        arguments: What follows `drip matte` on the command line.
+
+    Returns:
+        0 if every picture has its result, else 1.
+
+    Raises:
+        InputError: nothing can be done at all: no picture, no trimap, no checkpoint.
+    """
+    options = build_parser().parse_args(arguments)
+    if options.steps < 1 or options.band < 0 or options.seed < 0:
+        raise InputError("--steps must be at least 1, --band and --seed not negative")
+    jobs = find_jobs(options.pictures, options.trimap or options.mask, options.out)
+    if options.checkpoint is None:
+        raise InputError(_NO_CHECKPOINT)
+    waiting = [job for job in jobs if options.overwrite or not job.result.exists()]
+    if len(waiting) < len(jobs):
+        print(f"kept {len(jobs) - len(waiting)} results that exist (--overwrite makes them again)")
+    if not waiting:
+        return 0
+    return _matte_all(waiting, options)
+
+
+def find_jobs(pictures: Sequence[Path], guide: Path, out: Path) -> list[Job]:
+    """Pair every picture with its trimap or mask, and with the name of its result.
+
+    Raises:
+        InputError: a picture or guide is missing, a folder is empty, or two results would have one name.
+    """
+    files = [file for path in pictures for file in _pictures_in(path)]
+    if not guide.exists():
+        raise InputError(f"no trimap or mask at {guide}")
+    if len(files) > 1 and not guide.is_dir():
+        raise InputError(f"{len(files)} pictures but one trimap or mask {guide}: give a folder of equally named ones")
+    guides = {file.stem: file for file in _pictures_in(guide)}
+    jobs: dict[str, Job] = {}
+    for file in files:
+        own = guides.get(file.stem) if guide.is_dir() else guide
+        if own is None:
+            raise InputError(f"no trimap or mask named {file.stem} in {guide} for {file}")
+        if file.stem in jobs:
+            raise InputError(f"{jobs[file.stem].picture} and {file} would both become {out / file.stem}.png")
+        jobs[file.stem] = Job(picture=file, guide=own, result=out / f"{file.stem}.png")
+    return list(jobs.values())
+
+
+def _pictures_in(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise InputError(f"no picture or folder at {path}")
+    found = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES)
+    if not found:
+        raise InputError(f"no pictures ({', '.join(PICTURE_SUFFIXES)}) in {path}")
+    return found
+
+
+def _matte_all(jobs: Sequence[Job], options: argparse.Namespace) -> int:
+    import torch
+    from rich.progress import track
+
+    from drip_lightning.lit.matting import MattingStage
+
+    automatic = "cuda" if torch.cuda.is_available() else "cpu"
+    stage = MattingStage.from_checkpoint(options.checkpoint)
+    pipeline = stage.to(automatic if options.device == "auto" else options.device).pipeline
+    options.out.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    for job in track(jobs, description="matting", disable=len(jobs) == 1):
+        try:
+            _matte_one(job, pipeline, options)
+        except InputError as error:
+            failed += 1
+            print(f"drip matte: {error}", file=sys.stderr)
+        else:
+            print(job.result)
+    return 1 if failed else 0
+
+
+def _matte_one(job: Job, pipeline: "MattingPipeline", options: argparse.Namespace) -> None:
+    from drip_lightning.ops.randomness import sample_generator
+
+    image, trimap = read_inputs(job, band=options.band if options.mask else None)
+    device = pipeline.codec.vae.device
+    matte = pipeline(
+        image.to(device),
+        trimap.to(device),
+        steps=options.steps,
+        generators=[sample_generator(options.seed, 0, "sampling")],
+    )
+    write_results(job.result, image, trimap, matte, panel=options.panel)
+
+
+def read_inputs(job: Job, *, band: int | None) -> tuple["Tensor", "Tensor"]:
+    """Read a picture and its trimap.
+
+    Args:
+        job: What to read.
+        band: Half the unknown band if the guide is a mask; none if it is a trimap.
+
+    Returns:
+        Image (1, 3, H, W) in [0, 1] and trimap (1, 1, H, W).
+
+    Raises:
+        InputError: a file cannot be read, sizes differ, or nothing is unknown.
+    """
+    from drip_lightning.data.decode import decode_colour, decode_grey
+    from drip_lightning.ops.trimap import quantise_trimap, trimap_from_mask
+
+    image = decode_colour(job.picture.read_bytes(), name=str(job.picture))[None] / 255
+    guide = decode_grey(job.guide.read_bytes(), name=str(job.guide))[None] / 255
+    if image.shape[-2:] != guide.shape[-2:]:
+        (height, width), (guide_height, guide_width) = image.shape[-2:], guide.shape[-2:]
+        raise InputError(
+            f"{job.picture} is {width}×{height} but {job.guide} is {guide_width}×{guide_height}: make them equal"
+        )
+    trimap = quantise_trimap(guide) if band is None else trimap_from_mask(guide, band)
+    if not (trimap == 0.5).any():
+        raise InputError(f"{job.guide} leaves no pixel unknown: there is nothing to find out")
+    return image, trimap
+
+
+def write_results(result: Path, image: "Tensor", trimap: "Tensor", matte: "Matte", *, panel: bool) -> None:
+    """Write the RGBA PNG, and the panel beside it if asked; whole files or none."""
+    import torch
+
+    from drip_lightning.ops.panel import matte_panel
+
+    rgba = torch.cat([matte.foreground, matte.alpha], dim=1).cpu()
+    if panel:
+        pictures = matte_panel(image, trimap, rgba[:, 3:], rgba[:, :3])
+        _save(pictures, result.with_suffix(".panel.jpg"), quality=92)
+    _save(rgba, result)
+
+
+def _save(picture: "Tensor", path: Path, **options: int) -> None:
+    from PIL import Image
+
+    pixels = (picture[0] * 255).round().byte().permute(1, 2, 0).numpy()
+    partial = path.with_name(f".partial-{path.name}")  # keeps the suffix, by which Pillow chooses the format
+    Image.fromarray(pixels).save(partial, **options)
+    os.replace(partial, path)
