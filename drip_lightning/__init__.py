@@ -1,3 +1,3 @@
-"""Diffusion-prior image matting in PyTorch Lightning: foreground colour and alpha matte together (DRIP, NeurIPS 2024)."""
+"""Diffusion-prior image matting in PyTorch Lightning: foreground colour and alpha together (DRIP, NeurIPS 2024)."""
 
 __version__ = "0.1.0"

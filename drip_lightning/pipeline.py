@@ -1,4 +1,4 @@
-"""From image and trimap to the matte: the one sampler that training's validation, `drip test` and `drip matte` share."""
+"""From image and trimap to the matte: the one sampler that validation, `drip test` and `drip matte` share."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -52,7 +52,7 @@ def sample_latents(
     latents = noise * solver.init_noise_sigma
     for timestep in solver.timesteps:
         prediction = denoise(solver.scale_model_input(latents, timestep), timestep)
-        latents = solver.step(prediction, timestep, latents).prev_sample
+        latents = solver.step(prediction, timestep, latents, return_dict=False)[0]
     return latents
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from drip_lightning.cli.parser import OneLineParser
 from drip_lightning.errors import InputError
@@ -213,7 +213,7 @@ def write_results(result: Path, image: "Tensor", trimap: "Tensor", matte: "Matte
     _save(rgba, result)
 
 
-def _save(picture: "Tensor", path: Path, **options: int) -> None:
+def _save(picture: "Tensor", path: Path, **options: Any) -> None:
     from PIL import Image
 
     pixels = (picture[0] * 255).round().byte().permute(1, 2, 0).numpy()

@@ -117,5 +117,6 @@ class Denoiser(MattingStage):
         generators = [sample_generator(self.seed, number, "diffusion") for number in numbers]
         timesteps = [int(torch.randint(total, (), generator=generator)) for generator in generators]
         strengths = [timestep / total for timestep in timesteps]
-        noise = self.noise.draw_pairs(tuple(latents.shape[1:]), strengths=strengths, generators=generators)
+        _, channels, height, width = latents.shape
+        noise = self.noise.draw_pairs((channels, height, width), strengths=strengths, generators=generators)
         return torch.tensor(timesteps, device=latents.device), noise.to(latents, non_blocking=True)

@@ -1,6 +1,7 @@
 """What the denoiser and the transparency stage share: they predict mattes, and are scored by them."""
 
 from pathlib import Path
+from typing import cast
 
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities import rank_zero_only
@@ -51,7 +52,7 @@ class MattingStage(Stage):
         generators = [sample_generator(self.seed, number, "sampling") for number in batch["number"]]
         return pipeline(batch["image"], batch["trimap"], steps=self.sampling_steps, generators=generators)
 
-    def validation_step(self, batch: MattingBatch, batch_index: int) -> Matte:
+    def validation_step(self, batch: MattingBatch, batch_index: int) -> Matte:  # type: ignore[override]
         """Score the stage's mattes; the panels in TensorBoard are drawn from what is returned."""
         matte = self.matte(batch, self.pipeline)
         self.scores.update(matte, batch)
@@ -59,36 +60,37 @@ class MattingStage(Stage):
 
     def on_validation_epoch_end(self) -> None:
         """Log the scores under names that say their region."""
-        scores = self.scores.compute_and_reset()
+        scores, _ = self.scores.compute_and_reset()
         self.log_dict({f"val/{name}": score for name, score in scores.items()})
         self.log("val/sad", scores["alpha_sad_unknown"], prog_bar=True, logger=False)
 
     def on_test_start(self) -> None:
         """Make one set of scores for each row of the table."""
         rows = ("trimap as alpha, image as foreground", *self.pipelines_to_test())
-        self.test_scores = nn.ModuleDict({name: MatteScores() for name in rows}).to(self.device)
+        self.test_scores = nn.ModuleDict({row: MatteScores() for row in rows}).to(self.device)
 
     def test_step(self, batch: MattingBatch, batch_index: int) -> None:
         """Score what needs no network, then every pipeline."""
-        trivial, *rows = self.test_scores
-        self.test_scores[trivial].update(Matte(foreground=batch["image"], alpha=batch["trimap"]), batch)
-        for name, pipeline in zip(rows, self.pipelines_to_test().values(), strict=True):
-            self.test_scores[name].update(self.matte(batch, pipeline), batch)
+        trivial = Matte(foreground=batch["image"], alpha=batch["trimap"])
+        mattes = [trivial, *(self.matte(batch, pipeline) for pipeline in self.pipelines_to_test().values())]
+        for scores, matte in zip(self.test_scores.values(), mattes, strict=True):
+            cast(MatteScores, scores).update(matte, batch)
 
     def on_test_epoch_end(self) -> None:
         """Print the table and write it to `<run folder>/test.md`."""
-        first = next(iter(self.test_scores.values()))
-        count = int(first.alpha_sad.images)
-        rows = {name: scores.compute_and_reset() for name, scores in self.test_scores.items()}
-        for name, scores in rows.items():
-            self.log_dict({f"test/{name}/{score}": value for score, value in scores.items()}, rank_zero_only=True)
-        self._publish({name: {score: float(v) for score, v in row.items()} for name, row in rows.items()}, count)
+        rows, images = {}, 0
+        for row, module in self.test_scores.items():
+            scores, images = cast(MatteScores, module).compute_and_reset()
+            rows[row] = {name: float(score) for name, score in scores.items()}
+            self.log_dict({f"test/{row}/{name}": score for name, score in scores.items()})
+        title = f"{images} images, unknown region, {self.sampling_steps} denoising steps, seed {self.seed}"
+        self._publish(scores_table(rows, title=title))
 
     @rank_zero_only
-    def _publish(self, rows: dict[str, dict[str, float]], count: int) -> None:
-        title = f"{count} images, unknown region, {self.sampling_steps} denoising steps, seed {self.seed}"
-        table = scores_table(rows, title=title)
-        Path(self.trainer.default_root_dir, "test.md").write_text(table + "\n")
+    def _publish(self, table: str) -> None:
+        folder = Path(self.trainer.default_root_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "test.md").write_text(table + "\n")
         print(table)
 
     def predict_step(self, batch: MattingBatch, batch_index: int) -> Matte:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from torch import Tensor, nn
+from torchmetrics import MetricCollection, SumMetric
 
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.nn.metrics import MSE, SAD, ForegroundMSE, ForegroundSAD
@@ -14,23 +15,41 @@ class MatteScores(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.alpha_sad, self.alpha_mse = SAD(region="unknown"), MSE(region="unknown")
-        self.foreground_sad, self.foreground_mse = ForegroundSAD(region="unknown"), ForegroundMSE(region="unknown")
+        self.images = SumMetric()
+        # compute groups would merge metrics whose first values happen to be equal
+        self.alpha = MetricCollection(
+            {"alpha_sad_unknown": SAD(region="unknown"), "alpha_mse_unknown": MSE(region="unknown")},
+            compute_groups=False,
+        )
+        self.foreground = MetricCollection(
+            {
+                "foreground_sad_unknown": ForegroundSAD(region="unknown"),
+                "foreground_mse_unknown": ForegroundMSE(region="unknown"),
+            },
+            compute_groups=False,
+        )
 
     def update(self, matte: Matte, batch: MattingBatch) -> None:
         """Add a batch of predictions; the foreground counts where the batch has a true one."""
-        self.alpha_sad.update(matte.alpha, batch["alpha"], batch["trimap"])
-        self.alpha_mse.update(matte.alpha, batch["alpha"], batch["trimap"])
+        self.images.update(len(batch["key"]))
+        self.alpha.update(matte.alpha, batch["alpha"], batch["trimap"])
         if "foreground" in batch:
-            for metric in (self.foreground_sad, self.foreground_mse):
-                metric.update(matte.foreground, batch["foreground"], batch["alpha"], batch["trimap"])
+            self.foreground.update(matte.foreground, batch["foreground"], batch["alpha"], batch["trimap"])
 
-    def compute_and_reset(self) -> dict[str, Tensor]:
-        """Scores since the last call, over all ranks, by name; foreground scores only where there was a true one."""
-        scores = {f"{name}_unknown": metric.compute() for name, metric in self.named_children() if metric.update_called}
-        for metric in self.children():
+    def compute_and_reset(self) -> tuple[dict[str, Tensor], int]:
+        """Scores since the last call, over all ranks, by name, and the number of images they are means of.
+
+        Foreground scores are there only if some image had a true foreground.
+        """
+        scores = self.alpha.compute() | (self.foreground.compute() if _was_updated(self.foreground) else {})
+        images = int(self.images.compute())
+        for metric in (self.images, self.alpha, self.foreground):
             metric.reset()
-        return {name: score.float() for name, score in scores.items()}
+        return {name: score.float() for name, score in scores.items()}, images
+
+
+def _was_updated(collection: MetricCollection) -> bool:
+    return all(metric.update_called for metric in collection.values())
 
 
 def scores_table(rows: Mapping[str, Mapping[str, float]], *, title: str) -> str:

@@ -16,10 +16,10 @@ from drip_lightning.pipeline import MattingPipeline
 
 
 class TransparencyDecoder(MattingStage):
-    """Trains the decoder that mends what the VAE lost, on what a frozen denoiser makes in 1 to `max_steps` steps.
+    """Trains the decoder that mends what the VAE lost, on what a frozen denoiser makes.
 
     Args:
-        denoiser: Run folder or checkpoint of the denoiser stage; it brings the VAE, the noise and the schedule, and stays frozen.
+        denoiser: Run folder or checkpoint of the denoiser stage; frozen, it brings VAE, noise and schedule.
         networks: Sizes of the decoder.
         decoder: The decoder to train.
         loss: Weights of the matting loss's terms (DRIP App. A.3).
@@ -98,13 +98,15 @@ class TransparencyDecoder(MattingStage):
         condition = self.denoiser_pipeline.condition(batch["image"], batch["trimap"])
         generators = [sample_generator(self.seed, number, "transparency") for number in batch["number"]]
         steps = [int(torch.randint(1, self.max_steps + 1, (), generator=generator)) for generator in generators]
-        results: dict[int, tuple[Tensor, Tensor]] = {}
-        for count in sorted(set(steps)):
-            places = [place for place, own in enumerate(steps) if own == count]
-            latents = self.denoiser_pipeline.sample(
-                condition[places], steps=count, generators=[generators[place] for place in places]
+        groups = {count: [place for place, own in enumerate(steps) if own == count] for count in set(steps)}
+        sampled = [
+            split_domains(
+                self.denoiser_pipeline.sample(
+                    condition[places], steps=count, generators=[generators[place] for place in places]
+                )
             )
-            foreground, alpha = split_domains(latents)
-            results |= {place: (foreground[i], alpha[i]) for i, place in enumerate(places)}
-        foreground, alpha = zip(*(results[place] for place in range(len(steps))), strict=True)
-        return stack_domains(torch.stack(foreground), torch.stack(alpha))
+            for count, places in groups.items()
+        ]
+        in_batch_order = torch.tensor([place for places in groups.values() for place in places]).argsort()
+        foreground, alpha = (torch.cat(latents)[in_batch_order] for latents in zip(*sampled, strict=True))
+        return stack_domains(foreground, alpha)

@@ -37,7 +37,7 @@ class CrossDomainAttention(DomainAttention):
 
     def install(self, unet: UNet2DConditionModel) -> None:
         """Put `CrossDomainAttnProcessor` on every `attn1`."""
-        processors = {
+        processors: dict[str, Any] = {
             name: CrossDomainAttnProcessor() if name.endswith("attn1.processor") else AttnProcessor2_0()
             for name in unet.attn_processors
         }

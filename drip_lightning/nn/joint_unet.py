@@ -85,6 +85,7 @@ def widen(unet: UNet2DConditionModel, switcher: PosEncSwitcher) -> UNet2DConditi
     weights = unet.state_dict()
     weights["conv_in.weight"] = weights["conv_in.weight"].repeat(1, INPUT_COPIES, 1, 1) / INPUT_COPIES
     missing, unexpected = wide.load_state_dict(weights, strict=False)
-    assert not unexpected and all(name.startswith("class_embedding.") for name in missing), (missing, unexpected)
+    assert not unexpected, unexpected
+    assert all(name.startswith("class_embedding.") for name in missing), missing
     switcher.initialise(wide.class_embedding)
     return wide

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -95,7 +96,7 @@ class StableDiffusion(Networks):
     @torch.no_grad()
     def prompt_embedding(self, *, pretrained: bool = True) -> Tensor:
         """Run the text encoder on the empty prompt, once; nothing else ever needs it."""
-        where = {"pretrained_model_name_or_path": self.source, "revision": self.revision}
+        where: dict[str, Any] = {"pretrained_model_name_or_path": self.source, "revision": self.revision}
         with _told_in_one_line(self.source, "text_encoder"):
             if not pretrained:
                 config = CLIPTextConfig.from_pretrained(subfolder="text_encoder", **where)
@@ -153,7 +154,8 @@ class FromScratch(Networks):
         """Load the autoencoder that the first stage trained."""
         if not (Path(self.vae) / "vae" / "config.json").is_file():
             raise InputError(
-                f"no trained autoencoder at {self.vae}/vae: train one with `drip fit --config configs/autoencoder.yaml`, "
+                f"no trained autoencoder at {self.vae}/vae: train one with "
+                "`drip fit --config configs/autoencoder.yaml`, "
                 "or name its folder with --model.init_args.networks.init_args.vae"
             )
         with _told_in_one_line(self.vae, "vae"):

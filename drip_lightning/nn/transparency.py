@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from diffusers.models.unets.unet_2d_blocks import DownBlock2D, UNetMidBlock2D, UpBlock2D
@@ -48,7 +49,7 @@ class VaeDecoder(LatentDecoder):
 
 
 class TransparencyUNet(LatentDecoder):
-    """A pixel-space U-Net that mends what the VAE lost: D_trans (DRIP Eq. 6, after LayerDiffuse, Zhang & Agrawala 2024).
+    """D_trans: a pixel-space U-Net that mends what the VAE lost (DRIP Eq. 6; LayerDiffuse, Zhang & Agrawala 2024).
 
     Image, trimap and the VAE's two pictures enter at full size; the two latents enter, through a zero-initialised 1×1
     convolution, where features have the latents' size. The answer is added to the VAE's pictures and starts at zero,
@@ -78,12 +79,12 @@ class TransparencyUNet(LatentDecoder):
         if len(channels) <= latent_level:
             raise ValueError(f"channels: latents enter at level {latent_level}, got only {len(channels)} levels")
         self.latent_level = latent_level
+        self.skips_per_level = layers_per_block + 1
         self.size_multiple = 2 ** (len(channels) - 1)
-        blocks = {"temb_channels": None, "resnet_groups": norm_groups}
+        blocks: dict[str, Any] = {"temb_channels": None, "resnet_groups": norm_groups}
         self.conv_in = nn.Conv2d(IMAGE_CHANNELS, channels[0], 3, padding=1)
         self.latent_in = nn.Conv2d(2 * latent_channels, channels[latent_level - 1], 1)
-        nn.init.zeros_(self.latent_in.weight)
-        nn.init.zeros_(self.latent_in.bias)
+        _zero(self.latent_in)
         outer = (channels[0], *channels[:-1])
         self.down_blocks = nn.ModuleList(
             DownBlock2D(
@@ -91,19 +92,14 @@ class TransparencyUNet(LatentDecoder):
             )
             for width_level, (before, width) in enumerate(zip(outer, channels, strict=True))
         )
-        self.mid_block = UNetMidBlock2D(
-            channels[-1],
-            temb_channels=None,
-            resnet_groups=norm_groups,
-            add_attention=False,  # type: ignore[arg-type]
-        )
+        self.mid_block = UNetMidBlock2D(channels[-1], add_attention=False, **blocks)
         coming = (channels[-1], *reversed(channels[1:]))
         self.up_blocks = nn.ModuleList(
             UpBlock2D(
                 before,
                 previous,
                 width,
-                num_layers=layers_per_block + 1,
+                num_layers=self.skips_per_level,
                 add_upsample=place < len(channels) - 1,
                 **blocks,
             )
@@ -113,8 +109,7 @@ class TransparencyUNet(LatentDecoder):
         )
         self.norm_out = nn.GroupNorm(norm_groups, channels[0])
         self.conv_out = nn.Conv2d(channels[0], 3 + 1, 3, padding=1)
-        nn.init.zeros_(self.conv_out.weight)
-        nn.init.zeros_(self.conv_out.bias)
+        _zero(self.conv_out)
 
     def forward(
         self, image: Tensor, trimap: Tensor, foreground: Tensor, alpha: Tensor, latents: Tensor
@@ -130,13 +125,17 @@ class TransparencyUNet(LatentDecoder):
             skips.extend(block_skips)
         features = self.mid_block(features)
         for block in self.up_blocks:
-            count = len(block.resnets)
-            features = block(features, tuple(skips[-count:]))
-            del skips[-count:]
+            features = block(features, tuple(skips[-self.skips_per_level :]))
+            del skips[-self.skips_per_level :]
         foreground_change, alpha_change = self.conv_out(nn.functional.silu(self.norm_out(features))).split(
             [3, 1], dim=1
         )
         return foreground + foreground_change, alpha + alpha_change
+
+
+def _zero(layer: nn.Module) -> None:
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
 
 
 @dataclass(frozen=True)
