@@ -39,7 +39,7 @@ class NoiseSampler(ABC):
             generators: One for each pair; the foreground's noise is drawn first, then the alpha's.
         """
         pairs = [
-            (self.draw(shape, strength=strength, generator=generator) for _ in range(2))
+            [self.draw(shape, strength=strength, generator=generator) for _ in range(2)]
             for strength, generator in zip(strengths, generators, strict=True)
         ]
         foreground, alpha = zip(*pairs, strict=True)
