@@ -1,0 +1,109 @@
+import pytest
+import torch
+from diffusers.models.attention_processor import Attention, AttnProcessor2_0
+from torch import Tensor
+
+from drip_lightning.nn.attention import CrossDomainAttention, CrossDomainAttnProcessor, IndependentAttention
+from drip_lightning.ops.domains import stack_domains
+from tests.networks import shake, tiny_unet
+
+
+def literal(attn: Attention, queries: Tensor, keys_and_values: Tensor) -> Tensor:
+    """`softmax(Q K^T / sqrt(d)) V` of one sequence (N, C), head by head, in double precision."""
+    query = queries.double() @ attn.to_q.weight.double().T
+    key = keys_and_values.double() @ attn.to_k.weight.double().T
+    value = keys_and_values.double() @ attn.to_v.weight.double().T
+    width = query.shape[-1] // attn.heads
+    heads = []
+    for head in range(attn.heads):
+        own = slice(head * width, (head + 1) * width)
+        weights = torch.softmax(query[:, own] @ key[:, own].T / width**0.5, dim=-1)
+        heads.append(weights @ value[:, own])
+    out = attn.to_out[0]
+    return torch.cat(heads, dim=-1) @ out.weight.double().T + out.bias.double()
+
+
+def equation_4(attn: Attention, stacked: Tensor) -> Tensor:
+    """DRIP Eq. 4 pair by pair: queries of one domain, keys and values of both domains concatenated."""
+    pairs = len(stacked) // 2
+    both = [torch.cat([stacked[pair], stacked[pairs + pair]]) for pair in range(pairs)]
+    return torch.stack([literal(attn, tokens, both[place % pairs]) for place, tokens in enumerate(stacked)])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("heads", "pairs", "tokens"), [(1, 1, 1), (2, 3, 5), (4, 2, 16)])
+def test_one_layer_equals_equation_4(heads, pairs, tokens) -> None:
+    torch.manual_seed(0)
+    attn = Attention(query_dim=16, heads=heads, dim_head=8, processor=CrossDomainAttnProcessor())
+    stacked = 3 * torch.randn(2 * pairs, tokens, 16)
+    torch.testing.assert_close(attn(stacked), equation_4(attn, stacked).float(), atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_every_self_attention_of_a_unet_equals_equation_4_and_text_attention_is_untouched() -> None:
+    unet = tiny_unet()
+    CrossDomainAttention().install(unet)
+    shake(unet)
+    seen: dict[str, tuple[Attention, Tensor, Tensor | None, Tensor]] = {}
+    for name, module in unet.named_modules():
+        if isinstance(module, Attention):
+            module.register_forward_hook(
+                lambda attn, args, kwargs, output, name=name: seen.__setitem__(
+                    name, (attn, args[0], kwargs.get("encoder_hidden_states"), output)
+                ),
+                with_kwargs=True,
+            )
+    prompt = torch.randn(4, 3, 8)
+    unet(torch.randn(4, 4, 4, 4), torch.tensor([5, 900, 5, 900]), encoder_hidden_states=prompt)
+    own = [name for name in seen if name.endswith("attn1")]
+    text = [name for name in seen if name.endswith("attn2")]
+    assert len(own) == len(text) == 4  # one down, one in the middle, two up
+    for name in own:
+        attn, tokens, _, output = seen[name]
+        torch.testing.assert_close(output, equation_4(attn, tokens).float(), atol=1e-5, rtol=1e-5)
+    for name in text:
+        attn, tokens, given_prompt, output = seen[name]
+        expected = [literal(attn, query, text) for query, text in zip(tokens, given_prompt, strict=True)]
+        torch.testing.assert_close(output, torch.stack(expected).float(), atol=1e-5, rtol=1e-5)
+
+
+def test_install_puts_the_processor_on_self_attention_alone() -> None:
+    unet = tiny_unet()
+    CrossDomainAttention().install(unet)
+    for name, processor in unet.attn_processors.items():
+        assert type(processor) is (CrossDomainAttnProcessor if ".attn1." in name else AttnProcessor2_0), name
+    IndependentAttention().install(unet)
+    assert {type(processor) for processor in unet.attn_processors.values()} == {AttnProcessor2_0}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("attention", [CrossDomainAttention(), IndependentAttention()], ids=["cross", "independent"])
+def test_what_a_domain_sees(attention) -> None:
+    """Changing pair 0's alpha changes its foreground through cross-domain attention alone, and no other pair."""
+    unet = tiny_unet()
+    attention.install(unet)
+    foreground, alpha = torch.randn(2, 2, 4, 4, 4)
+    prompt = torch.randn(1, 3, 8).expand(4, -1, -1)
+
+    def run(alpha: Tensor) -> Tensor:
+        return unet(stack_domains(foreground, alpha), 500, encoder_hidden_states=prompt).sample
+
+    changed = alpha.clone()
+    changed[0] += 1
+    difference = (run(alpha) - run(changed)).abs().flatten(1).amax(dim=1)
+    assert difference[1] < 1e-6
+    assert difference[3] < 1e-6
+    assert difference[2] > 1e-2
+    if attention == IndependentAttention():
+        assert difference[0] < 1e-6
+    else:
+        assert difference[0] > 1e-4
+
+
+@torch.no_grad()
+def test_equal_domains_attend_as_one() -> None:
+    """With the other domain's tokens equal, every attention weight is halved and counted twice."""
+    attn = Attention(query_dim=16, heads=2, dim_head=8, processor=CrossDomainAttnProcessor())
+    tokens = torch.randn(2, 6, 16)
+    alone = AttnProcessor2_0()(attn, tokens)
+    torch.testing.assert_close(attn(stack_domains(tokens, tokens)), stack_domains(alone, alone), atol=1e-6, rtol=1e-5)
