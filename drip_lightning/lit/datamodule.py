@@ -60,6 +60,8 @@ class MattingDataModule(LightningDataModule):
         super().__init__()
         if image_size < 1 or batch_size < 1:
             raise InputError(f"image_size and batch_size: expected at least 1, got {image_size} and {batch_size}")
+        if num_workers < 0:
+            raise InputError(f"num_workers: expected 0 or more, got {num_workers}")
         if seed < 0:
             raise InputError(f"seed: expected 0 or more, got {seed}")
         self.foregrounds = foregrounds
@@ -77,7 +79,7 @@ class MattingDataModule(LightningDataModule):
         self._evaluation: EvaluationPictures | None = None
 
     def setup(self, stage: str) -> None:
-        """Open the folders that the stage ("fit", "validate", "test") needs.
+        """Open the folders that the stage ("fit", "validate", "test", "predict") needs.
 
         Raises:
             InputError: a folder is missing or incomplete, or the stage needs an evaluation folder and none is set.
@@ -92,7 +94,7 @@ class MattingDataModule(LightningDataModule):
             )
         if self.evaluation is not None:
             self._evaluation = EvaluationPictures(ShardFolder(self.evaluation, cache_bytes=self.cache_bytes))
-        elif stage in ("validate", "test"):
+        elif stage in ("validate", "test", "predict"):
             raise InputError(f"data.evaluation is not set, and there is nothing else to {stage} on")
 
     def train_dataloader(self) -> "EndlessLoader":
@@ -126,6 +128,10 @@ class MattingDataModule(LightningDataModule):
         """Every evaluation picture once, in order, a batch each."""
         assert self._evaluation is not None, "setup('test') comes first"
         return self._evaluation_loader(self._evaluation)
+
+    def predict_dataloader(self) -> DataLoader[MattingBatch]:
+        """As `test_dataloader`."""
+        return self.test_dataloader()
 
     def on_after_batch_transfer(self, batch: LayerBatch | MattingBatch, dataloader_idx: int) -> MattingBatch:
         """Compose training batches that come as layers; composites and evaluation pictures pass as they are."""

@@ -8,6 +8,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
 
 from drip_lightning.data.sample import MattingBatch
+from drip_lightning.errors import InputError
 from drip_lightning.lit.scores import MatteScores, scores_table
 from drip_lightning.lit.stage import Stage
 from drip_lightning.ops.randomness import sample_generator
@@ -33,6 +34,8 @@ class MattingStage(Stage):
         lr_scheduler: LRSchedulerCallable | None,
     ) -> None:
         super().__init__(optimizer=optimizer, lr_scheduler=lr_scheduler)
+        if sampling_steps < 1:
+            raise InputError(f"sampling_steps: expected at least 1, got {sampling_steps}")
         self.sampling_steps = sampling_steps
         self.seed = seed
         self.scores = MatteScores()

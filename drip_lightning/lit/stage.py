@@ -3,6 +3,8 @@
 import inspect
 import pickle
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,6 +12,7 @@ import torch
 from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor
 
 from drip_lightning.errors import InputError
 
@@ -52,18 +55,19 @@ class Stage(LightningModule):
     def configure_model(self) -> None:
         """Lightning's hook before training or loading: build once."""
         if not self._built:
-            self.build()
+            with _told_as("networks"):
+                self.build()
             self._built = True
 
     def configure_optimizers(self) -> Any:
         """Optimise every parameter that is not frozen."""
-        optimizer = self.optimizer(parameter for parameter in self.parameters() if parameter.requires_grad)
+        with _told_as("optimizer"):
+            optimizer = self.optimizer(parameter for parameter in self.parameters() if parameter.requires_grad)
         if self.lr_scheduler is None:
             return optimizer
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": self.lr_scheduler(optimizer), "interval": "step"},
-        }
+        with _told_as("lr_scheduler"):
+            lr_scheduler = self.lr_scheduler(optimizer)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": lr_scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what the stage is; leave out frozen weights."""
@@ -73,10 +77,13 @@ class Stage(LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Check that the checkpoint is of this stage; put the frozen weights back, so that loading stays strict."""
-        _check_stage(checkpoint, type(self), where="the checkpoint to go on from")
-        frozen = {name: value for name, value in self.state_dict().items() if self._is_frozen(name)}
+        """Check that the checkpoint is of this stage and size; put the frozen weights back: loading stays strict."""
+        where = str(self.trainer.ckpt_path) if self._trainer is not None else "the checkpoint"
+        _check_stage(checkpoint, type(self), where=where)
+        own = self.state_dict()
+        frozen = {name: value for name, value in own.items() if self._is_frozen(name)}
         checkpoint["state_dict"] = frozen | checkpoint["state_dict"]
+        _check_sizes(checkpoint["state_dict"], own, where=where)
 
     def _is_frozen(self, name: str) -> bool:
         return name.split(".", 1)[0] in self.frozen
@@ -92,8 +99,8 @@ class Stage(LightningModule):
         Raises:
             InputError: no such file, a damaged file, or a checkpoint of another stage or program.
         """
-        file = _newest_checkpoint(Path(path))
-        checkpoint = _read_checkpoint(file)
+        file = newest_checkpoint(Path(path))
+        checkpoint = read_checkpoint(file)
         _check_stage(checkpoint, cls, where=str(file))
         description = checkpoint["drip"]
         init_args = _moved_paths(description["init_args"], file) | changes
@@ -103,6 +110,17 @@ class Stage(LightningModule):
         stage.on_load_checkpoint(checkpoint)
         stage.load_state_dict(checkpoint["state_dict"])
         return stage.requires_grad_(False).eval()
+
+
+@contextmanager
+def _told_as(setting: str) -> Iterator[None]:
+    """Turn what a library says of an impossible setting into one line that names it."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{setting}: {error}") from error
 
 
 def choice_to_config(choice: Any) -> Any:
@@ -133,7 +151,12 @@ def config_to_choice(config: dict[str, Any], base: type) -> Any:
         raise InputError(f"cannot build {config['class_path']} as its checkpoint describes it: {reason}") from error
 
 
-def _newest_checkpoint(path: Path) -> Path:
+def newest_checkpoint(path: Path) -> Path:
+    """The newest `last.ckpt` of a run folder; a path that is no folder is returned as it is.
+
+    Raises:
+        InputError: the folder has no checkpoint.
+    """
     if not path.is_dir():
         return path
     found = [*path.glob("last*.ckpt"), *path.glob("checkpoints/last*.ckpt")]
@@ -144,26 +167,44 @@ def _newest_checkpoint(path: Path) -> Path:
     return max(found, key=lambda file: file.stat().st_mtime)
 
 
-def _read_checkpoint(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint of `drip`, on the CPU; nothing in it is executed.
+
+    Raises:
+        InputError: no such file, a damaged file, or a checkpoint of another program.
+    """
     if not path.is_file():
         raise InputError(f"no checkpoint at {path}")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, KeyError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"cannot read checkpoint {path}: damaged, or not a checkpoint ({reason})") from error
+    if not isinstance(checkpoint, dict) or "drip" not in checkpoint:
+        raise InputError(f"{path} was not written by drip")
+    return checkpoint
 
 
 def _check_stage(checkpoint: dict[str, Any], expected: type, *, where: str) -> None:
-    description = checkpoint.get("drip") if isinstance(checkpoint, dict) else None
-    if not description:
-        raise InputError(f"{where} was not written by drip")
+    description = checkpoint["drip"]
     if description["format"] != FORMAT_VERSION:
         raise InputError(f"{where} has format {description['format']}, this version reads {FORMAT_VERSION}")
     found = description["class_path"].rsplit(".", 1)[-1]
     accepted = [stage.__name__ for stage in (expected, *expected.__subclasses__()) if not inspect.isabstract(stage)]
     if found not in accepted:
         raise InputError(f"{where} is of the stage {found}, expected {' or '.join(accepted)}")
+
+
+def _check_sizes(found: dict[str, Tensor], expected: dict[str, Tensor], *, where: str) -> None:
+    wrong = [name for name in expected if name not in found or found[name].shape != expected[name].shape]
+    wrong += [name for name in found if name not in expected]
+    if wrong:
+        name = wrong[0]
+        shapes = [str(tuple(weights[name].shape)) if name in weights else "nothing" for weights in (found, expected)]
+        raise InputError(
+            f"{where} does not fit the configured networks: {len(wrong)} of {len(expected)} weights differ, such as "
+            f"{name}: {shapes[0]} in the checkpoint, {shapes[1]} configured"
+        )
 
 
 def _moved_paths(init_args: Any, checkpoint: Path) -> Any:

@@ -5,6 +5,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
 from drip_lightning.data.sample import MattingBatch
+from drip_lightning.errors import InputError
 from drip_lightning.lit.denoiser import Denoiser
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.nn.losses import MattingLoss
@@ -45,6 +46,8 @@ class TransparencyDecoder(MattingStage):
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__(sampling_steps=sampling_steps, seed=seed, optimizer=optimizer, lr_scheduler=lr_scheduler)
+        if max_steps < 1:
+            raise InputError(f"max_steps: expected at least 1, got {max_steps}")
         self.denoiser = denoiser
         self.networks = networks
         self.decoder = decoder
