@@ -12,6 +12,7 @@ from drip_lightning.nn.latents import LatentCodec
 from drip_lightning.nn.noise import NoiseSampler
 from drip_lightning.nn.noise_schedule import NoiseSchedule
 from drip_lightning.nn.transparency import LatentDecoder
+from drip_lightning.ops.domains import pair_domains, unpair_domains
 from drip_lightning.ops.geometry import pad_to_multiple, unpad
 
 
@@ -29,31 +30,39 @@ class Matte:
 
 
 def sample_latents(
-    denoise: Callable[[Tensor, Tensor], Tensor], noise: Tensor, schedule: NoiseSchedule, *, steps: int
+    denoise: Callable[[Tensor, Tensor, Tensor], Tensor], noise: Tensor, schedule: NoiseSchedule, *, steps: Sequence[int]
 ) -> Tensor:
-    """Denoise with DPM-Solver++ (DRIP Sec. 3.2: 10 steps).
+    """Denoise with DPM-Solver++ (DRIP Sec. 3.2: 10 steps), each sample in its own number of steps.
+
+    Samples go side by side: the i-th step of all that have one is a single call of `denoise`.
 
     Args:
-        denoise: `(noisy latents, timestep ()) -> prediction` in the schedule's prediction type.
-        noise: Starting latents of unit variance, any shape.
+        denoise: `(noisy latents (2b, C, h, w), timesteps (b,), places (b,)) -> prediction (2b, C, h, w)`, for the b
+            samples at these places in the batch, domains stacked.
+        noise: (2B, C, h, w) starting latents of unit variance, domains stacked.
         schedule: Betas, prediction type and spacing of the steps.
-        steps: Number of calls of `denoise`, at least 1.
+        steps: Steps of each of the B samples, at least 1.
 
     Returns:
-        Clean latents, shaped as `noise`.
+        Clean latents (2B, C, h, w).
 
     Raises:
-        ValueError: if `steps` is not in [1, T].
+        ValueError: if a number of steps is not in [1, T].
     """
-    if not 1 <= steps <= schedule.num_train_timesteps:
-        raise ValueError(f"steps: expected 1 to {schedule.num_train_timesteps}, got {steps}")
-    solver = schedule.solver()
-    solver.set_timesteps(steps)
-    latents = noise * solver.init_noise_sigma
-    for timestep in solver.timesteps:
-        prediction = denoise(solver.scale_model_input(latents, timestep), timestep)
-        latents = solver.step(prediction, timestep, latents, return_dict=False)[0]
-    return latents
+    if min(steps) < 1 or max(steps) > schedule.num_train_timesteps:
+        raise ValueError(f"steps: expected 1 to {schedule.num_train_timesteps}, got {min(steps)} to {max(steps)}")
+    counts = torch.tensor(steps)
+    solvers = {count: schedule.solver(count) for count in set(steps)}
+    latents = pair_domains(noise)
+    for step in range(max(steps)):
+        active = (counts > step).nonzero()[:, 0]
+        timesteps = torch.stack([solvers[count].timesteps[step] for count in counts[active].tolist()])
+        prediction = latents.clone()
+        prediction[active] = pair_domains(denoise(unpair_domains(latents[active]), timesteps, active)).to(latents)
+        for count in {count for count in steps if count > step}:
+            own, solver = (counts == count).nonzero()[:, 0], solvers[count]
+            latents[own] = solver.step(prediction[own], solver.timesteps[step], latents[own], return_dict=False)[0]
+    return unpair_domains(latents)
 
 
 @dataclass(frozen=True)
@@ -83,20 +92,20 @@ class MattingPipeline:
         """Encode image (B, 3, H, W) and trimap (B, 1, H, W) to the denoiser's condition (B, 2C, h, w)."""
         return torch.cat(self.codec.encode(image, trimap), dim=1)
 
-    def sample(self, condition: Tensor, *, steps: int, generators: Sequence[torch.Generator]) -> Tensor:
+    def sample(self, condition: Tensor, *, steps: Sequence[int], generators: Sequence[torch.Generator]) -> Tensor:
         """Sample both domains' latents (2B, C, h, w), domains stacked.
 
         Args:
             condition: (B, 2C, h, w), see `condition`.
-            steps: Denoising steps.
+            steps: Denoising steps of each picture.
             generators: One for each picture, on the CPU, so that a picture's result does not depend on its batch.
         """
         pairs, _, height, width = condition.shape
         shape = (self.codec.channels, height, width)
         noise = self.noise.draw_pairs(shape, strengths=[1.0] * pairs, generators=generators).to(condition)
 
-        def denoise(noisy: Tensor, timestep: Tensor) -> Tensor:
-            return self.joint_unet(noisy, condition, timestep.to(condition.device).expand(pairs))
+        def denoise(noisy: Tensor, timesteps: Tensor, places: Tensor) -> Tensor:
+            return self.joint_unet(noisy, condition[places], timesteps.to(condition.device))
 
         return sample_latents(denoise, noise, self.schedule, steps=steps)
 
@@ -120,6 +129,7 @@ class MattingPipeline:
         """
         image_padded, size = pad_to_multiple(image, self.size_multiple)
         trimap_padded, _ = pad_to_multiple(trimap, self.size_multiple)
-        latents = self.sample(self.condition(image_padded, trimap_padded), steps=steps, generators=generators)
+        condition = self.condition(image_padded, trimap_padded)
+        latents = self.sample(condition, steps=[steps] * len(image), generators=generators)
         matte = self.decode(image_padded, trimap_padded, latents)
         return Matte(foreground=unpad(matte.foreground, size), alpha=unpad(matte.alpha, size))

@@ -65,7 +65,7 @@ class LatentCodec(nn.Module):
             clamped.
         """
         with _no_float16(latents):
-            pixels = self.vae.decode(latents / self.vae.config["scaling_factor"]).sample
+            pixels = self.vae.decode(latents.to(self.vae.dtype) / self.vae.config["scaling_factor"]).sample
         foreground, alpha = split_domains(from_vae_range(pixels))
         return foreground, alpha.mean(dim=1, keepdim=True)
 
