@@ -1,22 +1,36 @@
 """The LightningCLI behind `drip fit | validate | test | predict`."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
+from jsonargparse import Namespace
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from drip_lightning.errors import InputError
 from drip_lightning.lit.autoencoder import Autoencoder
-from drip_lightning.lit.callbacks import Checkpoints, KeepConfig, MattePanels
+from drip_lightning.lit.callbacks import Checkpoints, KeepConfig, MattePanels, Progress
+from drip_lightning.lit.checkpoint_io import CheckpointFiles
 from drip_lightning.lit.datamodule import MattingDataModule
 from drip_lightning.lit.denoiser import Denoiser
-from drip_lightning.lit.stage import Stage
+from drip_lightning.lit.matting import MattingStage
+from drip_lightning.lit.stage import Stage, newest_checkpoint
 from drip_lightning.lit.transparency import TransparencyDecoder
 
 STAGES = (Autoencoder, Denoiser, TransparencyDecoder)
 """Imported so that a configuration may name a stage by its class's name alone."""
+
+_EXPECTED_WARNINGS = (
+    "does not have many workers",
+    "Checkpoint directory .* exists and is not empty",
+    "Found .* module.s. in eval mode at the start of training",  # the frozen networks
+    "isinstance.treespec, LeafSpec.. is deprecated",  # Lightning's own
+)
 
 
 class OneLineArgumentParser(LightningArgumentParser):
@@ -24,8 +38,14 @@ class OneLineArgumentParser(LightningArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise what is wrong as an `InputError`."""
-        lines = [line.strip() for line in message.strip().splitlines() if line.strip()]
-        raise InputError(" ".join(lines)) from ex
+        raise InputError(_shorten(message)) from ex
+
+    def parse_path(self, path: Any, *args: Any, **kwargs: Any) -> Namespace:
+        """Parse a configuration file, and name it in what is wrong with it."""
+        try:
+            return super().parse_path(path, *args, **kwargs)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
 
 
 class DripCLI(LightningCLI):
@@ -53,13 +73,48 @@ class DripCLI(LightningCLI):
         parser.link_arguments("trainer.default_root_dir", "checkpoint.dirpath", compute_fn=_checkpoint_folder)
 
     def _parse_ckpt_path(self) -> None:
-        """Leave the configuration as given: a checkpoint brings weights, never settings that override the user's."""
+        """Leave the settings as given: a checkpoint brings weights alone. What is no training needs one.
+
+        Raises:
+            InputError: `validate`, `test` or `predict` in a run folder without a checkpoint.
+        """
+        config = self.config[self.config.subcommand]
+        if config.ckpt_path == "best":
+            raise InputError("ckpt_path: no checkpoint counts as best; give last, a run folder or a file")
+        if self.config.subcommand != "fit":
+            given = config.trainer.default_root_dir if config.ckpt_path in (None, "last") else config.ckpt_path
+            config.ckpt_path = str(newest_checkpoint(Path(given or ".")))
+
+    def _set_seed(self) -> None:
+        with _told_in_one_line("seed_everything: "):
+            super()._set_seed()
+
+    def instantiate_classes(self) -> None:
+        """Make stage, data and trainer of the configuration."""
+        with _told_in_one_line():
+            super().instantiate_classes()
+
+    def before_test(self) -> None:
+        """Refuse what makes no mattes."""
+        if not isinstance(self.model, MattingStage):
+            stage = type(self.model).__name__
+            raise InputError(f"the stage {stage} makes no mattes to {self.subcommand}: `drip validate` scores it")
+
+    before_predict = before_test
+
+    def test(self, *, verbose: bool, **options: Any) -> None:
+        """Print the stage's own table alone, whatever `verbose`."""
+        self.trainer.test(verbose=False, **options)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Log to `tensorboard` in the run folder, unless the configuration names loggers."""
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+        """Log to `tensorboard` in the run folder and show progress, unless the configuration says how."""
+        for message in _EXPECTED_WARNINGS:
+            warnings.filterwarnings("ignore", message=f".*{message}")
         settings = self._get(self.config_init, "trainer")
+        callbacks = settings["callbacks"] or []
+        if settings["enable_progress_bar"] is not False and not any(isinstance(own, ProgressBar) for own in callbacks):
+            kwargs["callbacks"] = [*callbacks, Progress()]
+        kwargs["plugins"] = [*_as_list(settings["plugins"]), CheckpointFiles()]
         if settings["logger"] in (None, True):
             kwargs["logger"] = TensorBoardLogger(settings["default_root_dir"] or ".", name="tensorboard", version="")
         return super().instantiate_trainer(**kwargs)
@@ -67,3 +122,35 @@ class DripCLI(LightningCLI):
 
 def _checkpoint_folder(default_root_dir: str | None) -> str:
     return f"{default_root_dir or '.'}/checkpoints"
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+@contextmanager
+def _told_in_one_line(prefix: str = "") -> Iterator[None]:
+    """A class that refuses its arguments says so in a `ValueError`, which is the user's to read."""
+    try:
+        yield
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{prefix}{error}") from error
+
+
+_NOISE = ("Does not validate against", "Subtypes:", "Errors:", "Given value", "- Expected a <class 'NoneType'>")
+_HINTS = {
+    "arguments are required": "begin with a stage's configuration, such as --config configs/denoiser.yaml",
+    "is not accepted": "a stage's configuration, such as configs/denoiser.yaml, comes before what changes it; "
+    "--model.help CLASS lists a stage's options",
+    "unrecognized arguments: configs/": "--config goes before the name of a configuration",
+}
+
+
+def _shorten(message: str) -> str:
+    """What the user can act on of jsonargparse's message, which also lists all types that it tried."""
+    lines = [line.strip() for line in message.splitlines()]
+    text = " ".join(line.removeprefix("- ") for line in lines if line and not line.startswith(_NOISE))
+    hint = next((hint for words, hint in _HINTS.items() if words in text), None)
+    return f"{text} ({hint})" if hint else text

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 
@@ -49,6 +49,13 @@ class Checkpoints(ModelCheckpoint):
             candidates = self._monitor_candidates(trainer)
             self._save_topk_checkpoint(trainer, candidates)
             self._save_last_checkpoint(trainer, candidates)
+
+
+class Progress(RichProgressBar):
+    """Lightning's progress bar, without the number of an epoch that has no end."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return "training"
 
 
 class KeepConfig(SaveConfigCallback):

@@ -11,7 +11,6 @@ from drip_lightning.lit.matting import MattingStage
 from drip_lightning.nn.losses import MattingLoss
 from drip_lightning.nn.pretrained import Networks, StableDiffusion
 from drip_lightning.nn.transparency import DecoderChoice, UNetDecoder
-from drip_lightning.ops.domains import split_domains, stack_domains
 from drip_lightning.ops.randomness import sample_generator
 from drip_lightning.pipeline import MattingPipeline
 
@@ -101,15 +100,4 @@ class TransparencyDecoder(MattingStage):
         condition = self.denoiser_pipeline.condition(batch["image"], batch["trimap"])
         generators = [sample_generator(self.seed, number, "transparency") for number in batch["number"]]
         steps = [int(torch.randint(1, self.max_steps + 1, (), generator=generator)) for generator in generators]
-        groups = {count: [place for place, own in enumerate(steps) if own == count] for count in set(steps)}
-        sampled = [
-            split_domains(
-                self.denoiser_pipeline.sample(
-                    condition[places], steps=count, generators=[generators[place] for place in places]
-                )
-            )
-            for count, places in groups.items()
-        ]
-        in_batch_order = torch.tensor([place for places in groups.values() for place in places]).argsort()
-        foreground, alpha = (torch.cat(latents)[in_batch_order] for latents in zip(*sampled, strict=True))
-        return stack_domains(foreground, alpha)
+        return self.denoiser_pipeline.sample(condition, steps=steps, generators=generators)

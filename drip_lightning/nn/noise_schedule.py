@@ -57,8 +57,13 @@ class NoiseSchedule:
         """The schedule's cumulated products (T,), float32, falling from nearly 1."""
         return DDPMScheduler(**self._settings(), clip_sample=False).alphas_cumprod
 
-    def solver(self) -> DPMSolverMultistepScheduler:
-        """A fresh second-order DPM-Solver++ (Lu et al. 2022), whose last step lands on the clean latent."""
-        return DPMSolverMultistepScheduler(
+    def solver(self, steps: int) -> DPMSolverMultistepScheduler:
+        """A fresh second-order DPM-Solver++ (Lu et al. 2022) for `steps` steps, the last landing on the clean latent.
+
+        It starts from noise of unit variance and takes its inputs unscaled.
+        """
+        solver = DPMSolverMultistepScheduler(
             **self._settings(), algorithm_type="dpmsolver++", solver_order=2, final_sigmas_type="zero"
         )
+        solver.set_timesteps(steps)
+        return solver

@@ -22,6 +22,17 @@ def split_domains(stacked: Tensor) -> tuple[Tensor, Tensor]:
     return foreground, alpha
 
 
+def pair_domains(stacked: Tensor) -> Tensor:
+    """Put a sample's two domains side by side: (2B, …) becomes (B, 2, …), to pick out samples."""
+    return torch.stack(split_domains(stacked), dim=1)
+
+
+def unpair_domains(paired: Tensor) -> Tensor:
+    """Undo `pair_domains`: (B, 2, …) becomes (2B, …)."""
+    foreground, alpha = paired.unbind(dim=1)
+    return stack_domains(foreground, alpha)
+
+
 def join_tokens(stacked: Tensor) -> Tensor:
     """Concatenate a pair's tokens: (2B, N, C) becomes (B, 2N, C), `'(d b) n c -> b (d n) c'`."""
     return torch.cat(split_domains(stacked), dim=1)

@@ -1,0 +1,80 @@
+# Each target sets up what it needs. `make help` lists them.
+#
+#   PYTHON       the Python, 3.11 or newer, that makes .venv           (default: python3)
+#   CONSTRAINTS  pip constraints; the default pins torch, so that an index or folder with CPU wheels gives one of those.
+#                `make fit CONSTRAINTS=` takes whatever torch pip prefers, on Linux one with CUDA.
+#   HARDWARE     an overlay of configs/hardware                        (default: cpu)
+#   RUN          where the tiny run goes                               (default: runs/tiny)
+
+PYTHON ?= python3
+CONSTRAINTS ?= constraints.txt
+HARDWARE ?= cpu
+RUN ?= runs/tiny
+DATA ?= data/tiny
+
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
+
+# Few cores: as many threads as cores, which sleep while they wait.
+export OMP_NUM_THREADS ?= 2
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: help fit test test-slow lint clean
+
+help:
+	@sed -n 's/^## //p' $(MAKEFILE_LIST)
+
+.venv/installed: pyproject.toml $(CONSTRAINTS)
+	@echo "== environment: .venv"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "drip needs Python 3.11 or newer: make PYTHON=…")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(INSTALL) -e .
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	$(INSTALL) -e '.[dev]'
+	@touch $@
+
+STAGE = $(BIN)/drip fit --config configs/$(1).yaml --config configs/scale/tiny.yaml \
+	--config configs/hardware/$(HARDWARE).yaml --data.foregrounds $(DATA)/foregrounds --data.backgrounds $(DATA)/backgrounds \
+	--data.evaluation $(DATA)/evaluation --trainer.default_root_dir $(RUN)/$(1) --ckpt_path last
+
+## make fit        set up, draw data, train all three stages at tiny scale, cut out an example: minutes on two cores
+fit: .venv/installed
+	@echo "== 1/6 data: $(DATA)"
+	@$(BIN)/drip synth $(DATA) --size 160 --foregrounds 300 --backgrounds 300 --evaluation 24
+	@echo "== 2/6 autoencoder, small patches: $(RUN)/autoencoder"
+	@$(call STAGE,autoencoder) --data.image_size 64 --data.batch_size 4
+	@echo "== 3/6 joint denoiser: $(RUN)/denoiser"
+	@$(call STAGE,denoiser) --config configs/ablation/sample_prediction.yaml --model.networks.vae $(RUN)/autoencoder/pretrained
+	@echo "== 4/6 transparency decoder: $(RUN)/transparency"
+	@$(call STAGE,transparency) --model.denoiser $(RUN)/denoiser
+	@echo "== 5/6 held-out synthetic pictures"
+	@$(subst drip fit,drip test,$(call STAGE,transparency)) --model.denoiser $(RUN)/denoiser --verbose false
+	@echo "== 6/6 a photograph"
+	@$(BIN)/drip matte examples/lemur/image.png --trimap examples/lemur/trimap.png --checkpoint $(RUN)/transparency \
+		--out $(RUN)/matte --panel --overwrite
+	@echo
+	@echo "cut-out (RGBA)   $(RUN)/matte/image.png"
+	@echo "side by side     $(RUN)/matte/image.panel.jpg"
+	@echo "table            $(RUN)/transparency/test.md"
+	@echo "checkpoints      $(RUN)/autoencoder/checkpoints $(RUN)/denoiser/checkpoints $(RUN)/transparency/checkpoints"
+	@echo "TensorBoard      $(BIN)/tensorboard --logdir $(RUN)"
+
+## make test       set up and run the tests: minutes
+test: .venv/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow"
+
+## make test-slow  the tests that train for longer
+test-slow: .venv/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
+
+## make lint       set up and run ruff and mypy
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+## make clean      remove the environment and caches; runs and data stay
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
