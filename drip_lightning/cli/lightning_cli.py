@@ -133,10 +133,8 @@ def _told_in_one_line(prefix: str = "") -> Iterator[None]:
     """A class that refuses its arguments says so in a `ValueError`, which is the user's to read."""
     try:
         yield
-    except InputError:
-        raise
     except ValueError as error:
-        raise InputError(f"{prefix}{error}") from error
+        raise InputError(f"{prefix}{_shorten(str(error))}") from error
 
 
 _NOISE = ("Does not validate against", "Subtypes:", "Errors:", "Given value", "- Expected a <class 'NoneType'>")
@@ -153,4 +151,4 @@ def _shorten(message: str) -> str:
     lines = [line.strip() for line in message.splitlines()]
     text = " ".join(line.removeprefix("- ") for line in lines if line and not line.startswith(_NOISE))
     hint = next((hint for words, hint in _HINTS.items() if words in text), None)
-    return f"{text} ({hint})" if hint else text
+    return f"{text} ({hint})" if hint and hint not in text else text

@@ -1,7 +1,7 @@
 """What the denoiser and the transparency stage share: they predict mattes, and are scored by them."""
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities import rank_zero_only
@@ -96,6 +96,7 @@ class MattingStage(Stage):
         (folder / "test.md").write_text(table + "\n")
         print(table)
 
-    def predict_step(self, batch: MattingBatch, batch_index: int) -> Matte:
-        """Matte a batch."""
-        return self.matte(batch, self.pipeline)
+    def predict_step(self, batch: MattingBatch, batch_index: int) -> dict[str, Any]:
+        """Matte a batch: `key`, `foreground` and `alpha`, as Lightning collects them."""
+        matte = self.matte(batch, self.pipeline)
+        return {"key": batch["key"], "foreground": matte.foreground, "alpha": matte.alpha}

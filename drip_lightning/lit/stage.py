@@ -178,7 +178,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = str(error).split(". ")[0].splitlines()[0] if isinstance(error, RuntimeError) else type(error).__name__
         raise InputError(f"cannot read checkpoint {path}: damaged, or not a checkpoint ({reason})") from error
     if not isinstance(checkpoint, dict) or "drip" not in checkpoint:
         raise InputError(f"{path} was not written by drip")
