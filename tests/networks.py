@@ -1,14 +1,19 @@
 """Networks small enough for a test, and batches to feed them."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from lightning.pytorch import Trainer
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from drip_lightning.data.sample import MattingBatch
+from drip_lightning.lit.stage import Stage
 from drip_lightning.nn.pretrained import FromScratch
 from drip_lightning.ops.compositing import over
 
@@ -49,6 +54,23 @@ def shake(module: nn.Module, seed: int = 0, scale: float = 0.1) -> None:
     with torch.no_grad():
         for parameter in module.parameters():
             parameter += scale * torch.randn(parameter.shape, generator=generator)
+
+
+def fit(stage: Stage, batches: Iterable[MattingBatch], folder: Path | None = None, **settings: Any) -> Trainer:
+    """Train one step a batch, on the CPU, writing nothing."""
+    loader = DataLoader(list(batches), batch_size=None)  # type: ignore[arg-type]
+    trainer = Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        default_root_dir=folder,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **settings,
+    )
+    trainer.fit(stage, train_dataloaders=loader)
+    return trainer
 
 
 def matting_batch(*numbers: int, size: int = 16) -> MattingBatch:

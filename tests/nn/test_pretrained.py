@@ -1,0 +1,147 @@
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from safetensors.torch import load_file
+from transformers import CLIPTextModel
+
+from drip_lightning.errors import InputError
+from drip_lightning.lit.denoiser import Denoiser
+from drip_lightning.nn.pretrained import FromScratch, Networks, StableDiffusion
+from tests.networks import NETWORKS, fit, matting_batch, with_saved_vae
+from tests.sd2_folder import END, PAD, START, TOKENS, write_sd2_folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_sd2_folder(tmp_path_factory.mktemp("hub") / "sd2")
+
+
+@pytest.fixture
+def copied(folder: Path, tmp_path: Path) -> Path:
+    """A folder that a test may damage."""
+    return Path(shutil.copytree(folder, tmp_path / "sd2"))
+
+
+def test_the_stored_weights_are_loaded(folder) -> None:
+    networks = StableDiffusion(source=str(folder))
+    for part, network in (("unet", networks.unet()), ("vae", networks.trained_vae())):
+        stored = load_file(folder / part / "diffusion_pytorch_model.safetensors")
+        torch.testing.assert_close(network.state_dict(), stored, rtol=0, atol=0)
+    assert networks.trained_vae().config["scaling_factor"] == 0.18215
+
+
+@torch.no_grad()
+def test_the_prompt_is_the_text_encoder_run_on_nothing(folder) -> None:
+    embedding = StableDiffusion(source=str(folder)).prompt_embedding()
+    tokens = torch.tensor([[START, END, *[PAD] * (TOKENS - 2)]])
+    by_hand = CLIPTextModel.from_pretrained(folder / "text_encoder")(tokens).last_hidden_state
+    torch.testing.assert_close(embedding, by_hand)
+    reference = StableDiffusionPipeline.from_pretrained(folder)
+    prompt, _ = reference.encode_prompt("", "cpu", num_images_per_prompt=1, do_classifier_free_guidance=False)
+    torch.testing.assert_close(embedding, prompt)
+
+
+def test_a_denoiser_trains_on_it_and_its_checkpoint_needs_no_text_encoder(copied, tmp_path) -> None:
+    """What a checkpoint holds replaces the pretrained U-Net and prompt; only the frozen VAE's weights are read again."""
+    before = load_file(copied / "unet" / "diffusion_pytorch_model.safetensors")
+    stage = Denoiser(networks=StableDiffusion(source=str(copied)), gradient_checkpointing=True)
+    fit(stage, [matting_batch(0, 1, size=64)]).save_checkpoint(tmp_path / "run" / "last.ckpt")
+    assert not any("text" in name for name, _ in stage.named_modules())
+    after = stage.joint_unet.unet.state_dict()
+    change = max((after[name] - weight).abs().max() for name, weight in before.items() if name != "conv_in.weight")
+    assert 0 < change < 2e-5  # one step of Adam at 1e-5
+
+    for path in ("text_encoder/model.safetensors", "unet/diffusion_pytorch_model.safetensors"):
+        (copied / path).unlink()
+    shutil.rmtree(copied / "tokenizer")
+    again = Denoiser.from_checkpoint(tmp_path / "run")
+    torch.testing.assert_close(again.state_dict(), stage.state_dict(), rtol=0, atol=0)
+    assert not again.training
+
+
+PARTS: dict[str, Callable[[Networks], object]] = {
+    "vae": lambda networks: networks.trained_vae(),
+    "unet": lambda networks: networks.unet(),
+    "text_encoder": lambda networks: networks.prompt_embedding(),
+}
+
+
+def remove(folder: Path, part: str) -> None:
+    shutil.rmtree(folder / part)
+
+
+def truncate(folder: Path, part: str) -> None:
+    (weights,) = (folder / part).glob("*.safetensors")
+    weights.write_bytes(weights.read_bytes()[:1000])
+
+
+def garble(folder: Path, part: str) -> None:
+    (folder / part / "config.json").write_text("{")
+
+
+@pytest.mark.parametrize("damage", [remove, truncate, garble], ids=lambda function: function.__name__)
+@pytest.mark.parametrize("part", PARTS)
+def test_a_broken_folder_is_told_in_one_line(copied, part, damage) -> None:
+    damage(copied, part)
+    with pytest.raises(InputError, match=f"cannot load {part} of '{copied}'") as error:
+        PARTS[part](StableDiffusion(source=str(copied)))
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_tokenizer_is_told_in_one_line(copied) -> None:
+    shutil.rmtree(copied / "tokenizer")
+    with pytest.raises(InputError, match="cannot load text_encoder") as error:
+        StableDiffusion(source=str(copied)).prompt_embedding()
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_missing_folder_is_told_in_one_line(part, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    source = str(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=f"cannot load {part} of '{source}'") as error:
+        PARTS[part](StableDiffusion(source=source))
+    assert "\n" not in str(error.value)
+    assert "give a folder in diffusers' format or a Hub id" in str(error.value)
+
+
+def test_stable_diffusion_makes_no_new_autoencoder() -> None:
+    with pytest.raises(InputError, match="train one with networks FromScratch"):
+        StableDiffusion().new_vae()
+
+
+def test_from_scratch_wants_its_autoencoder_trained_first(tmp_path) -> None:
+    with pytest.raises(InputError, match=f"no trained autoencoder at {tmp_path}/vae: train one with") as error:
+        FromScratch(vae=str(tmp_path)).trained_vae()
+    assert "\n" not in str(error.value)
+
+
+def test_a_broken_autoencoder_is_told_in_one_line(tmp_path) -> None:
+    with_saved_vae(tmp_path)
+    truncate(tmp_path, "vae")
+    with pytest.raises(InputError, match=f"cannot load vae of '{tmp_path}'") as error:
+        FromScratch(vae=str(tmp_path)).trained_vae()
+    assert "\n" not in str(error.value)
+
+
+def test_from_scratch_loads_what_was_saved(tmp_path) -> None:
+    vae = NETWORKS.new_vae()
+    vae.register_to_config(scaling_factor=0.7)
+    vae.save_pretrained(tmp_path / "vae")
+    loaded = FromScratch(vae=str(tmp_path)).trained_vae()
+    assert isinstance(loaded, AutoencoderKL)
+    assert loaded.config["scaling_factor"] == 0.7
+    torch.testing.assert_close(loaded.state_dict(), vae.state_dict(), rtol=0, atol=0)
+
+
+def test_from_scratch_has_a_fixed_prompt_of_two_tokens() -> None:
+    """The same in every process, and two of them, so that text attention has something to choose from."""
+    first, second = NETWORKS.prompt_embedding(), NETWORKS.prompt_embedding(pretrained=False)
+    assert torch.equal(first, second)
+    assert first.shape == (1, 2, NETWORKS.prompt_channels)
+    assert not torch.equal(first[:, 0], first[:, 1])
