@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -103,6 +104,9 @@ class StableDiffusion(Networks):
                 return torch.zeros(1, config.max_position_embeddings, config.hidden_size)
             tokenizer = CLIPTokenizer.from_pretrained(subfolder="tokenizer", **where)
             text_encoder = CLIPTextModel.from_pretrained(subfolder="text_encoder", dtype=torch.float32, **where)
+            known, expected = tokenizer.vocab_size, text_encoder.config.vocab_size
+            if known != expected:  # without its files a tokenizer knows two tokens and says nothing
+                raise ValueError(f"tokenizer knows {known} tokens, expected {expected}")
         length = text_encoder.config.max_position_embeddings
         tokens = tokenizer("", padding="max_length", max_length=length, truncation=True, return_tensors="pt")
         return text_encoder(tokens.input_ids)[0]
@@ -187,7 +191,7 @@ def _told_in_one_line(source: str, part: str) -> Iterator[None]:
     """Turn the libraries' errors about a missing or broken source into one line."""
     try:
         yield
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(
             f"cannot load {part} of {source!r} ({reason}); give a folder in diffusers' format or a Hub id such as "
