@@ -47,7 +47,7 @@ def test_the_prompt_is_the_text_encoder_run_on_nothing(folder) -> None:
 
 
 def test_a_denoiser_trains_on_it_and_its_checkpoint_needs_no_text_encoder(copied, tmp_path) -> None:
-    """What a checkpoint holds replaces the pretrained U-Net and prompt; only the frozen VAE's weights are read again."""
+    """A checkpoint replaces the pretrained U-Net and prompt; only the frozen VAE's weights are read again."""
     before = load_file(copied / "unet" / "diffusion_pytorch_model.safetensors")
     stage = Denoiser(networks=StableDiffusion(source=str(copied)), gradient_checkpointing=True)
     fit(stage, [matting_batch(0, 1, size=64)]).save_checkpoint(tmp_path / "run" / "last.ckpt")

@@ -1,0 +1,116 @@
+"""Imports point down: each room of the package imports from itself and from lower floors, nothing else."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import drip_lightning
+
+PACKAGE = Path(drip_lightning.__file__).parent
+NAME = "drip_lightning"
+FLOORS = {"": 0, "errors": 0, "ops": 0, "nn": 1, "data": 1, "pipeline": 2, "lit": 3, "cli": 4}
+"""Room to floor; "" is the package itself, which holds the version. Rooms on one floor do not import each other, but
+anyone imports the errors."""
+BANNED = {"torchvision", "torchaudio"}
+
+
+def imported_modules(source: str, module: str, *, is_package: bool = False) -> Iterator[tuple[int, str]]:
+    """Line and full name of everything imported anywhere in a file, inside functions and conditions, too."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = module.split(".")
+                parents = parents[: len(parents) - node.level + is_package]
+                base = ".".join([*parents, base] if base else parents)
+            # `from package import name`: the name may be a module
+            yield from ((node.lineno, f"{base}.{alias.name}") for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("importlib.import_module", "import_module"):
+            yield from ((node.lineno, argument.value) for argument in node.args if isinstance(argument, ast.Constant))
+
+
+def room(module: str) -> str:
+    """`drip_lightning.nn.losses` is in `nn`; a name that the package itself defines is in ``."""
+    parts = module.split(".")
+    if len(parts) == 1 or parts[1].startswith("__"):
+        return ""
+    return parts[1]
+
+
+def offences(source: str, module: str, *, is_package: bool = False) -> list[str]:
+    """What a file imports that it must not."""
+    found = []
+    own = room(module)
+    assert own in FLOORS, f"{module}: give the room {own!r} a floor"
+    for line, name in imported_modules(source, module, is_package=is_package):
+        if name.split(".")[0] in BANNED:
+            found.append(f"{module}:{line} imports {name}")
+        if name.split(".")[0] != NAME:
+            continue
+        other = room(name)
+        assert other in FLOORS, f"{module}:{line}: give the room {other!r} a floor"
+        if other not in (own, "", "errors") and FLOORS[other] >= FLOORS[own]:
+            found.append(f"{module}:{line} (floor {FLOORS[own]}) imports {name} (floor {FLOORS[other]})")
+    return found
+
+
+def package_files() -> list[tuple[Path, str]]:
+    files = sorted(PACKAGE.rglob("*.py"))
+    return [(file, ".".join([NAME, *file.relative_to(PACKAGE).with_suffix("").parts])) for file in files]
+
+
+def test_imports_point_down_and_nobody_imports_torchvision() -> None:
+    found = []
+    for file, module in package_files():
+        name = module.removesuffix(".__init__")
+        found += offences(file.read_text(), name, is_package=name != module)
+    assert found == []
+
+
+def test_the_walk_sees_the_whole_package() -> None:
+    """Guards the guard: every room is walked, and imports between them are seen."""
+    modules = [module for _, module in package_files()]
+    assert {room(module.removesuffix(".__init__")) for module in modules} == set(FLOORS)
+    crossings = {
+        (room(module), room(name))
+        for file, module in package_files()
+        for _, name in imported_modules(file.read_text(), module)
+        if name.startswith(f"{NAME}.")
+    }
+    assert {("nn", "ops"), ("data", "ops"), ("pipeline", "nn"), ("lit", "pipeline"), ("lit", "data")} <= crossings
+
+
+def test_each_way_of_pointing_up_is_found() -> None:
+    bad = """
+import torchvision.transforms
+from torchvision import io
+import drip_lightning.lit.stage
+from drip_lightning import pipeline
+from drip_lightning.ops.domains import stack_domains
+from drip_lightning import errors, __version__
+from ..data.sample import MattingBatch
+from . import losses
+if True:
+    from drip_lightning.cli.main import main
+def late():
+    from drip_lightning.pipeline import Matte
+    class Inner:
+        import torchaudio
+    importlib.import_module("drip_lightning.lit.scores")
+"""
+    found = {int(offence.split(":")[1].split(" ")[0]) for offence in offences(bad, "drip_lightning.nn.bad")}
+    assert found == {2, 3, 4, 5, 8, 11, 13, 15, 16}
+
+
+def test_data_never_imports_networks() -> None:
+    assert offences("from drip_lightning.nn.losses import MattingLoss", "drip_lightning.data.bad")
+    assert not offences("from drip_lightning.ops.padding import pad", "drip_lightning.data.good")
+
+
+def test_relative_imports_of_a_package_are_resolved() -> None:
+    for name, module in (("..lit", "drip_lightning.nn"), (".lit", "drip_lightning"), ("..nn", "drip_lightning.data")):
+        assert offences(f"from {name} import stage", module, is_package=True), module
+    assert not offences("from ..ops import domains", "drip_lightning.nn", is_package=True)
+    assert not offences("from . import losses", "drip_lightning.nn", is_package=True)
