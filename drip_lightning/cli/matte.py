@@ -12,6 +12,7 @@ from drip_lightning.cli.parser import OneLineParser
 from drip_lightning.errors import InputError
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from drip_lightning.pipeline import Matte, MattingPipeline
@@ -105,14 +106,19 @@ def find_jobs(pictures: Sequence[Path], guide: Path, out: Path) -> list[Job]:
     """Pair every picture with its trimap or mask, and with the name of its result.
 
     Raises:
-        InputError: a picture or guide is missing, a folder is empty, or two results would have one name.
+        InputError: a picture or guide is missing or there are two, a folder is empty, two results would have one name,
+            or a result would replace what was given.
     """
     files = [file for path in pictures for file in _pictures_in(path)]
     if not guide.exists():
         raise InputError(f"no trimap or mask at {guide}")
     if len(files) > 1 and not guide.is_dir():
         raise InputError(f"{len(files)} pictures but one trimap or mask {guide}: give a folder of equally named ones")
-    guides = {file.stem: file for file in _pictures_in(guide)}
+    guides: dict[str, Path] = {}
+    for file in _pictures_in(guide):
+        if file.stem in guides:
+            raise InputError(f"{guides[file.stem]} and {file} are both named {file.stem}: keep one")
+        guides[file.stem] = file
     jobs: dict[str, Job] = {}
     for file in files:
         own = guides.get(file.stem) if guide.is_dir() else guide
@@ -120,7 +126,10 @@ def find_jobs(pictures: Sequence[Path], guide: Path, out: Path) -> list[Job]:
             raise InputError(f"no trimap or mask named {file.stem} in {guide} for {file}")
         if file.stem in jobs:
             raise InputError(f"{jobs[file.stem].picture} and {file} would both become {out / file.stem}.png")
-        jobs[file.stem] = Job(picture=file, guide=own, result=out / f"{file.stem}.png")
+        result = out / f"{file.stem}.png"
+        if result.resolve() in (file.resolve(), own.resolve()):
+            raise InputError(f"{result} would replace what was given: choose another --out")
+        jobs[file.stem] = Job(picture=file, guide=own, result=result)
     return list(jobs.values())
 
 
@@ -141,10 +150,14 @@ def _matte_all(jobs: Sequence[Job], options: argparse.Namespace) -> int:
 
     from drip_lightning.lit.matting import MattingStage
 
-    automatic = "cuda" if torch.cuda.is_available() else "cpu"
-    stage = MattingStage.from_checkpoint(options.checkpoint)
-    pipeline = stage.to(automatic if options.device == "auto" else options.device).pipeline
-    options.out.mkdir(parents=True, exist_ok=True)
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder --out {options.out} ({error.strerror})") from error
+    device = _usable_device(options.device)
+    pipeline = MattingStage.from_checkpoint(options.checkpoint).to(device).pipeline
+    if options.steps > pipeline.schedule.num_train_timesteps:
+        raise InputError(f"--steps must be at most {pipeline.schedule.num_train_timesteps}, got {options.steps}")
     failed = 0
     for job in track(jobs, description="matting", disable=len(jobs) == 1):
         try:
@@ -152,9 +165,22 @@ def _matte_all(jobs: Sequence[Job], options: argparse.Namespace) -> int:
         except InputError as error:
             failed += 1
             print(f"drip matte: {error}", file=sys.stderr)
+        except torch.OutOfMemoryError:
+            failed += 1
+            print(f"drip matte: {job.picture} is too big for the memory of {device}: try --device cpu", file=sys.stderr)
         else:
             print(job.result)
     return 1 if failed else 0
+
+
+def _usable_device(name: str) -> "torch.device":
+    import torch
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"--device {name} cannot be used here ({str(error).splitlines()[0]})") from error
 
 
 def _matte_one(job: Job, pipeline: "MattingPipeline", options: argparse.Namespace) -> None:

@@ -1,5 +1,6 @@
 """What the three stages share: what a checkpoint holds, how one is loaded, and how weights are optimised."""
 
+import importlib
 import inspect
 import pickle
 from abc import abstractmethod
@@ -189,10 +190,12 @@ def _check_stage(checkpoint: dict[str, Any], expected: type, *, where: str) -> N
     description = checkpoint["drip"]
     if description["format"] != FORMAT_VERSION:
         raise InputError(f"{where} has format {description['format']}, this version reads {FORMAT_VERSION}")
+    for module in ("autoencoder", "denoiser", "transparency"):
+        importlib.import_module(f"drip_lightning.lit.{module}")  # a class knows only its imported subclasses
     found = description["class_path"].rsplit(".", 1)[-1]
-    accepted = [stage.__name__ for stage in (expected, *expected.__subclasses__()) if not inspect.isabstract(stage)]
-    if found not in accepted:
-        raise InputError(f"{where} is of the stage {found}, expected {' or '.join(accepted)}")
+    kinds = [stage.__name__ for stage in expected.__subclasses__()]
+    if found not in (expected.__name__, *kinds):
+        raise InputError(f"{where} is of the stage {found}, expected {' or '.join(kinds or [expected.__name__])}")
 
 
 def _check_sizes(found: dict[str, Tensor], expected: dict[str, Tensor], *, where: str) -> None:
