@@ -186,7 +186,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def _check_stage(checkpoint: dict[str, Any], expected: type, *, where: str) -> None:
+def _check_stage(checkpoint: dict[str, Any], expected: "type[Stage]", *, where: str) -> None:
     description = checkpoint["drip"]
     if description["format"] != FORMAT_VERSION:
         raise InputError(f"{where} has format {description['format']}, this version reads {FORMAT_VERSION}")
