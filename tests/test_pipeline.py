@@ -1,7 +1,8 @@
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import pytest
 import torch
+from diffusers import DPMSolverMultistepScheduler
 from torch import Tensor, nn
 
 from drip_lightning.nn.joint_unet import JointUNet
@@ -25,17 +26,17 @@ SCHEDULES = [
 
 @dataclass
 class Oracle:
-    """A denoiser that knows the true latents: it answers what a perfectly trained one would."""
+    """A denoiser that reads the true latents off the condition and answers what a perfectly trained one would."""
 
-    latents: Tensor
     schedule: NoiseSchedule
     size_multiple: int = 1
 
     def __call__(self, noisy: Tensor, condition: Tensor, timestep: Tensor) -> Tensor:
+        truth = stack_domains(*condition.chunk(2, dim=1))
         level = self.schedule.alphas_cumprod()[stack_domains(timestep, timestep)]
         scales = level.sqrt().view(-1, 1, 1, 1), (1 - level).sqrt().view(-1, 1, 1, 1)
-        noise = (noisy - scales[0] * self.latents) / scales[1]
-        return prediction_target(self.schedule.prediction_type, self.latents, noise, level)
+        noise = (noisy - scales[0] * truth) / scales[1]
+        return prediction_target(self.schedule.prediction_type, truth, noise, level)
 
 
 def generators(*seeds: int) -> list[torch.Generator]:
@@ -56,34 +57,49 @@ def pipeline(decoder: LatentDecoder | None = None, joint_unet: nn.Module | Oracl
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("steps", [1, 2, 10])
-@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: schedule.prediction_type)
+@pytest.mark.parametrize("steps", [(1, 1), (2, 2), (10, 10), (1, 10), (7, 3)])
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda one: f"{one.prediction_type}-{one.zero_terminal_snr}")
 def test_a_perfect_denoiser_gives_the_true_latents(schedule, steps) -> None:
-    truth = torch.randn(4, 4, 6, 5, generator=torch.Generator().manual_seed(0))
-    whole = pipeline(
-        joint_unet=Oracle(truth, schedule),
-        prediction_type=schedule.prediction_type,
-        zero_terminal_snr=schedule.zero_terminal_snr,
-    )
-    sampled = whole.sample(torch.zeros(2, 8, 6, 5), steps=steps, generators=generators(1, 2))
-    torch.testing.assert_close(sampled, truth, atol=2e-3, rtol=1e-3)
+    foreground, alpha = torch.randn(2, 2, 4, 6, 5, generator=torch.Generator().manual_seed(0))
+    whole = pipeline(joint_unet=Oracle(schedule), **asdict(schedule))
+    sampled = whole.sample(torch.cat([foreground, alpha], dim=1), steps=steps, generators=generators(1, 2))
+    torch.testing.assert_close(sampled, stack_domains(foreground, alpha), atol=2e-3, rtol=1e-3)
 
 
 @torch.no_grad()
 def test_a_perfect_denoiser_gives_the_decoded_truth() -> None:
-    """From latents to the matte: where the trimap is unknown, what the VAE decodes from the true latents."""
+    """From latents to the matte: where the trimap does not know better, what the VAE decodes from the true latents."""
     batch = matting_batch(0, 1)
-    schedule = NoiseSchedule()
-    codec = pipeline().codec
-    truth = stack_domains(*codec.encode(batch["foreground"], batch["alpha"]))
-    matte = pipeline(joint_unet=Oracle(truth, schedule))(
-        batch["image"], batch["trimap"], steps=3, generators=generators(0, 1)
-    )
-    foreground, alpha = codec.decode(truth)
+    whole = pipeline(joint_unet=Oracle(NoiseSchedule()))
+    matte = whole(batch["image"], batch["trimap"], steps=3, generators=generators(0, 1))
+    foreground, alpha = whole.codec.decode(stack_domains(*whole.codec.encode(batch["image"], batch["trimap"])))
     unknown = batch["trimap"] == 0.5
     torch.testing.assert_close(matte.alpha[unknown], alpha.clamp(0, 1)[unknown], atol=1e-3, rtol=0)
     changed = (batch["trimap"] < 1).expand_as(foreground)
     torch.testing.assert_close(matte.foreground[changed], foreground.clamp(0, 1)[changed], atol=1e-3, rtol=0)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction", "sample"])
+def test_equals_diffusers_own_loop(prediction_type) -> None:
+    """Both samples' steps, taken side by side, are those of DPM-Solver++ run for each alone."""
+    whole = pipeline(prediction_type=prediction_type)
+    condition = torch.randn(2, 8, 4, 4, generator=torch.Generator().manual_seed(0))
+    sampled = whole.sample(condition, steps=(5, 2), generators=generators(1, 2))
+    for place, steps in enumerate((5, 2)):
+        solver = DPMSolverMultistepScheduler(
+            beta_start=0.00085,
+            beta_end=0.012,
+            beta_schedule="scaled_linear",
+            prediction_type=prediction_type,
+            timestep_spacing="trailing",
+        )
+        solver.set_timesteps(steps)
+        latents = whole.noise.draw_pairs((4, 4, 4), strengths=[1.0], generators=generators(place + 1))
+        for timestep in solver.timesteps:
+            prediction = whole.joint_unet(latents, condition[place : place + 1], timestep[None])
+            latents = solver.step(prediction, timestep, latents).prev_sample
+        torch.testing.assert_close(sampled[place::2], latents, atol=1e-4, rtol=1e-4)
 
 
 def test_a_picture_does_not_depend_on_its_batch() -> None:
@@ -139,22 +155,25 @@ def test_sure_pixels_are_kept() -> None:
         assert 0 <= picture.min() <= picture.max() <= 1
 
 
-@pytest.mark.parametrize("steps", [0, -1, 1001])
+@pytest.mark.parametrize("steps", [(0,), (3, -1), (1001, 2)])
 def test_steps_out_of_range_are_refused(steps) -> None:
-    with pytest.raises(ValueError, match=f"steps: expected 1 to 1000, got {steps}"):
-        sample_latents(lambda noisy, timestep: noisy, torch.zeros(1), NoiseSchedule(), steps=steps)
+    with pytest.raises(ValueError, match=f"steps: expected 1 to 1000, got {min(steps)} to {max(steps)}"):
+        sample_latents(lambda noisy, timesteps, places: noisy, torch.zeros(2, 1), NoiseSchedule(), steps=steps)
 
 
-@pytest.mark.parametrize("steps", [1, 4, 10])
-def test_the_denoiser_runs_as_often_as_asked(steps) -> None:
-    timesteps: list[int] = []
+def test_each_sample_takes_its_own_steps_side_by_side() -> None:
+    calls: list[dict[int, int]] = []
 
-    def denoise(noisy: Tensor, timestep: Tensor) -> Tensor:
-        timesteps.append(int(timestep))
+    def denoise(noisy: Tensor, timesteps: Tensor, places: Tensor) -> Tensor:
+        assert len(noisy) == 2 * len(places)
+        calls.append(dict(zip(places.tolist(), timesteps.tolist(), strict=True)))
         return noisy
 
-    sample_latents(denoise, torch.randn(1, 4, 2, 2), NoiseSchedule(), steps=steps)
-    assert timesteps == [round(1000 - place * 1000 / steps) - 1 for place in range(steps)]
+    noise = torch.randn(6, 4, 2, 2)
+    before = noise.clone()
+    sample_latents(denoise, noise, NoiseSchedule(), steps=(1, 4, 2))
+    assert calls == [{0: 999, 1: 999, 2: 999}, {1: 749, 2: 499}, {1: 499}, {1: 249}]
+    assert torch.equal(noise, before)
 
 
 @torch.no_grad()

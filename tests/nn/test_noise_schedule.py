@@ -13,18 +13,15 @@ def test_alphas_cumprod_are_stable_diffusions() -> None:
 
 
 def test_trailing_steps_start_at_the_last_timestep() -> None:
-    solver = NoiseSchedule().solver()
-    solver.set_timesteps(10)
-    assert solver.timesteps.tolist() == [999, 899, 799, 699, 599, 499, 399, 299, 199, 99]
-    solver.set_timesteps(1)
-    assert solver.timesteps.tolist() == [999]
+    schedule = NoiseSchedule()
+    assert schedule.solver(10).timesteps.tolist() == [999, 899, 799, 699, 599, 499, 399, 299, 199, 99]
+    assert schedule.solver(1).timesteps.tolist() == [999]
 
 
 def test_leading_steps_never_reach_it() -> None:
-    solver = NoiseSchedule(timestep_spacing="leading").solver()
-    solver.set_timesteps(10)
-    assert len(solver.timesteps) == 10
-    assert solver.timesteps.max() < 950
+    timesteps = NoiseSchedule(timestep_spacing="leading").solver(10).timesteps
+    assert len(timesteps) == 10
+    assert timesteps.max() < 950
 
 
 @pytest.mark.parametrize("prediction_type", ["v_prediction", "sample"])
@@ -45,7 +42,9 @@ def test_zero_terminal_snr_with_epsilon_is_refused_by_name() -> None:
 
 def test_each_solver_is_fresh() -> None:
     schedule = NoiseSchedule()
-    first, second = schedule.solver(), schedule.solver()
-    first.set_timesteps(3)
-    second.set_timesteps(5)
+    first, second = schedule.solver(3), schedule.solver(5)
     assert (len(first.timesteps), len(second.timesteps)) == (3, 5)
+
+
+def test_solvers_start_from_unit_variance() -> None:
+    assert NoiseSchedule().solver(4).init_noise_sigma == 1

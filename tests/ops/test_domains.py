@@ -3,7 +3,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drip_lightning.ops.domains import join_tokens, split_domains, split_tokens, stack_domains
+from drip_lightning.ops.domains import (
+    join_tokens,
+    pair_domains,
+    split_domains,
+    split_tokens,
+    stack_domains,
+    unpair_domains,
+)
 
 
 @given(pairs=st.integers(1, 5), tokens=st.integers(1, 6), channels=st.integers(1, 4))
@@ -15,11 +22,16 @@ def test_round_trips(pairs: int, tokens: int, channels: int) -> None:
     assert torch.equal(halves[0], foreground)
     assert torch.equal(halves[1], alpha)
     assert torch.equal(split_tokens(join_tokens(stacked)), stacked)
+    assert torch.equal(unpair_domains(pair_domains(stacked)), stacked)
 
 
 def test_foreground_comes_first() -> None:
     stacked = stack_domains(torch.tensor([1, 2]), torch.tensor([10, 20]))
     assert stacked.tolist() == [1, 2, 10, 20]
+
+
+def test_a_pair_picks_out_a_samples_domains() -> None:
+    assert pair_domains(torch.tensor([1, 2, 10, 20])).tolist() == [[1, 10], [2, 20]]
 
 
 def test_join_tokens_keeps_pairs_together() -> None:
