@@ -63,7 +63,6 @@ def main(arguments: list[str]) -> int:
     if not rest or "-h" in rest or "--help" in rest:
         print(HELP.format(verb=verb, purpose=PURPOSES[verb]), end="")
         return 0 if rest else 2
-    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # LightningCLI's, not the user's
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
     try:
@@ -79,6 +78,7 @@ def run(arguments: list[str]) -> "LightningCLI":
     Returns:
         The finished CLI, whose `model`, `datamodule` and `trainer` can be looked at.
     """
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # LightningCLI's, not the user's
     from drip_lightning.cli.lightning_cli import DripCLI
 
     program, sys.argv = sys.argv, ["drip"]  # LightningCLI warns of arguments given twice

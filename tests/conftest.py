@@ -1,0 +1,25 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from drip_lightning.data.synth import synthesise
+from drip_lightning.data.synth_samples import SynthSettings
+from tests.runs import train_all_stages
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture(scope="session")
+def synth(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Procedural data of 64 pixels: seven foregrounds, four backgrounds, two evaluation pictures. Not to be changed."""
+    folder = tmp_path_factory.mktemp("synth")
+    counts = {"foregrounds": 7, "backgrounds": 4, "evaluation": 2}
+    synthesise(folder, counts=counts, settings=SynthSettings(size=64), workers=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def runs(synth: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folders of all three stages, two steps each, in order. Not to be changed."""
+    return train_all_stages(synth, tmp_path_factory.mktemp("runs"))

