@@ -1,9 +1,8 @@
 """Networks small enough for a test, and batches to feed them."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -56,20 +55,22 @@ def shake(module: nn.Module, seed: int = 0, scale: float = 0.1) -> None:
             parameter += scale * torch.randn(parameter.shape, generator=generator)
 
 
-def fit(stage: Stage, batches: Iterable[MattingBatch], folder: Path | None = None, **settings: Any) -> Trainer:
-    """Train one step a batch, on the CPU, writing nothing."""
-    loader = DataLoader(list(batches), batch_size=None)  # type: ignore[arg-type]
+def fit(
+    stage: Stage, batches: Sequence[MattingBatch], folder: Path | None = None, *, ckpt_path: Path | None = None
+) -> Trainer:
+    """Train until there were as many steps as batches, on the CPU; write nothing but what the stage itself does."""
+    loader = DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
     trainer = Trainer(
-        max_epochs=1,
+        max_epochs=-1,
+        max_steps=len(batches),
         accelerator="cpu",
         default_root_dir=folder,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        **settings,
     )
-    trainer.fit(stage, train_dataloaders=loader)
+    trainer.fit(stage, train_dataloaders=loader, ckpt_path=ckpt_path)
     return trainer
 
 
