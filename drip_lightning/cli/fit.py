@@ -84,5 +84,9 @@ def run(arguments: list[str]) -> "LightningCLI":
     program, sys.argv = sys.argv, ["drip"]  # LightningCLI warns of arguments given twice
     try:
         return DripCLI(args=arguments)
+    except SystemExit as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning saves, and exits with status 1
+            raise KeyboardInterrupt from stop
+        raise
     finally:
         sys.argv = program
