@@ -160,7 +160,9 @@ def newest_checkpoint(path: Path) -> Path:
     """
     if not path.is_dir():
         return path
-    found = [*path.glob("last*.ckpt"), *path.glob("checkpoints/last*.ckpt")]
+    found = [
+        file for pattern in ("last*.ckpt", "checkpoints/last*.ckpt") for file in path.glob(pattern) if file.exists()
+    ]
     if not found:
         raise InputError(
             f"no checkpoint in {path}: train there first with `drip fit --trainer.default_root_dir {path}`"

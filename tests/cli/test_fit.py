@@ -1,0 +1,296 @@
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from lightning.pytorch import LightningModule
+
+import drip_lightning.cli.main as command
+from drip_lightning.cli.fit import run
+from drip_lightning.data.shards import read_index
+from drip_lightning.lit.autoencoder import Autoencoder
+from drip_lightning.lit.denoiser import Denoiser
+from drip_lightning.lit.matting import MattingStage
+from drip_lightning.lit.stage import read_checkpoint
+from drip_lightning.lit.transparency import TransparencyDecoder
+from tests.runs import CONFIGS, NETWORKS, STAGES, tiny_arguments
+
+
+def _weights(folder: Path) -> dict[str, torch.Tensor]:
+    return read_checkpoint(folder / "checkpoints" / "last.ckpt")["state_dict"]
+
+
+def _equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_run_folder_holds_all_of_the_run(runs: Path, stage: str) -> None:
+    folder = runs / stage
+    checkpoint = read_checkpoint(folder / "checkpoints" / "last.ckpt")
+    assert checkpoint["global_step"] == 2
+    assert checkpoint["drip"]["class_path"].startswith(f"drip_lightning.lit.{stage}.")
+    assert yaml.safe_load((folder / "config.yaml").read_text())["data"]["image_size"] == 32
+    assert list((folder / "tensorboard").glob("events.out.tfevents.*"))
+    assert not list(folder.rglob("*partial*"))
+
+
+def test_the_stages_hang_together(runs: Path) -> None:
+    autoencoder = Autoencoder.from_checkpoint(runs / "autoencoder")
+    denoiser = Denoiser.from_checkpoint(runs / "denoiser")
+    whole = TransparencyDecoder.from_checkpoint(runs / "transparency")
+    assert _equal(autoencoder.vae.state_dict(), denoiser.codec.vae.state_dict())
+    assert _equal(denoiser.codec.state_dict(), whole.codec.state_dict())
+    assert _equal(denoiser.joint_unet.state_dict(), whole.joint_unet.state_dict())
+    assert not any(name.startswith(("codec.", "joint_unet.")) for name in _weights(runs / "transparency"))
+
+
+def test_the_stored_configuration_alone_repeats_the_run(runs: Path, tmp_path: Path) -> None:
+    config = f"--config={runs / 'denoiser' / 'config.yaml'}"
+    assert command.run(["fit", config, f"--trainer.default_root_dir={tmp_path}"]) == 0
+    assert _equal(_weights(tmp_path), _weights(runs / "denoiser"))
+
+
+def test_the_console_command_trains_in_workers_as_in_this_process(synth: Path, runs: Path, tmp_path: Path) -> None:
+    drip = Path(sys.executable).with_name("drip")
+    arguments = tiny_arguments("autoencoder", synth, tmp_path, "--data.num_workers=1")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([drip, *arguments], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    trained, here = _weights(tmp_path / "autoencoder"), _weights(runs / "autoencoder")
+    assert all(torch.allclose(trained[name], here[name], atol=1e-5) for name in here)
+
+
+def test_going_on_from_last_is_as_if_never_stopped(synth: Path, tmp_path: Path) -> None:
+    whole, parts = (tmp_path / name for name in ("whole", "parts"))
+    last = ("--ckpt_path=last",)
+    run(tiny_arguments("autoencoder", synth, whole, "--trainer.max_steps=3"))
+    first = run(tiny_arguments("autoencoder", synth, parts, "--trainer.max_steps=1", *last))  # nothing there: afresh
+    second = run(tiny_arguments("autoencoder", synth, parts, "--trainer.max_steps=3", *last))
+    assert (first.trainer.global_step, second.trainer.global_step) == (1, 3)
+    assert second.trainer.ckpt_path == str(parts / "autoencoder" / "checkpoints" / "last.ckpt")
+    assert _equal(_weights(parts / "autoencoder"), _weights(whole / "autoencoder"))
+    third = run(tiny_arguments("autoencoder", synth, parts, "--trainer.max_steps=3", *last))
+    assert third.trainer.global_step == 3
+
+
+def test_a_second_run_in_the_same_folder_starts_afresh_and_keeps_both_configurations(
+    synth: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "autoencoder"
+    for more in ((), (), ("--data.batch_size=1",)):
+        assert command.run(tiny_arguments("autoencoder", synth, tmp_path, "--trainer.max_steps=1", *more)) == 0
+    stored = {path.name: yaml.safe_load(path.read_text())["data"]["batch_size"] for path in folder.glob("*.yaml")}
+    assert stored == {"config.yaml": 2, "config-2.yaml": 1}
+    assert command.run(tiny_arguments("autoencoder", synth, tmp_path, "--ckpt_path=last")) == 0
+
+
+def test_the_last_step_is_saved_whatever_the_interval(synth: Path, tmp_path: Path) -> None:
+    run(tiny_arguments("autoencoder", synth, tmp_path, "--trainer.max_steps=3", "--checkpoint.every_n_train_steps=2"))
+    folder = tmp_path / "autoencoder" / "checkpoints"
+    assert sorted(path.name for path in folder.iterdir()) == ["last.ckpt", "step=0000002.ckpt", "step=0000003.ckpt"]
+    assert (folder / "last.ckpt").resolve() == (folder / "step=0000003.ckpt").resolve()
+    assert read_checkpoint(folder / "last.ckpt")["global_step"] == 3
+
+
+def test_interrupted_it_saves_and_goes_on(
+    synth: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = tiny_arguments("autoencoder", synth, tmp_path, "--trainer.max_steps=3")
+    training_step = Autoencoder.training_step
+
+    def interrupted(self: Autoencoder, batch: Any, batch_index: int) -> torch.Tensor:
+        if self.global_step == 1:
+            raise KeyboardInterrupt
+        return training_step(self, batch, batch_index)
+
+    handler = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(Autoencoder, "training_step", interrupted)
+    assert command.run(arguments) == 130
+    signal.signal(signal.SIGINT, handler)  # Lightning ignores further ones
+    assert capsys.readouterr().err.endswith("drip fit: interrupted\n")
+    assert read_checkpoint(tmp_path / "autoencoder" / "checkpoints" / "last.ckpt")["global_step"] == 1
+    monkeypatch.undo()
+    assert run([*arguments, "--ckpt_path=last"]).trainer.global_step == 3
+
+
+def test_validate_scores_the_newest_checkpoint(synth: Path, runs: Path) -> None:
+    default, explicit, folder = (
+        run(tiny_arguments("denoiser", synth, runs, *more, verb="validate")).trainer.callback_metrics
+        for more in ((), (f"--ckpt_path={runs / 'denoiser/checkpoints/last.ckpt'}",), (f"--ckpt_path={runs}/denoiser",))
+    )
+    assert default == explicit == folder
+    assert default["val/alpha_sad_unknown"] > 0
+
+
+def test_test_prints_and_writes_one_table_of_three_rows(
+    synth: Path, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(runs / "transparency", tmp_path / "transparency")
+    more = (f"--trainer.default_root_dir={tmp_path / 'transparency'}",)
+    assert command.run(tiny_arguments("transparency", synth, runs, *more, verb="test")) == 0
+    written = (tmp_path / "transparency" / "test.md").read_text()
+    said = capsys.readouterr().out
+    assert written in said
+    assert said.count("SAD /10³ |") == 2
+    assert "━" not in said
+    rows = [line.split("|")[1].strip() for line in written.splitlines()[4:]]
+    assert rows == ["trimap as alpha, image as foreground", "denoiser, VAE decoder", "denoiser, transparency decoder"]
+    first = [float(cell) for cell in written.splitlines()[4].split("|")[2:-1]]
+    assert all(score > 0 for score in first)
+
+
+def test_predict_gives_the_mattes_of_the_evaluation_pictures(synth: Path, runs: Path) -> None:
+    cli = run(tiny_arguments("denoiser", synth, runs, verb="predict"))
+    predictions = cli.trainer.predict_loop.predictions
+    stage = MattingStage.from_checkpoint(runs / "denoiser", sampling_steps=2)
+    loader = cli.datamodule.predict_dataloader()
+    for prediction, batch in zip(predictions, loader, strict=True):
+        matte = stage.matte(batch, stage.pipeline)
+        assert prediction["key"] == batch["key"]
+        assert torch.allclose(prediction["alpha"], matte.alpha, atol=1e-5)
+        assert torch.allclose(prediction["foreground"], matte.foreground, atol=1e-5)
+
+
+def _damaged(synth: Path, folder: Path) -> Path:
+    """The foregrounds, every picture's bytes spoilt in the same place."""
+    shutil.copytree(synth / "foregrounds", folder)
+    shard = folder / read_index(folder).shards[0].name
+    content = bytearray(shard.read_bytes())
+    position = content.find(b"IDAT")
+    while position >= 0:
+        content[position + 20 : position + 60] = bytes(40)
+        position = content.find(b"IDAT", position + 4)
+    shard.write_bytes(content)
+    return folder
+
+
+def _complaint(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """What `drip` says when it fails: its last line on standard error, and the only one that is `drip`'s."""
+    assert command.run(arguments) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if line.startswith("drip ")] == lines[-1:]
+    return lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("stage", "more", "complaint"),
+    [
+        ("denoiser", "--data.foregrounds={0}/nowhere", "no shards at {0}/nowhere: make some with `drip synth"),
+        ("denoiser", "--data.backgrounds={0}/empty", "{0}/empty is empty: make it with `drip synth"),
+        ("denoiser", "--data.evaluation={0}/nowhere", "no shards at {0}/nowhere"),
+        ("denoiser", "--config={0}/nowhere.yaml", "File does not exist: '{0}/nowhere.yaml'"),
+        ("denoiser", "--config={0}/odd.yaml", "odd.yaml: Parser key \"model\": Option 'flavour' is not accepted"),
+        ("denoiser", "--model.init_args.flavour=3", "Option 'flavour' is not accepted"),
+        ("denoiser", "--data.flavour=3", "unrecognized arguments: --data.flavour=3"),
+        ("denoiser", "--model.init_args.noise_schedule.prediction_type=v", "'epsilon', 'v_prediction', 'sample'"),
+        ("denoiser", "--data.batch_size=-2", "image_size and batch_size: expected at least 1, got 32 and -2"),
+        ("denoiser", "--data.num_workers=-1", "num_workers: expected 0 or more, got -1"),
+        ("denoiser", "--seed_everything=-1", "seed_everything: -1 is not in bounds"),
+        ("denoiser", "--model.init_args.sampling_steps=0", "sampling_steps: expected at least 1, got 0"),
+        ("transparency", "--model.init_args.max_steps=0", "max_steps: expected at least 1, got 0"),
+        ("denoiser", "--model.init_args.optimizer.init_args.lr=-1", "optimizer: Invalid learning rate: -1.0"),
+        ("denoiser", f"{NETWORKS}vae={{0}}/nowhere", "no trained autoencoder at {0}/nowhere/vae: train one with"),
+        ("denoiser", f"{NETWORKS}unet_channels=[7,7]", "networks: num_channels (7) must be divisible by"),
+        ("transparency", f"{NETWORKS}transparency_channels=[4]", "networks: channels: latents enter at level 3"),
+        ("transparency", "--model.init_args.denoiser={0}/nowhere", "no checkpoint at {0}/nowhere"),
+        ("transparency", "--model.init_args.denoiser={0}/empty", "no checkpoint in {0}/empty: train there first"),
+        ("transparency", "--model.init_args.denoiser={1}/autoencoder", "stage Autoencoder, expected Denoiser"),
+        ("denoiser", "--ckpt_path={1}/autoencoder", "stage Autoencoder, expected Denoiser"),
+        ("denoiser", "--ckpt_path={0}/nowhere.ckpt", "no checkpoint at {0}/nowhere.ckpt"),
+        ("denoiser", "--ckpt_path={0}/short.ckpt", "cannot read checkpoint {0}/short.ckpt: damaged"),
+        ("denoiser", "--ckpt_path={0}/text.ckpt", "cannot read checkpoint {0}/text.ckpt: damaged"),
+        ("denoiser", "--ckpt_path={0}/foreign.ckpt", "{0}/foreign.ckpt was not written by drip"),
+        ("denoiser", "--ckpt_path=best", "no checkpoint counts as best"),
+        ("denoiser", "--trainer.accelerator=gpu", "gpu"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    synth: Path,
+    runs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    stage: str,
+    more: str,
+    complaint: str,
+) -> None:
+    if "accelerator=gpu" in more and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "odd.yaml").write_text("model: {init_args: {flavour: 3}}")
+    (tmp_path / "text.ckpt").write_text("hello")
+    whole = (runs / "denoiser" / "checkpoints" / "last.ckpt").read_bytes()
+    (tmp_path / "short.ckpt").write_bytes(whole[: len(whole) // 2])
+    torch.save({"state_dict": {}}, tmp_path / "foreign.ckpt")
+    elsewhere = f"--trainer.default_root_dir={tmp_path / 'run'}"
+    arguments = tiny_arguments(stage, synth, runs, elsewhere, more.format(tmp_path, runs))
+    assert complaint.format(tmp_path, runs) in _complaint(arguments, capsys)
+
+
+def test_a_checkpoint_of_other_sizes_is_refused(
+    synth: Path, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = (f"{NETWORKS}unet_channels=[16,16]", f"--ckpt_path={runs / 'denoiser'}")
+    arguments = tiny_arguments("denoiser", synth, runs, f"--trainer.default_root_dir={tmp_path}", *more)
+    assert "does not fit the configured networks: " in (said := _complaint(arguments, capsys))
+    assert "joint_unet.unet.conv_in.weight: (8, 12, 3, 3) in the checkpoint, (16, 12, 3, 3) configured" in said
+
+
+@pytest.mark.parametrize("verb", ["validate", "test", "predict"])
+def test_nothing_but_fit_takes_an_untrained_stage(
+    synth: Path, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    arguments = tiny_arguments("denoiser", synth, runs, f"--trainer.default_root_dir={tmp_path}/empty", verb=verb)
+    assert f"no checkpoint in {tmp_path}/empty: train there first" in _complaint(arguments, capsys)
+
+
+@pytest.mark.parametrize("verb", ["test", "predict"])
+def test_an_autoencoder_makes_no_mattes(synth: Path, runs: Path, capsys: pytest.CaptureFixture[str], verb: str) -> None:
+    said = _complaint(tiny_arguments("autoencoder", synth, runs, verb=verb), capsys)
+    assert said == f"drip {verb}: the stage Autoencoder makes no mattes to {verb}: `drip validate` scores it"
+
+
+def test_stable_diffusion_that_is_not_there(synth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["fit", f"--config={CONFIGS / 'denoiser.yaml'}", f"--trainer.default_root_dir={tmp_path}"]
+    arguments += [f"--data.{split}={synth / split}" for split in ("foregrounds", "backgrounds", "evaluation")]
+    arguments += [f"{NETWORKS}source={tmp_path / 'sd2'}", "--trainer.accelerator=cpu"]
+    said = _complaint(arguments, capsys)
+    assert f"cannot load vae of '{tmp_path / 'sd2'}'" in said
+    assert "give a folder in diffusers' format or a Hub id" in said
+
+
+def test_stable_diffusion_is_no_autoencoder_to_train(
+    synth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["fit", f"--config={CONFIGS / 'autoencoder.yaml'}", f"--trainer.default_root_dir={tmp_path}"]
+    arguments += [f"--data.{split}={synth / split}" for split in ("foregrounds", "backgrounds", "evaluation")]
+    arguments += ["--model.init_args.networks=StableDiffusion", "--trainer.accelerator=cpu"]
+    assert _complaint(arguments, capsys).endswith("train one with networks FromScratch")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_sample_is_named(
+    synth: Path, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], workers: int
+) -> None:
+    damaged = _damaged(synth, tmp_path / "damaged")
+    more = (f"--data.foregrounds={damaged}", f"--data.num_workers={workers}", f"--trainer.default_root_dir={tmp_path}")
+    said = _complaint(tiny_arguments("denoiser", synth, runs, *more), capsys)
+    assert said.startswith("drip fit: ")
+    assert f".rgba.png of {damaged}/shard-000000.tar cannot be decoded" in said
+
+
+def test_a_defect_of_ours_keeps_its_traceback(synth: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: LightningModule, batch: Any, batch_index: int) -> None:
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr(Autoencoder, "training_step", broken)
+    with pytest.raises(ZeroDivisionError, match="ours"):
+        command.run(tiny_arguments("autoencoder", synth, tmp_path))
