@@ -263,7 +263,7 @@ class TestCheckpoint:
         checkpoint = torch.load(run[0] / "checkpoints" / "last.ckpt", weights_only=True)
         checkpoint["drip"]["init_args"]["colour"] = "blue"
         torch.save(checkpoint, tmp_path / "odd.ckpt")
-        with pytest.raises(InputError, match="cannot build drip_lightning.lit.denoiser.Denoiser") as error:
+        with pytest.raises(InputError, match=r"cannot build drip_lightning\.lit\.denoiser\.Denoiser") as error:
             Denoiser.from_checkpoint(tmp_path / "odd.ckpt")
         assert "\n" not in str(error.value)
 
