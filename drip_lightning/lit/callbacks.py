@@ -52,7 +52,7 @@ class Checkpoints(ModelCheckpoint):
             self._save_last_checkpoint(trainer, candidates)
 
     def _save_last_checkpoint(self, trainer: Trainer, monitor_candidates: dict[str, Tensor]) -> None:
-        # Whichever run wrote it, the link is replaced: a last-v1.ckpt beside it would leave last.ckpt pointing at an old
+        # Whichever run wrote it, the link is replaced: with a last-v1.ckpt beside it, last.ckpt would point at an old
         # checkpoint, or at none once that is pruned.
         self.last_model_path = self.format_checkpoint_name(monitor_candidates, self.CHECKPOINT_NAME_LAST)
         super()._save_last_checkpoint(trainer, monitor_candidates)
