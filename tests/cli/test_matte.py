@@ -1,0 +1,216 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import drip_lightning.cli.main as command
+from drip_lightning.cli.matte import Job, read_inputs
+from drip_lightning.lit.matting import MattingStage
+from drip_lightning.ops.panel import matte_panel
+from drip_lightning.ops.randomness import sample_generator
+from drip_lightning.ops.trimap import trimap_from_mask
+from tests.shards import disc_rgba
+
+WIDTH, HEIGHT = 45, 37
+
+
+def _picture(path: Path, seed: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(disc_rgba(seed, HEIGHT, WIDTH)[..., :3]).save(path, quality=95)
+    return path
+
+
+def _trimap(path: Path, levels: tuple[int, ...] = (0, 128, 255), height: int = HEIGHT) -> Path:
+    """Stripes of equal width."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stripes = np.repeat(np.array(levels, np.uint8), -(-WIDTH // len(levels)))[:WIDTH]
+    Image.fromarray(np.tile(stripes, (height, 1))).save(path)
+    return path
+
+
+def _rgba(path: Path) -> torch.Tensor:
+    with Image.open(path) as picture:
+        assert (picture.format, picture.mode) == ("PNG", "RGBA")
+        return torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]
+
+
+def _matte(*arguments: object) -> int:
+    return command.run(["matte", *map(str, arguments), "--steps=2"])
+
+
+@pytest.fixture
+def common(runs: Path, tmp_path: Path) -> tuple[str, str]:
+    return f"--checkpoint={runs / 'transparency'}", f"--out={tmp_path / 'out'}"
+
+
+def test_the_result_is_the_pipelines_and_keeps_what_is_known(
+    runs: Path, tmp_path: Path, common: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture, trimap = _picture(tmp_path / "cat.png"), _trimap(tmp_path / "trimap.png")
+    assert _matte(picture, "--trimap", trimap, *common, "--seed=3") == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'out' / 'cat.png'}\n"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["cat.png"]
+
+    image, known = read_inputs(Job(picture, trimap, tmp_path), band=None)
+    pipeline = MattingStage.from_checkpoint(runs / "transparency").pipeline
+    matte = pipeline(image, known, steps=2, generators=[sample_generator(3, 0, "sampling")])
+    found = _rgba(tmp_path / "out" / "cat.png")
+    assert torch.equal(found[:, :3], (matte.foreground * 255).round().byte())  # straight: not multiplied by alpha
+    assert torch.equal(found[:, 3:], (matte.alpha * 255).round().byte())
+
+    alpha, original = found[:, 3:], (image * 255).round().byte()
+    assert set(known.unique().tolist()) == {0, 0.5, 1}
+    assert (alpha[known == 0] == 0).all()
+    assert (alpha[known == 1] == 255).all()
+    inside = (known == 1).expand_as(original)
+    assert torch.equal(found[:, :3][inside], original[inside])
+
+
+def test_the_denoiser_alone_mattes_too_and_the_seed_matters(runs: Path, tmp_path: Path) -> None:
+    picture, trimap = _picture(tmp_path / "cat.png"), _trimap(tmp_path / "trimap.png")
+    results = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        out = tmp_path / name
+        checkpoint = runs / "denoiser" / "checkpoints" / "last.ckpt"
+        assert _matte(picture, "--trimap", trimap, "--checkpoint", checkpoint, "--out", out, f"--seed={seed}") == 0
+        results.append(_rgba(out / "cat.png"))
+    assert torch.equal(results[0], results[1])
+    assert not torch.equal(results[0], results[2])
+
+
+def test_a_folder_of_pictures_finds_trimaps_of_the_same_name(tmp_path: Path, common: tuple[str, str]) -> None:
+    for seed, name in enumerate(("a.jpg", "b.png", "c.webp")):
+        _picture(tmp_path / "pictures" / name, seed)
+    for name in ("a.png", "b.webp", "c.png", "other.png"):
+        _trimap(tmp_path / "trimaps" / name)
+    (tmp_path / "pictures" / "notes.txt").write_text("not a picture")
+    assert _matte(tmp_path / "pictures", "--trimap", tmp_path / "trimaps", *common) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "b.png", "c.png"]
+    assert all(_rgba(path).shape == (1, 4, HEIGHT, WIDTH) for path in (tmp_path / "out").iterdir())
+
+
+def test_a_mask_becomes_a_trimap_with_a_band(tmp_path: Path, common: tuple[str, str]) -> None:
+    picture, mask = _picture(tmp_path / "cat.png"), _trimap(tmp_path / "mask.png", (0, 255))
+    assert _matte(picture, "--mask", mask, "--band=5", *common) == 0
+    _, trimap = read_inputs(Job(picture, mask, tmp_path), band=5)
+    step = (torch.arange(WIDTH) >= 23).float().expand(1, 1, HEIGHT, WIDTH)
+    assert torch.equal(trimap, trimap_from_mask(step, 5))
+    assert (trimap[0, 0, 0] == 0.5).sum() == 10
+    alpha = _rgba(tmp_path / "out" / "cat.png")[:, 3:]
+    assert (alpha[trimap == 0] == 0).all()
+    assert (alpha[trimap == 1] == 255).all()
+
+
+def test_results_that_exist_are_kept_unless_told(
+    tmp_path: Path, common: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture, trimap = _picture(tmp_path / "cat.png"), _trimap(tmp_path / "trimap.png")
+    result = tmp_path / "out" / "cat.png"
+    result.parent.mkdir()
+    result.write_bytes(b"mine")
+    assert _matte(picture, "--trimap", trimap, *common) == 0
+    assert result.read_bytes() == b"mine"
+    assert "kept 1 results that exist" in capsys.readouterr().out
+    assert _matte(picture, "--trimap", trimap, *common, "--overwrite") == 0
+    assert _rgba(result).shape == (1, 4, HEIGHT, WIDTH)
+
+
+def test_the_panel_shows_input_and_result(tmp_path: Path, common: tuple[str, str]) -> None:
+    picture, trimap = _picture(tmp_path / "cat.png"), _trimap(tmp_path / "trimap.png")
+    assert _matte(picture, "--trimap", trimap, *common, "--panel") == 0
+    rgba = _rgba(tmp_path / "out" / "cat.png") / 255
+    with Image.open(tmp_path / "out" / "cat.panel.jpg") as panel:
+        found = torch.from_numpy(np.array(panel)).permute(2, 0, 1)[None] / 255
+    image, known = read_inputs(Job(picture, trimap, tmp_path), band=None)
+    expected = matte_panel(image, known, rgba[:, 3:], rgba[:, :3])
+    assert found.shape == expected.shape
+    assert (found - expected).abs().mean() < 0.03
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["cat.panel.jpg", "cat.png"]
+
+
+def test_an_unreadable_picture_costs_itself_alone(
+    tmp_path: Path, common: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in "abc":
+        _picture(tmp_path / "pictures" / f"{name}.png")
+        _trimap(tmp_path / "trimaps" / f"{name}.png")
+    broken = tmp_path / "pictures" / "b.png"
+    broken.write_bytes(broken.read_bytes()[:200])
+    assert _matte(tmp_path / "pictures", "--trimap", tmp_path / "trimaps", *common) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"drip matte: {broken} cannot be decoded: ")
+    assert said.count("\n") == 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
+
+
+def test_a_result_is_written_whole_or_not_at_all(
+    tmp_path: Path, common: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture, trimap = _picture(tmp_path / "cat.png"), _trimap(tmp_path / "trimap.png")
+
+    def full_disk(self: Image.Image, path: Path, **options: object) -> None:
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Image.Image, "save", full_disk)
+    assert _matte(picture, "--trimap", trimap, *common) == 130
+    assert not (tmp_path / "out" / "cat.png").exists()
+    monkeypatch.undo()
+    assert _matte(picture, "--trimap", trimap, *common) == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["cat.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ("{0}/a.png --trimap {0}/t.png --out {0}/out", "no --checkpoint: `make fit` trains a toy one"),
+        ("{0}/a.png --trimap {0}/low.png {1}", "{0}/a.png is 45×37 but {0}/low.png is 45×30: make them equal"),
+        ("{0}/a.png --trimap {0}/sure.png {1}", "{0}/sure.png leaves no pixel unknown: there is nothing to find out"),
+        ("{0}/nowhere.png --trimap {0}/t.png {1}", "no picture or folder at {0}/nowhere.png"),
+        ("{0}/a.png --trimap {0}/nowhere.png {1}", "no trimap or mask at {0}/nowhere.png"),
+        ("{0}/a.png {0}/b.jpg --trimap {0}/trimaps {1}", "no trimap or mask named b in {0}/trimaps for {0}/b.jpg"),
+        ("{0}/a.png {0}/b.jpg --trimap {0}/t.png {1}", "2 pictures but one trimap or mask {0}/t.png: give a folder"),
+        ("{0}/a.png {0}/twin/a.jpg --trimap {0}/trimaps {1}", "{0}/a.png and {0}/twin/a.jpg would both become"),
+        ("{0}/a.png --trimap {0}/twins {1}", "{0}/twins/a.png and {0}/twins/a.webp are both named a: keep one"),
+        ("{0}/empty --trimap {0}/t.png {1}", "no pictures (.png, .jpg, .jpeg, .webp) in {0}/empty"),
+        ("{0}/a.png --trimap {0}/t.png {1} --out {0}", "{0}/a.png would replace what was given: choose another --out"),
+        ("{0}/a.png --trimap {0}/t.png {1} --out {0}/t.png", "cannot make the folder --out {0}/t.png (File exists)"),
+        ("{0}/a.png --trimap {0}/t.png {1} --checkpoint {2}/autoencoder", "expected Denoiser or TransparencyDecoder"),
+        ("{0}/a.png --trimap {0}/t.png {1} --checkpoint {2}/nowhere", "no checkpoint at {2}/nowhere"),
+        ("{0}/a.png --trimap {0}/t.png {1} --device warp", "--device warp cannot be used here"),
+        ("{0}/a.png --trimap {0}/t.png {1} --seed -1", "--band and --seed not negative"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(
+    runs: Path,
+    tmp_path: Path,
+    common: tuple[str, str],
+    capsys: pytest.CaptureFixture[str],
+    arguments: str,
+    complaint: str,
+) -> None:
+    for name in ("a.png", "b.jpg", "twin/a.jpg"):
+        _picture(tmp_path / name)
+    for name in ("t.png", "trimaps/a.png", "twins/a.png", "twins/a.webp"):
+        _trimap(tmp_path / name)
+    _trimap(tmp_path / "low.png", height=30)
+    _trimap(tmp_path / "sure.png", (0, 255))
+    (tmp_path / "empty").mkdir()
+    before = (tmp_path / "a.png").read_bytes()
+    assert _matte(*arguments.format(tmp_path, " ".join(common), runs).split()) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("drip matte: ")
+    assert complaint.format(tmp_path, "", runs) in said
+    assert said.count("\n") == 1
+    assert not list(tmp_path.glob("out/*"))
+    assert (tmp_path / "a.png").read_bytes() == before
+
+
+def test_too_many_steps_for_the_schedule(
+    tmp_path: Path, common: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture, trimap = _picture(tmp_path / "cat.png"), _trimap(tmp_path / "trimap.png")
+    assert command.run(["matte", str(picture), f"--trimap={trimap}", *common, "--steps=2000"]) == 1
+    assert capsys.readouterr().err == "drip matte: --steps must be at most 1000, got 2000\n"
