@@ -42,9 +42,9 @@ STAGE = $(BIN)/drip fit --config configs/$(1).yaml --config configs/scale/tiny.y
 ## make fit        set up, draw data, train all three stages at tiny scale, cut out an example: minutes on two cores
 fit: .venv/installed
 	@echo "== 1/6 data: $(DATA)"
-	@$(BIN)/drip synth $(DATA) --size 160 --foregrounds 300 --backgrounds 300 --evaluation 24
-	@echo "== 2/6 autoencoder, small patches: $(RUN)/autoencoder"
-	@$(call STAGE,autoencoder) --data.image_size 64 --data.batch_size 4
+	@$(BIN)/drip synth $(DATA) --size 160 --foregrounds 300 --backgrounds 300 --evaluation 16
+	@echo "== 2/6 autoencoder: $(RUN)/autoencoder"
+	@$(call STAGE,autoencoder) --data.batch_size 4
 	@echo "== 3/6 joint denoiser: $(RUN)/denoiser"
 	@$(call STAGE,denoiser) --config configs/ablation/sample_prediction.yaml --model.networks.vae $(RUN)/autoencoder/pretrained
 	@echo "== 4/6 transparency decoder: $(RUN)/transparency"
