@@ -1,5 +1,6 @@
 """The LightningCLI behind `drip fit | validate | test | predict`."""
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -110,6 +111,7 @@ class DripCLI(LightningCLI):
         """Log to `tensorboard` in the run folder and show progress, unless the configuration says how."""
         for message in _EXPECTED_WARNINGS:
             warnings.filterwarnings("ignore", message=f".*{message}")
+        logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_advertisement)
         settings = self._get(self.config_init, "trainer")
         callbacks = settings["callbacks"] or []
         if settings["enable_progress_bar"] is not False and not any(isinstance(own, ProgressBar) for own in callbacks):
@@ -122,6 +124,10 @@ class DripCLI(LightningCLI):
 
 def _checkpoint_folder(default_root_dir: str | None) -> str:
     return f"{default_root_dir or '.'}/checkpoints"
+
+
+def _is_no_advertisement(record: logging.LogRecord) -> bool:
+    return "litlogger" not in record.getMessage()
 
 
 def _as_list(value: Any) -> list[Any]:

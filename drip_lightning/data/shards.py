@@ -246,7 +246,8 @@ def _read_shard(index: ShardIndex, shard: Shard) -> list[dict[str, Any]]:
     try:
         samples.extend(stream)
     except _READ_ERRORS as error:
-        raise InputError(_damage(url, shard, samples, f"{type(error).__name__}: {error.args[:2]}")) from error
+        why = str(error.args[0]) if error.args else type(error).__name__
+        raise InputError(_damage(url, shard, samples, why)) from error
     if len(samples) != shard.samples:
         raise InputError(_damage(url, shard, samples, "the file ends early or was changed"))
     return samples

@@ -70,7 +70,7 @@ class Autoencoder(Stage):
         loss = l1 + self.laplacian_weight * laplacian + self.kl_weight * kl
 
         with torch.no_grad():
-            self.latent_variance.lerp_(posterior.mode().float().var(), 0.05)
+            self.latent_variance.lerp_(posterior.mode().float().var(), max(0.05, 1 / (self.global_step + 1)))
         self.log_dict({"train/l1": l1, "train/laplacian": laplacian, "train/kl": kl})
         self.log("train/loss", loss, prog_bar=True)
         return loss

@@ -8,6 +8,7 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import Tensor, nn
 
+from drip_lightning.errors import InputError
 from drip_lightning.ops.domains import split_domains
 
 
@@ -46,9 +47,17 @@ class LatentCodec(nn.Module):
             pictures: Each (B, 3, H, W) or (B, 1, H, W) in [0, 1], equal but for channels; one channel is repeated
                 to three. H and W must be divisible by `downsampling`.
 
+        Raises:
+            InputError: height or width is not divisible.
+
         Returns:
             For each picture its scaled latent (B, C, H/8, W/8).
         """
+        height, width = pictures[0].shape[-2:]
+        if height % self.downsampling or width % self.downsampling:
+            raise InputError(
+                f"pictures of {width}×{height}: the VAE wants sides divisible by {self.downsampling} (data.image_size)"
+            )
         batch = stack_for_vae(*pictures)
         with _no_float16(batch):
             mode = self.vae.encode(batch).latent_dist.mode()

@@ -192,7 +192,9 @@ def _told_in_one_line(source: str, part: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0]
+        # the Hub's message would speak of a connection
+        is_missing_folder = source.count("/") != 1 and not Path(source).exists()
+        reason = "no such folder" if is_missing_folder else str(error).strip().splitlines()[0]
         raise InputError(
             f"cannot load {part} of {source!r} ({reason}); give a folder in diffusers' format or a Hub id such as "
             f"{SD2_MIRROR}; without a network, download it first and set HF_HUB_OFFLINE=1"
