@@ -44,9 +44,10 @@ fit: .venv/installed
 	@echo "== 1/6 data: $(DATA)"
 	@$(BIN)/drip synth $(DATA) --size 160 --foregrounds 300 --backgrounds 300 --evaluation 16
 	@echo "== 2/6 autoencoder: $(RUN)/autoencoder"
-	@$(call STAGE,autoencoder) --data.batch_size 4
+	@$(call STAGE,autoencoder)
 	@echo "== 3/6 joint denoiser: $(RUN)/denoiser"
-	@$(call STAGE,denoiser) --config configs/ablation/sample_prediction.yaml --model.networks.vae $(RUN)/autoencoder/pretrained
+	@$(call STAGE,denoiser) --config configs/ablation/sample_prediction.yaml --data.batch_size 8 \
+		--model.networks.vae $(RUN)/autoencoder/pretrained
 	@echo "== 4/6 transparency decoder: $(RUN)/transparency"
 	@$(call STAGE,transparency) --model.denoiser $(RUN)/denoiser
 	@echo "== 5/6 held-out synthetic pictures"
