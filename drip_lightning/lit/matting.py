@@ -1,5 +1,6 @@
 """What the denoiser and the transparency stage share: they predict mattes, and are scored by them."""
 
+from abc import abstractmethod
 from pathlib import Path
 from typing import Any, cast
 
@@ -42,13 +43,13 @@ class MattingStage(Stage):
         self.test_scores = nn.ModuleDict()
 
     @property
+    @abstractmethod
     def pipeline(self) -> MattingPipeline:
         """The stage's networks, ready to matte."""
-        raise NotImplementedError
 
+    @abstractmethod
     def pipelines_to_test(self) -> dict[str, MattingPipeline]:
         """What `drip test` compares, by the name of its row in the table."""
-        raise NotImplementedError
 
     def matte(self, batch: MattingBatch, pipeline: MattingPipeline) -> Matte:
         """Matte a batch; a sample's noise depends on its number and the seed alone."""

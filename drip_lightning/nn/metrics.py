@@ -1,5 +1,6 @@
 """The metrics of `drip_lightning.ops.metrics` as `torchmetrics.Metric`s: means over images, exact over ranks."""
 
+from abc import abstractmethod
 from typing import Any, Literal
 
 import torch
@@ -61,8 +62,9 @@ class _AlphaMetric(_MeanOverImages):
         """
         self._add(self._measure(preds, target, self._mask(trimap)))
 
+    @abstractmethod
     def _measure(self, preds: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-        raise NotImplementedError
+        """One value an image (B,), where `mask` is set."""
 
 
 class SAD(_AlphaMetric):
@@ -148,8 +150,9 @@ class _ForegroundMetric(_MeanOverImages):
         """
         self._add(self._measure(preds, target, alpha, self._mask(trimap)))
 
+    @abstractmethod
     def _measure(self, preds: Tensor, target: Tensor, alpha: Tensor, mask: Tensor) -> Tensor:
-        raise NotImplementedError
+        """One value an image (B,), where `mask` is set."""
 
 
 class ForegroundSAD(_ForegroundMetric):
