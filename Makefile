@@ -18,7 +18,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if
 # The tiny networks run faster on one thread than on two that wait for each other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help fit test test-slow lint clean
+.PHONY: help fit test lint clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -38,7 +38,7 @@ STAGE = $(BIN)/drip fit --config configs/$(1).yaml --config configs/scale/tiny.y
 	--config configs/hardware/$(HARDWARE).yaml --data.foregrounds $(DATA)/foregrounds --data.backgrounds $(DATA)/backgrounds \
 	--data.evaluation $(DATA)/evaluation --trainer.default_root_dir $(RUN)/$(1) --ckpt_path last
 
-## make fit        set up, draw data, train all three stages at tiny scale, cut out an example: minutes on two cores
+## make fit     set up, draw data, train all three stages at tiny scale, cut out an example: minutes on two cores
 fit: .venv/installed
 	@echo "== 1/6 data: $(DATA)"
 	@$(BIN)/drip synth $(DATA) --size 160 --foregrounds 300 --backgrounds 300 --evaluation 16
@@ -61,20 +61,16 @@ fit: .venv/installed
 	@echo "checkpoints      $(RUN)/autoencoder/checkpoints $(RUN)/denoiser/checkpoints $(RUN)/transparency/checkpoints"
 	@echo "TensorBoard      $(BIN)/tensorboard --logdir $(RUN)"
 
-## make test       set up and run the tests: minutes
+## make test    set up and run the tests: minutes
 test: .venv/installed-dev
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest
 
-## make test-slow  the tests that train for longer
-test-slow: .venv/installed-dev
-	$(BIN)/python -m pytest -m slow
-
-## make lint       set up and run ruff and mypy
+## make lint    set up and run ruff and mypy
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-## make clean      remove the environment and caches; runs and data stay
+## make clean   remove the environment and caches; runs and data stay
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
