@@ -14,6 +14,7 @@ from drip_lightning.nn.noise_schedule import NoiseSchedule
 from drip_lightning.nn.transparency import LatentDecoder
 from drip_lightning.ops.domains import pair_domains, unpair_domains
 from drip_lightning.ops.geometry import pad_to_multiple, unpad
+from drip_lightning.ops.trimap import unknown_mask
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class MattingPipeline:
     def decode(self, image: Tensor, trimap: Tensor, latents: Tensor) -> Matte:
         """Decode latents (2B, C, h, w); where the trimap is sure, alpha is the trimap's, and F = X where alpha is 1."""
         foreground, alpha = self.decoder(image, trimap, *self.codec.decode(latents), latents)
-        alpha = torch.where(trimap == 0.5, alpha.clamp(0, 1), trimap)
+        alpha = torch.where(unknown_mask(trimap), alpha.clamp(0, 1), trimap)
         return Matte(foreground=torch.where(trimap == 1, image, foreground.clamp(0, 1)), alpha=alpha)
 
     @torch.no_grad()

@@ -211,7 +211,7 @@ def read_inputs(job: Job, *, band: int | None) -> tuple["Tensor", "Tensor"]:
         InputError: a file cannot be read, sizes differ, or nothing is unknown.
     """
     from drip_lightning.data.decode import decode_colour, decode_grey
-    from drip_lightning.ops.trimap import quantise_trimap, trimap_from_mask
+    from drip_lightning.ops.trimap import quantise_trimap, trimap_from_mask, unknown_mask
 
     image = decode_colour(job.picture.read_bytes(), name=str(job.picture))[None] / 255
     guide = decode_grey(job.guide.read_bytes(), name=str(job.guide))[None] / 255
@@ -221,7 +221,7 @@ def read_inputs(job: Job, *, band: int | None) -> tuple["Tensor", "Tensor"]:
             f"{job.picture} is {width}×{height} but {job.guide} is {guide_width}×{guide_height}: make them equal"
         )
     trimap = quantise_trimap(guide) if band is None else trimap_from_mask(guide, band)
-    if not (trimap == 0.5).any():
+    if not unknown_mask(trimap).any():
         raise InputError(f"{job.guide} leaves no pixel unknown: there is nothing to find out")
     return image, trimap
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.lit.stage import Stage
-from drip_lightning.nn.latents import from_vae_range, stack_for_vae
+from drip_lightning.nn.latents import from_vae_range, stack_for_vae, vae_downsampling
 from drip_lightning.nn.pretrained import FromScratch, Networks
 from drip_lightning.ops.geometry import pad_to_multiple, unpad
 from drip_lightning.ops.losses import laplacian_loss
@@ -78,7 +78,7 @@ class Autoencoder(Stage):
     def validation_step(self, batch: MattingBatch, batch_index: int) -> None:
         """Log the mean absolute error of each map, encoded to the posterior's mode and decoded."""
         maps = _maps(batch)
-        pictures, size = pad_to_multiple(stack_for_vae(*maps), 2 ** (len(self.vae.config["block_out_channels"]) - 1))
+        pictures, size = pad_to_multiple(stack_for_vae(*maps), vae_downsampling(self.vae))
         preds = unpad(self.vae.decode(self.vae.encode(pictures).latent_dist.mode()).sample, size)
         error = (from_vae_range(preds) - from_vae_range(unpad(pictures, size))).abs()
         for name, one in zip(("image", "trimap", "alpha", "foreground"), error.chunk(len(maps)), strict=False):

@@ -38,7 +38,7 @@ class LatentCodec(nn.Module):
     @property
     def downsampling(self) -> int:
         """Pixels to a latent's side; 8 for Stable Diffusion."""
-        return 2 ** (len(self.vae.config["block_out_channels"]) - 1)
+        return vae_downsampling(self.vae)
 
     def encode(self, *pictures: Tensor) -> tuple[Tensor, ...]:
         """Encode several batches in one call of the encoder, taking the posterior's mode.
@@ -77,6 +77,11 @@ class LatentCodec(nn.Module):
             pixels = self.vae.decode(latents.to(self.vae.dtype) / self.vae.config["scaling_factor"]).sample
         foreground, alpha = split_domains(from_vae_range(pixels))
         return foreground, alpha.mean(dim=1, keepdim=True)
+
+
+def vae_downsampling(vae: AutoencoderKL) -> int:
+    """Pixels to a latent's side: one halving less than the VAE has levels."""
+    return 2 ** (len(vae.config["block_out_channels"]) - 1)
 
 
 def stack_for_vae(*pictures: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from drip_lightning.ops.losses import gradient_loss, l2_loss, laplacian_loss, region_l1_loss
+from drip_lightning.ops.trimap import unknown_mask
 
 
 @dataclass(frozen=True)
@@ -69,23 +70,23 @@ class MattingLoss(nn.Module):
         Raises:
             ValueError: shapes differ.
         """
-        unknown_mask = trimap == 0.5
+        unknown = unknown_mask(trimap)
         compared: list[tuple[str, float, Tensor, Tensor, Tensor | None]] = [("alpha", 1.0, alpha, true_alpha, None)]
         if self.foreground:
             compared.append(("foreground", self.foreground, foreground, true_foreground, true_alpha))
         total = alpha.new_zeros((), dtype=torch.float32)
         terms = {}
         for domain, domain_weight, preds, target, pixel_weight in compared:
-            for name, term in self._terms(preds, target, unknown_mask, pixel_weight):
+            for name, term in self._terms(preds, target, unknown, pixel_weight):
                 total = total + domain_weight * self.weights[name] * term
                 terms[f"{domain}_{name}"] = term.detach()
         return MattingLossTerms(total=total, terms=terms)
 
     def _terms(
-        self, preds: Tensor, target: Tensor, unknown_mask: Tensor, weight: Tensor | None
+        self, preds: Tensor, target: Tensor, unknown: Tensor, weight: Tensor | None
     ) -> Iterator[tuple[str, Tensor]]:
         if self.weights["l1"]:
-            yield "l1", region_l1_loss(preds, target, unknown_mask, weight=weight)
+            yield "l1", region_l1_loss(preds, target, unknown, weight=weight)
         if self.weights["l2"]:
             yield "l2", l2_loss(preds, target, weight=weight)
         if self.weights["laplacian"]:

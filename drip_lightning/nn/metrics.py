@@ -9,6 +9,7 @@ from torchmetrics import Metric
 
 from drip_lightning.ops import metrics
 from drip_lightning.ops.connectivity import connectivity
+from drip_lightning.ops.trimap import unknown_mask
 
 Region = Literal["unknown", "whole"]
 
@@ -41,7 +42,7 @@ class _MeanOverImages(Metric):
         return self.total / self.images
 
     def _mask(self, trimap: Tensor) -> Tensor:
-        return trimap == 0.5 if self.region == "unknown" else torch.ones_like(trimap, dtype=torch.bool)
+        return unknown_mask(trimap) if self.region == "unknown" else torch.ones_like(trimap, dtype=torch.bool)
 
     def _add(self, values: Tensor) -> None:
         self.total += values.sum(dtype=torch.float64)

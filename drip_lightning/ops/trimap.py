@@ -8,8 +8,8 @@ from torch import Tensor
 
 
 def unknown_mask(trimap: Tensor) -> Tensor:
-    """Where a trimap of any shape is unknown: 1 there, 0 elsewhere, in the trimap's dtype."""
-    return (trimap == 0.5).to(trimap.dtype)
+    """Where a trimap of any shape is unknown: true there, false elsewhere."""
+    return trimap == 0.5
 
 
 def trimap_from_alpha(alpha: Tensor, dilation: Tensor | Sequence[int], erosion: Tensor | Sequence[int]) -> Tensor:
