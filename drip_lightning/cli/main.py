@@ -20,6 +20,7 @@ train and evaluate
 
 data
   synth       draw procedural training data: no download, no licence
+  data        look after folders of shards: check …
 
 use
   matte       cut objects out of pictures with a trained checkpoint
@@ -27,7 +28,11 @@ use
 Every verb explains itself: drip VERB --help. DRIP_TRACEBACK=1 in the environment shows where an error came from.
 """
 
-MODULES = dict.fromkeys(("fit", "validate", "test", "predict"), "fit") | {"synth": "synth", "matte": "matte"}
+MODULES = dict.fromkeys(("fit", "validate", "test", "predict"), "fit") | {
+    "synth": "synth",
+    "data": "data",
+    "matte": "matte",
+}
 
 
 def main() -> None:

@@ -1,24 +1,15 @@
-"""From the bytes of a shard's sample to 8-bit tensors; nothing is decoded before its size is known."""
+"""From the bytes of a shard's sample to 8-bit tensors."""
 
-import io
-import struct
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 
+from drip_lightning.data.pictures import colour_pixels, grey_pixels, open_picture, rgba_pixels
 from drip_lightning.errors import InputError
-
-MAX_PIXELS = 1 << 26
-"""Largest picture that is decoded, width times height: 67 megapixels."""
-
-_FORMATS = ("PNG", "JPEG", "WEBP")
-_DECODE_ERRORS = (OSError, EOFError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
@@ -108,10 +99,7 @@ def decode_colour(content: bytes, *, name: str) -> Tensor:
     Raises:
         InputError: it cannot be decoded or has more than `MAX_PIXELS`.
     """
-    picture = _open(content, name)
-    if picture.mode.startswith("I"):
-        return _grey(picture).expand(3, -1, -1).contiguous()
-    return _to_tensor(np.array(picture.convert("RGB")))
+    return _to_tensor(colour_pixels(open_picture(content, name=name)))
 
 
 def decode_grey(content: bytes, *, name: str) -> Tensor:
@@ -119,7 +107,7 @@ def decode_grey(content: bytes, *, name: str) -> Tensor:
 
     Arguments and errors are those of `decode_colour`.
     """
-    return _grey(_open(content, name))
+    return _to_tensor(grey_pixels(open_picture(content, name=name))[..., None])
 
 
 def decode_rgba(content: bytes, *, name: str) -> Tensor:
@@ -127,33 +115,7 @@ def decode_rgba(content: bytes, *, name: str) -> Tensor:
 
     Arguments and errors are those of `decode_colour`; a picture without transparency is an error too.
     """
-    picture = _open(content, name)
-    if not picture.has_transparency_data:
-        raise InputError(f"{name} has no alpha channel (its mode is {picture.mode})")
-    return _to_tensor(np.array(picture.convert("RGBA")))
-
-
-def _open(content: bytes, name: str) -> Image.Image:
-    try:
-        with Image.open(io.BytesIO(content), formats=_FORMATS) as picture:
-            width, height = picture.size
-            if width * height > MAX_PIXELS:
-                raise InputError(f"{name} has {width}x{height} pixels, more than {MAX_PIXELS} are not decoded")
-            picture.load()
-            return ImageOps.exif_transpose(picture)
-    except InputError:
-        raise
-    except _DECODE_ERRORS as error:
-        raise InputError(
-            f"{name} cannot be decoded: {str(error).splitlines()[0] if str(error) else error!r}"
-        ) from error
-
-
-def _grey(picture: Image.Image) -> Tensor:
-    if picture.mode.startswith("I"):  # 16 bits: I;16, I;16B, or I in older files
-        levels = np.asarray(picture).astype(np.int64).clip(0, 65535)
-        return _to_tensor(((levels + 128) // 257).astype(np.uint8)[..., None])
-    return _to_tensor(np.array(picture.convert("L"))[..., None])
+    return _to_tensor(rgba_pixels(open_picture(content, name=name), name=name))
 
 
 def _to_tensor(pixels: np.ndarray) -> Tensor:

@@ -15,7 +15,8 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from drip_lightning.data.shards import INDEX_NAME, ShardWriter, read_index
+from drip_lightning.data.shard_writer import ShardWriter
+from drip_lightning.data.shards import INDEX_NAME, read_index
 from drip_lightning.data.synth_samples import SPLITS, Split, SynthSettings, sample_members
 from drip_lightning.errors import InputError
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from drip_lightning.data import decode
+from drip_lightning.data import pictures
 from drip_lightning.data.decode import (
     decode_background,
     decode_colour,
@@ -116,6 +116,6 @@ def test_bad_foregrounds_are_one_line_with_key_and_shard(members: dict[str, byte
 
 
 def test_size_is_bounded_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decode, "MAX_PIXELS", 34)
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 34)
     with pytest.raises(InputError, match="7x5 pixels, more than 34"):
         decode_colour(picture_bytes(GREY)[:60], name="x")  # the header is there, the pixels are not

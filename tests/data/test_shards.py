@@ -7,7 +7,8 @@ import pytest
 
 from drip_lightning import __version__
 from drip_lightning.data import shards as module
-from drip_lightning.data.shards import ShardFolder, ShardWriter, read_index
+from drip_lightning.data.shard_writer import ShardWriter
+from drip_lightning.data.shards import ShardFolder, read_index
 from drip_lightning.errors import InputError
 
 

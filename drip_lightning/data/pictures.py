@@ -1,0 +1,76 @@
+"""From the bytes of a picture file to 8-bit pixels in NumPy; nothing is decoded before its size is known.
+
+Kept apart from the tensors of `decode` so that a process that only converts pictures starts without PyTorch.
+"""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from drip_lightning.errors import InputError
+
+MAX_PIXELS = 1 << 26
+"""Largest picture that is decoded, width times height: 67 megapixels."""
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+"""What shards hold; nothing else is tried."""
+
+_DECODE_ERRORS = (OSError, EOFError, SyntaxError, ValueError, struct.error, zlib.error)
+
+
+def open_picture(content: bytes, *, name: str, formats: tuple[str, ...] = FORMATS) -> Image.Image:
+    """Decode a picture as it is, turned upright as its EXIF says.
+
+    Args:
+        content: The file.
+        name: What to call it in an error.
+        formats: Pillow's names of the formats that may be tried.
+
+    Raises:
+        InputError: it cannot be decoded or has more than `MAX_PIXELS`.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=formats) as picture:
+            width, height = picture.size
+            if width * height > MAX_PIXELS:
+                raise InputError(f"{name} has {width}x{height} pixels, more than {MAX_PIXELS} are not decoded")
+            picture.load()
+            return ImageOps.exif_transpose(picture)
+    except InputError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{name} has more than {MAX_PIXELS} pixels, which are not decoded") from error
+    except _DECODE_ERRORS as error:
+        raise InputError(
+            f"{name} cannot be decoded: {str(error).splitlines()[0] if str(error) else error!r}"
+        ) from error
+
+
+def colour_pixels(picture: Image.Image) -> NDArray[np.uint8]:
+    """Colour of a picture of any mode, (H, W, 3); transparency is dropped."""
+    if picture.mode.startswith("I"):
+        return np.repeat(grey_pixels(picture)[..., None], 3, axis=2)
+    return np.array(picture.convert("RGB"))
+
+
+def grey_pixels(picture: Image.Image) -> NDArray[np.uint8]:
+    """A picture used as a map (alpha, trimap), (H, W); 16 bits are rounded to 8, colour to its luma."""
+    if picture.mode.startswith("I"):  # 16 bits: I;16, I;16B, or I in older files
+        levels = np.asarray(picture).astype(np.int64).clip(0, 65535)
+        return ((levels + 128) // 257).astype(np.uint8)
+    return np.array(picture.convert("L"))
+
+
+def rgba_pixels(picture: Image.Image, *, name: str) -> NDArray[np.uint8]:
+    """Straight colour and alpha, (H, W, 4).
+
+    Raises:
+        InputError: the picture has no transparency.
+    """
+    if not picture.has_transparency_data:
+        raise InputError(f"{name} has no alpha channel (its mode is {picture.mode})")
+    return np.array(picture.convert("RGBA"))

@@ -1,0 +1,35 @@
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from drip_lightning.data.in_order import in_order, processes
+
+
+def test_results_come_in_order_however_many_work() -> None:
+    expected = [abs(item) for item in range(-20, 20)]
+    for workers in (1, 2):
+        with processes(workers) as executor:
+            assert list(in_order(executor, abs, range(-20, 20), ahead=3)) == expected
+
+
+def test_items_are_taken_as_they_are_needed() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for item in range(100):
+            taken.append(item)
+            yield item
+
+    with ThreadPoolExecutor(2) as executor:
+        results = in_order(executor, abs, items(), ahead=5)
+        assert [next(results), next(results)] == [0, 1]
+        assert len(taken) == 7
+
+
+def test_an_exception_comes_in_its_turn() -> None:
+    with ThreadPoolExecutor(2) as executor:
+        results = in_order(executor, (1).__truediv__, [1, 2, 0, 4], ahead=4)
+        assert [next(results), next(results)] == [1.0, 0.5]
+        with pytest.raises(ZeroDivisionError):
+            next(results)
