@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from drip_lightning.nn.joint_unet import JointUNet
+from drip_lightning.nn.joint_unet import JointDenoiser
 from drip_lightning.nn.latents import LatentCodec
 from drip_lightning.nn.noise import NoiseSampler
 from drip_lightning.nn.noise_schedule import NoiseSchedule
@@ -79,7 +79,7 @@ class MattingPipeline:
     """
 
     codec: LatentCodec
-    joint_unet: JointUNet
+    joint_unet: JointDenoiser
     noise: NoiseSampler
     schedule: NoiseSchedule
     decoder: LatentDecoder

@@ -5,10 +5,11 @@ import torch
 from diffusers import DPMSolverMultistepScheduler
 from torch import Tensor, nn
 
-from drip_lightning.nn.joint_unet import JointUNet
+from drip_lightning.nn.attention import CrossDomainAttention
 from drip_lightning.nn.latents import LatentCodec
 from drip_lightning.nn.noise import AnnealedMultiResolutionNoise
 from drip_lightning.nn.noise_schedule import NoiseSchedule
+from drip_lightning.nn.switcher import PosEncSwitcher
 from drip_lightning.nn.transparency import LatentDecoder, TransparencyUNet, VaeDecoder
 from drip_lightning.ops.domains import stack_domains
 from drip_lightning.ops.prediction import prediction_target
@@ -45,7 +46,8 @@ def generators(*seeds: int) -> list[torch.Generator]:
 
 def pipeline(decoder: LatentDecoder | None = None, joint_unet: nn.Module | Oracle | None = None, **schedule):
     if joint_unet is None:
-        joint_unet = JointUNet(tiny_unet(), torch.randn(1, 2, 8, generator=torch.Generator().manual_seed(1))).eval()
+        prompt = torch.randn(1, 2, 8, generator=torch.Generator().manual_seed(1))
+        joint_unet = PosEncSwitcher().build(tiny_unet(), prompt, attention=CrossDomainAttention()).eval()
         shake(joint_unet.unet.class_embedding)
     return MattingPipeline(
         codec=LatentCodec(tiny_vae()),

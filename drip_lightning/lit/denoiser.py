@@ -7,12 +7,11 @@ from torch import Tensor
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.nn.attention import CrossDomainAttention, DomainAttention
-from drip_lightning.nn.joint_unet import JointUNet
 from drip_lightning.nn.latents import LatentCodec
 from drip_lightning.nn.noise import AnnealedMultiResolutionNoise, NoiseSampler
 from drip_lightning.nn.noise_schedule import NoiseSchedule
 from drip_lightning.nn.pretrained import Networks, StableDiffusion
-from drip_lightning.nn.switcher import PosEncSwitcher
+from drip_lightning.nn.switcher import PosEncSwitcher, Switcher
 from drip_lightning.nn.transparency import VaeDecoder
 from drip_lightning.ops.domains import split_domains, stack_domains
 from drip_lightning.ops.prediction import add_noise, prediction_target
@@ -25,7 +24,7 @@ class Denoiser(MattingStage):
 
     Args:
         networks: Where the U-Net and the frozen VAE come from.
-        switcher: How the U-Net is told which half of its batch is which domain.
+        switcher: How the U-Net is told which domain is which.
         attention: How self-attention treats the two domains.
         noise: What latents are noised with.
         noise_schedule: Betas, prediction type and sampling.
@@ -42,7 +41,7 @@ class Denoiser(MattingStage):
     def __init__(
         self,
         networks: Networks = StableDiffusion(),  # noqa: B008 (frozen, as the next)
-        switcher: PosEncSwitcher = PosEncSwitcher(),  # noqa: B008
+        switcher: Switcher = PosEncSwitcher(),  # noqa: B008
         attention: DomainAttention = CrossDomainAttention(),  # noqa: B008
         noise: NoiseSampler = AnnealedMultiResolutionNoise(),  # noqa: B008
         noise_schedule: NoiseSchedule = NoiseSchedule(),  # noqa: B008
@@ -64,14 +63,14 @@ class Denoiser(MattingStage):
     def build(self, *, pretrained: bool = True) -> None:
         """Load the VAE, and widen the U-Net to both domains and the condition."""
         self.codec = LatentCodec(self.networks.trained_vae())
-        self.joint_unet = JointUNet(
+        self.joint_unet = self.switcher.build(
             self.networks.unet(pretrained=pretrained),
             self.networks.prompt_embedding(pretrained=pretrained),
-            switcher=self.switcher,
             attention=self.attention,
         )
         if self.gradient_checkpointing:
-            self.joint_unet.unet.enable_gradient_checkpointing()
+            for unet in self.joint_unet.unets:
+                unet.enable_gradient_checkpointing()
 
     @property
     def pipeline(self) -> MattingPipeline:

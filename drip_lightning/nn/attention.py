@@ -1,6 +1,7 @@
 """How the U-Net's self-attention treats the two stacked domains (DRIP Sec. 3.2.2, Eq. 4)."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
 
+from drip_lightning.errors import InputError
 from drip_lightning.ops.domains import join_tokens, split_tokens
 
 
@@ -37,11 +39,31 @@ class CrossDomainAttention(DomainAttention):
 
     def install(self, unet: UNet2DConditionModel) -> None:
         """Put `CrossDomainAttnProcessor` on every `attn1`."""
-        processors: dict[str, Any] = {
-            name: CrossDomainAttnProcessor() if name.endswith("attn1.processor") else AttnProcessor2_0()
-            for name in unet.attn_processors
-        }
-        unet.set_attn_processor(processors)
+        _install(unet, cross_domain=_self_attentions(unet))
+
+
+@dataclass(frozen=True)
+class LowResolutionCrossDomainAttention(DomainAttention):
+    """Cross-domain attention in the middle block and the lowest resolutions alone, where tokens are few.
+
+    Attributes:
+        levels: How many of the U-Net's lowest resolutions that attend at all, beside the middle block's.
+    """
+
+    levels: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what is no number of levels."""
+        if self.levels < 0:
+            raise InputError(f"attention.levels: expected 0 (the middle block alone) or more, got {self.levels}")
+
+    def install(self, unet: UNet2DConditionModel) -> None:
+        """Put `CrossDomainAttnProcessor` on those `attn1`."""
+        depth_of = {name: _depth(name, unet) for name in _self_attentions(unet)}
+        middle = len(unet.config["block_out_channels"])
+        depths = sorted(set(depth_of.values()) - {middle})
+        chosen = {middle, *depths[len(depths) - min(self.levels, len(depths)) :]}
+        _install(unet, cross_domain=[name for name, depth in depth_of.items() if depth in chosen])
 
 
 @dataclass(frozen=True)
@@ -50,4 +72,37 @@ class IndependentAttention(DomainAttention):
 
     def install(self, unet: UNet2DConditionModel) -> None:
         """Put diffusers' own processor everywhere."""
-        unet.set_attn_processor(AttnProcessor2_0())
+        _install(unet, cross_domain=[])
+
+
+def require_independent(attention: DomainAttention, way: object, reason: str) -> None:
+    """Refuse cross-domain attention where the domains are not two halves of a batch.
+
+    Raises:
+        InputError: the attention is another than `IndependentAttention`.
+    """
+    if not isinstance(attention, IndependentAttention):
+        raise InputError(
+            f"{type(attention).__name__} with {type(way).__name__}: {reason}; set attention to IndependentAttention"
+        )
+
+
+def _install(unet: UNet2DConditionModel, *, cross_domain: Collection[str]) -> None:
+    processors: dict[str, Any] = {
+        name: CrossDomainAttnProcessor() if name in cross_domain else AttnProcessor2_0()
+        for name in unet.attn_processors
+    }
+    unet.set_attn_processor(processors)
+
+
+def _self_attentions(unet: UNet2DConditionModel) -> list[str]:
+    return [name for name in unet.attn_processors if name.endswith("attn1.processor")]
+
+
+def _depth(processor: str, unet: UNet2DConditionModel) -> int:
+    """Level of an attention layer, 0 at full size; the middle block counts as one below the lowest."""
+    levels = len(unet.config["block_out_channels"])
+    block, place = processor.split(".")[:2]
+    if block == "mid_block":
+        return levels
+    return int(place) if block == "down_blocks" else levels - 1 - int(place)

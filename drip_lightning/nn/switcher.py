@@ -1,10 +1,14 @@
-"""The switcher tells the joint U-Net which domain each half of its batch is (DRIP Sec. 3.2.1, Eq. 3)."""
+"""How the joint denoiser is told which domain is which: the switcher (DRIP Sec. 3.2.1, Eq. 3), and its alternatives."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
+from drip_lightning.nn.attention import DomainAttention
+from drip_lightning.nn.joint_unet import InputLatents, JointDenoiser, JointUNet
 from drip_lightning.ops.domains import stack_domains
 
 
@@ -14,18 +18,43 @@ def positional_encoding(position: Tensor, frequencies: int) -> Tensor:
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
 
 
+class Switcher(ABC):
+    """A way of telling the two domains apart; it decides how the pretrained U-Net becomes the joint denoiser."""
+
+    @abstractmethod
+    def build(
+        self, unet: UNet2DConditionModel, prompt_embedding: Tensor, *, attention: DomainAttention
+    ) -> JointDenoiser:
+        """Make the joint denoiser from a pretrained U-Net, whose weights are copied.
+
+        Args:
+            unet: Latent U-Net with as many input as output channels.
+            prompt_embedding: (1, tokens, C) embedding of the empty prompt.
+            attention: How self-attention treats the two domains.
+
+        Raises:
+            InputError: the attention does not go with this way.
+        """
+
+
 @dataclass(frozen=True)
-class PosEncSwitcher:
-    """`s_F = PosEnc(1)`, `s_alpha = PosEnc(0)`, projected and added to the time embedding.
+class PosEncSwitcher(Switcher):
+    """`s_F = PosEnc(1)`, `s_alpha = PosEnc(0)`, projected and added to the time embedding: the paper's choice.
 
     The projection is diffusers' `class_embed_type="projection"`; its last layer starts at zero, so that the widened
     U-Net starts as the pretrained one and both domains start equal.
 
     Attributes:
         frequencies: L of Eq. 3. The paper leaves it open.
+        input_latents: Whether a domain's pass sees its `own` noisy latent (12 channels) or `both` (16 channels).
     """
 
     frequencies: int = 2
+    input_latents: InputLatents = "own"
+
+    def build(self, unet: UNet2DConditionModel, prompt_embedding: Tensor, *, attention: DomainAttention) -> JointUNet:
+        """One U-Net for both domains as two halves of a batch."""
+        return JointUNet(unet, prompt_embedding, switcher=self, attention=attention)
 
     def unet_config(self) -> dict[str, object]:
         """What the switcher changes in a `UNet2DConditionModel`'s configuration."""

@@ -1,11 +1,19 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from torch import Tensor
 
-from drip_lightning.nn.attention import CrossDomainAttention, CrossDomainAttnProcessor, IndependentAttention
+from drip_lightning.errors import InputError
+from drip_lightning.nn.attention import (
+    CrossDomainAttention,
+    CrossDomainAttnProcessor,
+    IndependentAttention,
+    LowResolutionCrossDomainAttention,
+)
 from drip_lightning.ops.domains import stack_domains
-from tests.networks import shake, tiny_unet
+from tests.networks import NETWORKS, shake, tiny_unet
 
 
 def literal(attn: Attention, queries: Tensor, keys_and_values: Tensor) -> Tensor:
@@ -107,3 +115,28 @@ def test_equal_domains_attend_as_one() -> None:
     tokens = torch.randn(2, 6, 16)
     alone = AttnProcessor2_0()(attn, tokens)
     torch.testing.assert_close(attn(stack_domains(tokens, tokens)), stack_domains(alone, alone), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("levels", "blocks"),
+    [
+        (0, {"mid_block"}),
+        (1, {"mid_block", "down_blocks.1", "up_blocks.1"}),
+        (2, {"mid_block", "down_blocks.1", "up_blocks.1", "down_blocks.0", "up_blocks.2"}),
+        (9, {"mid_block", "down_blocks.1", "up_blocks.1", "down_blocks.0", "up_blocks.2"}),
+    ],
+)
+def test_low_resolution_attention_is_the_middle_and_the_lowest_levels_that_attend(levels, blocks) -> None:
+    """Of three levels the upper two attend; the decoder counts them backwards."""
+    unet = replace(NETWORKS, unet_channels=(8, 16, 16)).unet()
+    LowResolutionCrossDomainAttention(levels=levels).install(unet)
+    chosen = {name for name, own in unet.attn_processors.items() if type(own) is CrossDomainAttnProcessor}
+    assert all(name.endswith(".attn1.processor") for name in chosen)
+    assert {name.split(".attentions")[0] for name in chosen} == blocks
+    expected = [name for name in unet.attn_processors if ".attn1." in name and name.split(".attentions")[0] in blocks]
+    assert sorted(chosen) == sorted(expected)
+
+
+def test_a_negative_number_of_levels_is_refused() -> None:
+    with pytest.raises(InputError, match=r"attention\.levels"):
+        LowResolutionCrossDomainAttention(levels=-1)
