@@ -25,7 +25,7 @@ Often set:
   --trainer.default_root_dir DIR    the run's folder: checkpoints/, tensorboard/, config.yaml
   --trainer.max_steps N             length of the training
   --data.foregrounds DIR            foreground shards; also --data.backgrounds, --data.evaluation
-  --data.batch_size N               training samples in a batch of one process
+  --data.batch_size N               training samples in a step, over all ranks
   --model.networks.source DIR       Stable Diffusion 2: a folder in diffusers' format, or a Hub id
   --model.denoiser DIR              transparency stage: run folder or checkpoint of the trained denoiser
   --checkpoint.every_n_train_steps N

@@ -19,6 +19,7 @@ from drip_lightning.lit.callbacks import Checkpoints, KeepConfig, MattePanels, P
 from drip_lightning.lit.checkpoint_io import CheckpointFiles
 from drip_lightning.lit.datamodule import MattingDataModule
 from drip_lightning.lit.denoiser import Denoiser
+from drip_lightning.lit.elastic import CountBatchesAnew
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.lit.stage import Stage, newest_checkpoint
 from drip_lightning.lit.transparency import TransparencyDecoder
@@ -31,6 +32,7 @@ _EXPECTED_WARNINGS = (
     "Checkpoint directory .* exists and is not empty",
     "Found .* module.s. in eval mode at the start of training",  # the frozen networks
     "isinstance.treespec, LeafSpec.. is deprecated",  # Lightning's own
+    "The `srun` command is available on your system but is not used",
 )
 
 
@@ -59,6 +61,7 @@ class DripCLI(LightningCLI):
             subclass_mode_model=True,
             save_config_callback=KeepConfig,
             seed_everything_default=0,
+            trainer_defaults={"callbacks": [CountBatchesAnew()]},
             parser_class=OneLineArgumentParser,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,

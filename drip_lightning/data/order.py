@@ -46,25 +46,25 @@ class ShardOrder:
 class BatchNumbers(Sampler[list[int]]):
     """Sample numbers of one rank's batches, without end.
 
-    Batch k of the whole run holds the numbers [k N B, (k + 1) N B) for N ranks and B samples a rank; each rank takes
-    its B of them. So the same global batch means the same samples on any number of ranks.
+    From number f on, batch k of the whole run holds the numbers [f + k N B, f + (k + 1) N B) for N ranks and B samples
+    a rank; each rank takes its B of them. So the same global batch means the same samples on any number of ranks.
     """
 
-    def __init__(self, *, batch_size: int, rank: int = 0, world_size: int = 1, first_batch: int = 0) -> None:
+    def __init__(self, *, batch_size: int, rank: int = 0, world_size: int = 1, first_number: int = 0) -> None:
         """Describe the stream.
 
         Args:
             batch_size: Samples in one rank's batch.
             rank: This process's.
             world_size: Number of ranks.
-            first_batch: How many batches of this rank were taken before.
+            first_number: How many samples the whole run took before.
         """
         self.batch_size = batch_size
         self.rank = rank
         self.world_size = world_size
-        self.first_batch = first_batch
+        self.first_number = first_number
 
     def __iter__(self) -> Iterator[list[int]]:
-        for batch in count(self.first_batch):
-            start = (batch * self.world_size + self.rank) * self.batch_size
+        for batch in count():
+            start = self.first_number + (batch * self.world_size + self.rank) * self.batch_size
             yield list(range(start, start + self.batch_size))

@@ -70,9 +70,10 @@ class Autoencoder(Stage):
         loss = l1 + self.laplacian_weight * laplacian + self.kl_weight * kl
 
         with torch.no_grad():
-            self.latent_variance.lerp_(posterior.mode().float().var(), max(0.05, 1 / (self.global_step + 1)))
-        self.log_dict({"train/l1": l1, "train/laplacian": laplacian, "train/kl": kl})
-        self.log("train/loss", loss, prog_bar=True)
+            mode = posterior.mode().float()
+            mean, mean_square = self.mean_over_ranks(torch.stack([mode.mean(), mode.square().mean()]))
+            self.latent_variance.lerp_(mean_square - mean.square(), max(0.05, 1 / (self.global_step + 1)))
+        self.log_losses(loss, {"l1": l1, "laplacian": laplacian, "kl": kl})
         return loss
 
     def validation_step(self, batch: MattingBatch, batch_index: int) -> None:

@@ -22,7 +22,8 @@ class MattingDataModule(LightningDataModule):
     """Composites made on the fly from folders of shards, and whole pictures to evaluate on.
 
     Training sample i is a function of `seed` and i alone, whatever the number of workers and ranks, and a resumed run
-    goes on with the samples that come next. Training never runs out of samples: `trainer.max_steps` ends it.
+    goes on with the samples that come next, on the same number of workers and ranks or another, even with another
+    batch size. Training never runs out of samples: `trainer.max_steps` ends it.
     """
 
     def __init__(
@@ -47,7 +48,8 @@ class MattingDataModule(LightningDataModule):
             evaluation: Folder (or URL) of evaluation shards, for validation and test, one whole picture a batch; none
                 by default.
             image_size: Side of the training pictures, in pixels.
-            batch_size: Training samples in a batch of one rank.
+            batch_size: Training samples in a step of the optimizer, shared evenly by all ranks and their accumulated
+                batches; so hardware changes no training.
             num_workers: Processes that read and crop, per rank; 0 does it in the training process.
             seed: Decides order, pairing and augmentation of the training samples.
             augmentation: Ranges of the random choices made for each training sample.
@@ -77,6 +79,7 @@ class MattingDataModule(LightningDataModule):
         self._composer = Composer(foreground_padding=foreground_padding)
         self._training: TrainingLayers | None = None
         self._evaluation: EvaluationPictures | None = None
+        self._resumed_step, self._resumed_number = 0, 0
 
     def setup(self, stage: str) -> None:
         """Open the folders that the stage ("fit", "validate", "test", "predict") needs.
@@ -97,18 +100,43 @@ class MattingDataModule(LightningDataModule):
         elif stage in ("validate", "test", "predict"):
             raise InputError(f"data.evaluation is not set, and there is nothing else to {stage} on")
 
+    @property
+    def next_number(self) -> int:
+        """Number of the training sample that comes next: those before it are in the weights, the others are not."""
+        assert self.trainer is not None
+        return self._resumed_number + (self.trainer.global_step - self._resumed_step) * self.batch_size
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the run is in the data, in samples, as a checkpoint holds it."""
+        assert self.trainer is not None
+        return {"step": self.trainer.global_step, "number": self.next_number}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on from `state_dict`."""
+        self._resumed_step, self._resumed_number = state_dict["step"], state_dict["number"]
+
     def train_dataloader(self) -> "EndlessLoader":
-        """Training batches, from where the run is."""
+        """Training batches, from where the run is.
+
+        Raises:
+            InputError: the ranks cannot share `batch_size` evenly.
+        """
         assert self._training is not None, "setup('fit') comes first"
         training, trainer = self._training, self.trainer
         assert trainer is not None
+        ranks, accumulated = trainer.world_size, trainer.accumulate_grad_batches
+        if self.batch_size % (ranks * accumulated):
+            raise InputError(
+                f"data.batch_size: {self.batch_size} samples a step cannot be shared evenly by {ranks} ranks with "
+                f"trainer.accumulate_grad_batches={accumulated}; take a multiple of {ranks * accumulated}"
+            )
 
         def loader() -> DataLoader[Layers]:
             numbers = BatchNumbers(
-                batch_size=self.batch_size,
+                batch_size=self.batch_size // (ranks * accumulated),
                 rank=trainer.global_rank,
-                world_size=trainer.world_size,
-                first_batch=trainer.global_step * trainer.accumulate_grad_batches,
+                world_size=ranks,
+                first_number=self.next_number,
             )
             return DataLoader(
                 training,

@@ -93,8 +93,7 @@ class Denoiser(MattingStage):
         foreground_loss, alpha_loss = split_domains((prediction.float() - target).square().flatten(1).mean(dim=1))
 
         loss = foreground_loss.mean() + alpha_loss.mean()
-        self.log_dict({"train/foreground": foreground_loss.mean(), "train/alpha": alpha_loss.mean()})
-        self.log("train/loss", loss, prog_bar=True)
+        self.log_losses(loss, {"foreground": foreground_loss.mean(), "alpha": alpha_loss.mean()})
         return loss
 
     @torch.no_grad()

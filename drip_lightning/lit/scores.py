@@ -15,7 +15,7 @@ class MatteScores(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.images = SumMetric()
+        self.images, self.foregrounds = SumMetric(), SumMetric()
         # compute groups would merge metrics whose first values happen to be equal
         self.alpha = MetricCollection(
             {"alpha_sad_unknown": SAD(region="unknown"), "alpha_mse_unknown": MSE(region="unknown")},
@@ -32,6 +32,7 @@ class MatteScores(nn.Module):
     def update(self, matte: Matte, batch: MattingBatch) -> None:
         """Add a batch of predictions; the foreground counts where the batch has a true one."""
         self.images.update(len(batch["key"]))
+        self.foregrounds.update(len(batch["key"]) if "foreground" in batch else 0)
         self.alpha.update(matte.alpha, batch["alpha"], batch["trimap"])
         if "foreground" in batch:
             self.foreground.update(matte.foreground, batch["foreground"], batch["alpha"], batch["trimap"])
@@ -41,15 +42,11 @@ class MatteScores(nn.Module):
 
         Foreground scores are there only if some image had a true foreground.
         """
-        scores = self.alpha.compute() | (self.foreground.compute() if _was_updated(self.foreground) else {})
-        images = int(self.images.compute())
-        for metric in (self.images, self.alpha, self.foreground):
+        images, foregrounds = int(self.images.compute()), int(self.foregrounds.compute())  # every rank gets the same
+        scores = self.alpha.compute() | (self.foreground.compute() if foregrounds else {})
+        for metric in (self.images, self.foregrounds, self.alpha, self.foreground):
             metric.reset()
         return {name: score.float() for name, score in scores.items()}, images
-
-
-def _was_updated(collection: MetricCollection) -> bool:
-    return all(metric.update_called for metric in collection.values())
 
 
 def scores_table(rows: Mapping[str, Mapping[str, float]], *, title: str) -> str:

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 from jsonargparse import ArgumentParser
@@ -69,6 +69,16 @@ class Stage(LightningModule):
         with _told_as("lr_scheduler"):
             lr_scheduler = self.lr_scheduler(optimizer)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": lr_scheduler, "interval": "step"}}
+
+    def log_losses(self, loss: Tensor, terms: dict[str, Tensor]) -> None:
+        """Log a training step's loss and its terms, all scalars, as `train/…`: means over the ranks."""
+        values = self.mean_over_ranks(torch.stack([loss, *terms.values()]).detach().float())
+        self.log("train/loss", values[0], prog_bar=True)
+        self.log_dict({f"train/{name}": value for name, value in zip(terms, values[1:], strict=True)})
+
+    def mean_over_ranks(self, values: Tensor) -> Tensor:
+        """The mean of every rank's `values`; every rank must ask for it."""
+        return values if self._trainer is None else cast(Tensor, self.trainer.strategy.reduce(values, reduce_op="mean"))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what the stage is; leave out frozen weights."""

@@ -90,8 +90,7 @@ class TransparencyDecoder(MattingStage):
             true_alpha=batch["alpha"],
             trimap=batch["trimap"],
         )
-        self.log_dict({f"train/{name}": term for name, term in loss.terms.items()})
-        self.log("train/loss", loss.total, prog_bar=True)
+        self.log_losses(loss.total, loss.terms)
         return loss.total
 
     @torch.no_grad()

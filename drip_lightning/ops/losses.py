@@ -17,7 +17,8 @@ _SMALLEST_LEVEL = 3
 def region_l1_loss(preds: Tensor, target: Tensor, unknown_mask: Tensor, *, weight: Tensor | None = None) -> Tensor:
     """L1 over the unknown region plus L1 over the known region, each divided by its own area (DRIP App. A.3).
 
-    The areas are those of the whole batch; an empty region adds 0. A constant error `e` everywhere gives `2e`.
+    The areas are each sample's own, so that a batch's loss is the mean of its samples' however it is shared between
+    ranks; an empty region adds 0. A constant error `e` everywhere gives `2e`.
 
     Args:
         preds: (B, C, H, W).
@@ -129,7 +130,7 @@ def _weighted_error(preds: Tensor, target: Tensor, weight: Tensor | None) -> Ten
 
 
 def _masked_mean(error: Tensor, mask: Tensor) -> Tensor:
-    return (error * mask).sum() / mask.sum().clamp_min(1)
+    return ((error * mask).flatten(1).sum(dim=1) / mask.flatten(1).sum(dim=1).clamp_min(1)).mean()
 
 
 def _smooth(maps: Tensor, *, stride: int = 1) -> Tensor:

@@ -1,4 +1,4 @@
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from drip_lightning.data.augment import Augmentation
 from drip_lightning.data.sample import MattingBatch, check_batch
 from drip_lightning.errors import InputError
 from drip_lightning.lit.datamodule import MattingDataModule
+from drip_lightning.lit.elastic import CountBatchesAnew
 from drip_lightning.ops.compositing import over
 
 SMALL = {
@@ -130,7 +131,7 @@ def test_ranks_share_a_global_batch(shard_folders: dict[str, str], monkeypatch: 
     whole = _fit(shard_folders, 4).training_batches
     parts = []
     for rank in (0, 1):
-        data = MattingDataModule(**{**shard_folders, "evaluation": None}, **{**SMALL, "batch_size": 2})
+        data = MattingDataModule(**{**shard_folders, "evaluation": None}, **SMALL)
         data.trainer = _trainer(4)
         monkeypatch.setattr(L.Trainer, "world_size", 2)
         monkeypatch.setattr(L.Trainer, "global_rank", rank)
@@ -140,6 +141,68 @@ def test_ranks_share_a_global_batch(shard_folders: dict[str, str], monkeypatch: 
     for batch, first, second in zip(whole, *parts, strict=True):
         assert batch["number"] == first["number"] + second["number"]
         assert torch.equal(batch["image"], torch.cat([first["image"], second["image"]]))
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 4), (4, 2), (2, 1)])
+def test_a_resumed_run_may_accumulate_otherwise(
+    shard_folders: dict[str, str], tmp_path: Path, before: int, after: int
+) -> None:
+    whole = _fit(shard_folders, 6)
+    data = MattingDataModule(**{**shard_folders, "evaluation": None}, **SMALL)
+    trainer = _trainer(3, accumulate_grad_batches=before)
+    trainer.fit(first := _Recorder(), data)
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    trainer = _trainer(6, accumulate_grad_batches=after, callbacks=[CountBatchesAnew()])
+    trainer.fit(second := _Recorder(), data, ckpt_path=str(tmp_path / "last.ckpt"))
+    assert [len(numbers) for numbers in first.numbers] == [4 // before] * 3 * before
+    assert [len(numbers) for numbers in second.numbers] == [4 // after] * 3 * after
+    assert list(chain(*first.numbers, *second.numbers)) == list(range(24))
+    assert torch.allclose(second.weight, whole.weight, atol=1e-6)
+
+
+def test_a_run_broken_off_inside_a_step_repeats_that_step_whole(shard_folders: dict[str, str], tmp_path: Path) -> None:
+    class Breaks(_Recorder):
+        def training_step(self, batch: MattingBatch, batch_idx: int) -> STEP_OUTPUT:
+            if len(self.training_batches) == 5:  # the second batch of the third step
+                self.trainer.save_checkpoint(tmp_path / "last.ckpt")
+                raise ZeroDivisionError
+            return super().training_step(batch, batch_idx)
+
+    data = MattingDataModule(**{**shard_folders, "evaluation": None}, **SMALL)
+    with pytest.raises(ZeroDivisionError):
+        _trainer(6, accumulate_grad_batches=2).fit(Breaks(), data)
+    trainer = _trainer(6, accumulate_grad_batches=2, callbacks=[CountBatchesAnew()])
+    trainer.fit(second := _Recorder(), data, ckpt_path=str(tmp_path / "last.ckpt"))
+    assert second.numbers == [[2 * i, 2 * i + 1] for i in range(4, 12)]
+    assert torch.equal(second.weight, _fit(shard_folders, 6, trainer={"accumulate_grad_batches": 2}).weight)
+
+
+def test_another_batch_size_goes_on_with_the_next_samples(shard_folders: dict[str, str], tmp_path: Path) -> None:
+    path = str(tmp_path / "last.ckpt")
+    numbers = []
+    for steps, batch_size in ((2, 4), (5, 6), (6, 3)):
+        module = _Recorder()
+        data = MattingDataModule(**{**shard_folders, "evaluation": None}, **{**SMALL, "batch_size": batch_size})
+        trainer = _trainer(steps)
+        trainer.fit(module, data, ckpt_path=path if numbers else None)
+        trainer.save_checkpoint(path)
+        numbers += module.numbers
+    assert [len(batch) for batch in numbers] == [4, 4, 6, 6, 6, 3]
+    assert list(chain(*numbers)) == list(range(29))
+
+
+@pytest.mark.parametrize(("ranks", "accumulate"), [(3, 1), (1, 3), (2, 4)])
+def test_a_batch_that_cannot_be_shared_is_refused(
+    shard_folders: dict[str, str], monkeypatch: pytest.MonkeyPatch, ranks: int, accumulate: int
+) -> None:
+    data = MattingDataModule(**{**shard_folders, "evaluation": None}, **SMALL)
+    data.trainer = _trainer(1, accumulate_grad_batches=accumulate)
+    monkeypatch.setattr(L.Trainer, "world_size", ranks)
+    data.setup("fit")
+    with pytest.raises(
+        InputError, match=f"4 samples a step .* evenly by {ranks} ranks .* multiple of {ranks * accumulate}"
+    ):
+        data.train_dataloader()
 
 
 def test_evaluation_is_every_whole_picture_once_in_order(shard_folders: dict[str, str]) -> None:

@@ -34,6 +34,15 @@ def test_region_l1_divides_each_region_by_its_own_area():
     assert region_l1_loss(preds, target, unknown_mask).item() == pytest.approx(0.75 + 0.5 / 6)
 
 
+def test_region_l1_is_the_mean_of_its_samples():
+    preds, target = random_maps(3, 2, 4, 4)
+    unknown_mask = torch.zeros(3, 1, 4, 4, dtype=torch.bool)
+    for sample, columns in enumerate((1, 3, 0)):
+        unknown_mask[sample, ..., :columns] = True
+    alone = [region_l1_loss(preds[i : i + 1], target[i : i + 1], unknown_mask[i : i + 1]) for i in range(3)]
+    torch.testing.assert_close(region_l1_loss(preds, target, unknown_mask), torch.stack(alone).mean())
+
+
 def test_region_l1_averages_channels_and_weighs_pixels():
     preds = torch.tensor([0.3, 0.6, 0.9]).view(1, 3, 1, 1).expand(1, 3, 1, 2)
     weight = torch.tensor([[[[0.5, 0.0]]]])
