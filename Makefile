@@ -18,7 +18,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if
 # The tiny networks run faster on one thread than on two that wait for each other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help fit test lint clean
+.PHONY: help fit test test-slow test-slurm lint clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -64,6 +64,14 @@ fit: .venv/installed
 ## make test    set up and run the tests: minutes
 test: .venv/installed-dev
 	$(BIN)/python -m pytest
+
+## make test-slow    … the long tests, too
+test-slow: .venv/installed-dev
+	$(BIN)/python -m pytest -m slow
+
+## make test-slurm   … those that start a Slurm of their own, if slurm-wlm and munge are installed
+test-slurm: .venv/installed-dev
+	$(BIN)/python -m pytest -m slurm -rs
 
 ## make lint    set up and run ruff and mypy
 lint: .venv/installed-dev

@@ -6,6 +6,7 @@ import pytest
 from drip_lightning.data.synth import synthesise
 from drip_lightning.data.synth_samples import SynthSettings
 from tests.runs import train_all_stages
+from tests.slurm import slurm as slurm
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
