@@ -50,14 +50,14 @@ fit: .venv/installed
 	@echo "== 4/6 transparency decoder: $(RUN)/transparency"
 	@$(call STAGE,transparency) --model.denoiser $(RUN)/denoiser
 	@echo "== 5/6 held-out synthetic pictures"
-	@$(subst drip fit,drip test,$(call STAGE,transparency)) --model.denoiser $(RUN)/denoiser --verbose false
+	@$(BIN)/drip test trimap $(RUN)/transparency --overwrite
 	@echo "== 6/6 a photograph"
 	@$(BIN)/drip matte examples/lemur/image.png --trimap examples/lemur/trimap.png --checkpoint $(RUN)/transparency \
 		--out $(RUN)/matte --panel --overwrite
 	@echo
 	@echo "cut-out (RGBA)   $(RUN)/matte/image.png"
 	@echo "side by side     $(RUN)/matte/image.panel.jpg"
-	@echo "table            $(RUN)/transparency/test.md"
+	@echo "table            $(RUN)/transparency/test/table.md"
 	@echo "checkpoints      $(RUN)/autoencoder/checkpoints $(RUN)/denoiser/checkpoints $(RUN)/transparency/checkpoints"
 	@echo "TensorBoard      $(BIN)/tensorboard --logdir $(RUN)"
 

@@ -29,6 +29,10 @@ class Matte:
     foreground: Tensor
     alpha: Tensor
 
+    def crop(self, size: tuple[int, int]) -> "Matte":
+        """Undo `pad_to_multiple` of the picture it was made of."""
+        return Matte(foreground=unpad(self.foreground, size), alpha=unpad(self.alpha, size))
+
 
 def sample_latents(
     denoise: Callable[[Tensor, Tensor, Tensor], Tensor], noise: Tensor, schedule: NoiseSchedule, *, steps: Sequence[int]
@@ -110,11 +114,20 @@ class MattingPipeline:
 
         return sample_latents(denoise, noise, self.schedule, steps=steps)
 
-    def decode(self, image: Tensor, trimap: Tensor, latents: Tensor) -> Matte:
-        """Decode latents (2B, C, h, w); where the trimap is sure, alpha is the trimap's, and F = X where alpha is 1."""
-        foreground, alpha = self.decoder(image, trimap, *self.codec.decode(latents), latents)
-        alpha = torch.where(unknown_mask(trimap), alpha.clamp(0, 1), trimap)
-        return Matte(foreground=torch.where(trimap == 1, image, foreground.clamp(0, 1)), alpha=alpha)
+    def decode(
+        self, image: Tensor, trimap: Tensor, latents: Tensor, decoders: Sequence[LatentDecoder]
+    ) -> tuple[Matte, ...]:
+        """Decode latents (2B, C, h, w) by each of the decoders, after one pass of the VAE's.
+
+        Where the trimap is sure, alpha is the trimap's, and F = X where alpha is 1.
+        """
+        decoded = self.codec.decode(latents)
+        mattes = []
+        for decoder in decoders:
+            foreground, alpha = decoder(image, trimap, *decoded, latents)
+            alpha = torch.where(unknown_mask(trimap), alpha.clamp(0, 1), trimap)
+            mattes.append(Matte(torch.where(trimap == 1, image, foreground.clamp(0, 1)), alpha))
+        return tuple(mattes)
 
     @torch.no_grad()
     def __call__(
@@ -128,9 +141,21 @@ class MattingPipeline:
             steps: Denoising steps.
             generators: One for each picture, on the CPU.
         """
+        return self.compare(image, trimap, [self.decoder], steps=steps, generators=generators)[0]
+
+    @torch.no_grad()
+    def compare(
+        self,
+        image: Tensor,
+        trimap: Tensor,
+        decoders: Sequence[LatentDecoder],
+        *,
+        steps: int = 10,
+        generators: Sequence[torch.Generator],
+    ) -> tuple[Matte, ...]:
+        """As `__call__`, decoding the same sampled latents by each of the decoders, which need no larger multiples."""
         image_padded, size = pad_to_multiple(image, self.size_multiple)
         trimap_padded, _ = pad_to_multiple(trimap, self.size_multiple)
         condition = self.condition(image_padded, trimap_padded)
         latents = self.sample(condition, steps=[steps] * len(image), generators=generators)
-        matte = self.decode(image_padded, trimap_padded, latents)
-        return Matte(foreground=unpad(matte.foreground, size), alpha=unpad(matte.alpha, size))
+        return tuple(matte.crop(size) for matte in self.decode(image_padded, trimap_padded, latents, decoders))

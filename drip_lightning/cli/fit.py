@@ -42,7 +42,7 @@ example:
 PURPOSES = {
     "fit": "Train a stage. Checkpoints, TensorBoard logs and the resolved configuration land in its run folder.",
     "validate": "Score a stage on the evaluation shards.",
-    "test": "Compare a stage with doing nothing, on the evaluation shards; print a table and write test.md.",
+    "test": "Measure a configured stage beside its trimaps; `drip test --help` says more.",
     "predict": "Matte the evaluation shards and return the results to Python; `drip matte` writes pictures.",
 }
 

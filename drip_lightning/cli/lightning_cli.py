@@ -21,7 +21,7 @@ from drip_lightning.lit.datamodule import MattingDataModule
 from drip_lightning.lit.denoiser import Denoiser
 from drip_lightning.lit.elastic import CountBatchesAnew
 from drip_lightning.lit.matting import MattingStage
-from drip_lightning.lit.stage import Stage, newest_checkpoint
+from drip_lightning.lit.stage import Stage, choice_to_config, newest_checkpoint
 from drip_lightning.lit.transparency import TransparencyDecoder
 
 STAGES = (Autoencoder, Denoiser, TransparencyDecoder)
@@ -106,9 +106,20 @@ class DripCLI(LightningCLI):
 
     before_predict = before_test
 
-    def test(self, *, verbose: bool, **options: Any) -> None:
-        """Print the stage's own table alone, whatever `verbose`."""
-        self.trainer.test(verbose=False, **options)
+    def test(self, *, ckpt_path: str, **options: Any) -> None:
+        """Measure the configured stage with a checkpoint's weights, in `test` in the run folder."""
+        from drip_lightning.cli.test import conclude
+        from drip_lightning.evaluation.method import Trimap
+        from drip_lightning.evaluation.model import Model
+        from drip_lightning.evaluation.plan import Plan
+        from drip_lightning.evaluation.run import evaluate
+
+        self.datamodule.setup("test")
+        stage = type(self.model).from_checkpoint(ckpt_path, **choice_to_config(self.model)["init_args"])
+        out = Path(self.trainer.default_root_dir)
+        method = Model(stage, name=type(stage).__name__.lower(), source=ckpt_path)
+        plan = Plan(data=self.datamodule.evaluation, out=out / "test", seeds=(stage.seed,))
+        conclude(evaluate([Trimap(), method], plan, trainer=self.trainer), plan)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Log to `tensorboard` in the run folder and show progress, unless the configuration says how."""

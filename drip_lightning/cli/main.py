@@ -15,7 +15,7 @@ Diffusion-prior image matting: foreground colour and alpha matte from a picture 
 train and evaluate
   fit         train a stage: autoencoder, denoiser or transparency decoder
   validate    score a stage on the evaluation shards
-  test        compare a stage with doing nothing, in a table
+  test        measure checkpoints and baselines on evaluation shards, in one table
   predict     matte the evaluation shards from Python
 
 data
@@ -28,7 +28,8 @@ use
 Every verb explains itself: drip VERB --help. DRIP_TRACEBACK=1 in the environment shows where an error came from.
 """
 
-MODULES = dict.fromkeys(("fit", "validate", "test", "predict"), "fit") | {
+MODULES = dict.fromkeys(("fit", "validate", "predict"), "fit") | {
+    "test": "test",
     "synth": "synth",
     "data": "data",
     "matte": "matte",

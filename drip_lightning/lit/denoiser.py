@@ -77,10 +77,6 @@ class Denoiser(MattingStage):
         """The denoiser with the plain VAE decoder."""
         return MattingPipeline(self.codec, self.joint_unet, self.noise, self.noise_schedule, VaeDecoder())
 
-    def pipelines_to_test(self) -> dict[str, MattingPipeline]:
-        """The denoiser with the plain VAE decoder."""
-        return {"denoiser, VAE decoder": self.pipeline}
-
     def training_step(self, batch: MattingBatch, batch_index: int) -> Tensor:
         """Noise both domains' latents and predict the noise (DRIP Eq. 5)."""
         image, trimap, foreground, alpha = self.encode(batch)

@@ -1,6 +1,4 @@
-"""The scores of a matte that every stage reports, and the table they end in."""
-
-from collections.abc import Mapping
+"""The scores of a matte that every stage reports while it trains."""
 
 from torch import Tensor, nn
 from torchmetrics import MetricCollection, SumMetric
@@ -47,32 +45,3 @@ class MatteScores(nn.Module):
         for metric in (self.images, self.foregrounds, self.alpha, self.foreground):
             metric.reset()
         return {name: score.float() for name, score in scores.items()}, images
-
-
-def scores_table(rows: Mapping[str, Mapping[str, float]], *, title: str) -> str:
-    """A Markdown table of raw scores in the field's units: SAD / 10³, MSE × 10³.
-
-    Args:
-        rows: Name of the method to its scores, as `MatteScores.compute_and_reset` names them.
-        title: One line above the table that says what was measured.
-    """
-    columns = {
-        "alpha_sad_unknown": ("alpha SAD /10³", 1e-3),
-        "alpha_mse_unknown": ("alpha MSE ×10³", 1e3),
-        "foreground_sad_unknown": ("αF SAD /10³", 1e-3),
-        "foreground_mse_unknown": ("αF MSE ×10³", 1e3),
-    }
-    width = max(len(name) for name in rows)
-    lines = [
-        title,
-        "",
-        f"| {'method':{width}} | " + " | ".join(header for header, _ in columns.values()) + " |",
-        f"|{'-' * (width + 2)}|" + "".join(f"{'-' * (len(header) + 1)}:|" for header, _ in columns.values()),
-    ]
-    for name, scores in rows.items():
-        cells = [
-            f"{scores[column] * unit:{len(header)}.3f}" if column in scores else " " * len(header)
-            for column, (header, unit) in columns.items()
-        ]
-        lines.append(f"| {name:{width}} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)

@@ -114,7 +114,7 @@ class Stage(LightningModule):
         checkpoint = read_checkpoint(file)
         _check_stage(checkpoint, cls, where=str(file))
         description = checkpoint["drip"]
-        init_args = _moved_paths(description["init_args"], file) | changes
+        init_args = moved_paths(description["init_args"], file) | changes
         stage = config_to_choice({"class_path": description["class_path"], "init_args": init_args}, cls)
         stage.build(pretrained=False)
         stage._built = True
@@ -222,10 +222,10 @@ def _check_sizes(found: dict[str, Tensor], expected: dict[str, Tensor], *, where
         )
 
 
-def _moved_paths(init_args: Any, checkpoint: Path) -> Any:
+def moved_paths(init_args: Any, checkpoint: Path) -> Any:
     """Find a run folder that was moved: a relative path that is not here may stand above the checkpoint."""
     if isinstance(init_args, dict):
-        return {name: _moved_paths(value, checkpoint) for name, value in init_args.items()}
+        return {name: moved_paths(value, checkpoint) for name, value in init_args.items()}
     if isinstance(init_args, str) and "/" in init_args and not Path(init_args).exists():
         for folder in checkpoint.absolute().parents:
             if (folder / init_args).exists():

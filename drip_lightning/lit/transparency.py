@@ -71,10 +71,6 @@ class TransparencyDecoder(MattingStage):
         plain = self.denoiser_pipeline
         return MattingPipeline(plain.codec, plain.joint_unet, plain.noise, plain.schedule, self.latent_decoder)
 
-    def pipelines_to_test(self) -> dict[str, MattingPipeline]:
-        """The frozen denoiser with the plain VAE decoder, and the whole model."""
-        return {"denoiser, VAE decoder": self.denoiser_pipeline, "denoiser, transparency decoder": self.pipeline}
-
     def training_step(self, batch: MattingBatch, batch_index: int) -> Tensor:
         """Mend the denoiser's foreground and alpha (DRIP Eq. 6, App. A.3)."""
         latents = self.sample_latents(batch)

@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import signal
@@ -130,21 +131,16 @@ def test_validate_scores_the_newest_checkpoint(synth: Path, runs: Path) -> None:
     assert default["val/alpha_sad_unknown"] > 0
 
 
-def test_test_prints_and_writes_one_table_of_three_rows(
+def test_test_of_a_configuration_ends_in_the_evaluators_table(
     synth: Path, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(runs / "transparency", tmp_path / "transparency")
     more = (f"--trainer.default_root_dir={tmp_path / 'transparency'}",)
     assert command.run(tiny_arguments("transparency", synth, runs, *more, verb="test")) == 0
-    written = (tmp_path / "transparency" / "test.md").read_text()
-    said = capsys.readouterr().out
-    assert written in said
-    assert said.count("SAD /10³ |") == 2
-    assert "━" not in said
-    rows = [line.split("|")[1].strip() for line in written.splitlines()[4:]]
-    assert rows == ["trimap as alpha, image as foreground", "denoiser, VAE decoder", "denoiser, transparency decoder"]
-    first = [float(cell) for cell in written.splitlines()[4].split("|")[2:-1]]
-    assert all(score > 0 for score in first)
+    written = (tmp_path / "transparency" / "test" / "table.md").read_text()
+    assert written in capsys.readouterr().out
+    rows = json.loads((tmp_path / "transparency" / "test" / "summary.json").read_text())["rows"]
+    assert list(rows) == ["trimap", "transparencydecoder, VAE decoder", "transparencydecoder"]
 
 
 def test_predict_gives_the_mattes_of_the_evaluation_pictures(synth: Path, runs: Path) -> None:

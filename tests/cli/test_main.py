@@ -42,7 +42,7 @@ def test_the_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(f"\n  {verb} " in said for verb in VERBS)
 
 
-@pytest.mark.parametrize("verb", ["fit", "validate", "test", "predict"])
+@pytest.mark.parametrize("verb", ["fit", "validate", "predict"])
 def test_help_of_lightnings_verbs_names_the_verb(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.run([verb, "--help"]) == 0
     said = capsys.readouterr().out

@@ -1,0 +1,134 @@
+"""`drip test`: measure methods on evaluation shards, and write the tables."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from drip_lightning.cli.parser import OneLineParser
+from drip_lightning.errors import InputError
+
+if TYPE_CHECKING:
+    from drip_lightning.evaluation.plan import Plan
+    from drip_lightning.evaluation.run import Report
+
+_DESCRIPTION = """\
+Measure methods on evaluation shards, all in the same way, and write one table.
+
+METHOD is what makes mattes, or NAME=METHOD to call it NAME in the table:
+
+  runs/transparency     a run folder, whose newest checkpoint is meant, or a checkpoint
+  trimap                the trimap as alpha, the image as foreground
+
+Of a stage with a transparency decoder, the plain VAE decoder is measured on the same latents, too.
+
+A single run folder needs no more: its config.yaml names the shards, and the results go to RUN/test:
+
+  table.md        scores in the field's units, with the protocol
+  per_image.csv   every metric of every picture, raw
+  summary.json    means and deviations over seeds, raw, with the protocol
+
+Interrupted, run it again: what was measured is kept, in DIR/results. A picture that cannot be read is reported and
+left out of every row, and the exit status is 1.
+"""
+_EXAMPLE = """\
+examples:
+  drip test runs/transparency
+  drip test trimap runs/a runs/b --data data/aim500 --out results/aim500
+  drip test --config configs/transparency.yaml --config configs/scale/sd2.yaml --ckpt_path FILE
+
+The last form configures stage, data and trainer as `drip fit` does (`drip fit --help`), and ends in the same table.
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The options of `drip test`; imports nothing heavy."""
+    parser = OneLineParser(
+        prog="drip test",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("methods", metavar="METHOD", nargs="+", help="run folder, checkpoint, or baseline by name")
+    parser.add_argument("--data", metavar="SHARDS", help="evaluation shards (default: what the run's config.yaml says)")
+    parser.add_argument("--out", metavar="DIR", type=Path, help="where results go (default: RUN/test)")
+    parser.add_argument("--set", metavar="NAME", help="what published tables call the data, such as composition1k")
+    parser.add_argument("--region", choices=("unknown", "whole"), default="unknown", help="(default: unknown)")
+    parser.add_argument(
+        "--steps", type=_numbers, default=(), metavar="N,…", help="denoising steps; several are compared"
+    )
+    parser.add_argument(
+        "--seeds", type=_numbers, default=(0,), metavar="N,…", help="means over these, ± their deviation (default: 0)"
+    )
+    parser.add_argument("--ensemble", type=int, default=1, metavar="K", help="the median of K samples (default: 1)")
+    parser.add_argument("--limit", type=int, metavar="N", help="measure the set's first N pictures only")
+    parser.add_argument("--overwrite", action="store_true", help="replace results of another protocol in DIR")
+    parser.add_argument("--allow-broken", action="store_true", help="exit with 0 although pictures were left out")
+    parser.add_argument("--accelerator", default="auto", help="cpu, gpu …, as Lightning names them (default: auto)")
+    parser.add_argument("--devices", type=int, default=1, metavar="N", help="processes, one a device (default: 1)")
+    parser.add_argument("--precision", default="32-true", help="such as bf16-mixed (default: 32-true)")
+    return parser
+
+
+def main(arguments: list[str]) -> int:
+    """Run `drip test`.
+
+    Args:
+        arguments: What follows `drip test` on the command line.
+
+    Returns:
+        0 if every picture was measured, else 1.
+
+    Raises:
+        InputError: nothing can be measured at all.
+    """
+    if any(word.split("=")[0] in ("--config", "--help-all") for word in arguments):
+        from drip_lightning.cli import fit
+
+        return fit.main(["test", *arguments])
+    options = build_parser().parse_args(arguments)
+
+    from drip_lightning.evaluation.named import evaluation_data, methods_of, run_folder
+    from drip_lightning.evaluation.plan import Plan
+    from drip_lightning.evaluation.run import evaluate, quiet_trainer
+
+    runs = [folder for word in options.methods if (folder := run_folder(word)) is not None]
+    if options.out is None and len(runs) != 1:
+        raise InputError("--out is needed: the results of a single run only have a place of their own, RUN/test")
+    if options.data is None and not runs:
+        raise InputError("--data is needed: a baseline names no evaluation shards")
+    plan = Plan(
+        data=options.data or evaluation_data(runs[0]),
+        out=options.out or runs[0] / "test",
+        set_name=options.set,
+        region=options.region,
+        steps=options.steps,
+        seeds=options.seeds,
+        ensemble=options.ensemble,
+        limit=options.limit,
+    )
+    methods = methods_of(options.methods)
+    trainer = quiet_trainer(options.accelerator, options.devices, options.precision)
+    conclude(evaluate(methods, plan, trainer=trainer, overwrite=options.overwrite), plan, options.allow_broken)
+    return 0
+
+
+def conclude(report: "Report | None", plan: "Plan", allow_broken: bool = False) -> None:
+    """Print the table, on the rank that has it.
+
+    Raises:
+        InputError: pictures were left out, and that is not allowed.
+    """
+    if report is None:
+        return
+    print(report.table)
+    print(f"results: {plan.out}")
+    if report.excluded and not allow_broken:
+        number, reason = next(iter(report.excluded.items()))
+        raise InputError(
+            f"{len(report.excluded)} pictures were left out, such as number {number} ({reason}): the table is of the "
+            "others; --allow-broken accepts that"
+        )
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.split(","))

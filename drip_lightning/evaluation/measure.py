@@ -1,0 +1,66 @@
+"""One matte against the truth: every metric of the region, and the error in each stratum of the true alpha."""
+
+from typing import TypedDict
+
+from torch import Tensor
+
+from drip_lightning.data.sample import MattingBatch
+from drip_lightning.nn.metrics import Region
+from drip_lightning.ops.connectivity import connectivity
+from drip_lightning.ops.metrics import foreground_mse, foreground_sad, gradient, mad, mse, sad
+from drip_lightning.ops.strata import alpha_strata
+from drip_lightning.ops.trimap import unknown_mask
+from drip_lightning.pipeline import Matte
+
+ALPHA_METRICS = {"sad": sad, "mse": mse, "mad": mad, "gradient": gradient, "connectivity": connectivity}
+FOREGROUND_METRICS = {"sad": foreground_sad, "mse": foreground_mse}
+
+
+class StratumError(TypedDict):
+    """Errors of alpha in the pixels of one kind: their number, Σ|error| and Σ error²."""
+
+    pixels: int
+    absolute: float
+    squared: float
+
+
+class Scores(TypedDict):
+    """What is measured of one matte; raw values, under names that say the region."""
+
+    metrics: dict[str, float]
+    strata: dict[str, StratumError]
+
+
+def metric_names(region: Region) -> list[str]:
+    """The metrics' names, in the order of the columns."""
+    return [
+        *(f"alpha_{name}_{region}" for name in ALPHA_METRICS),
+        *(f"foreground_{name}_{region}" for name in FOREGROUND_METRICS),
+    ]
+
+
+def region_mask(trimap: Tensor, region: Region) -> Tensor:
+    """Where to measure: bool, in the trimap's shape."""
+    return unknown_mask(trimap) if region == "unknown" else trimap >= 0
+
+
+def measure(matte: Matte, batch: MattingBatch, region: Region) -> Scores:
+    """Measure a batch of one picture; the foreground's metrics are there only if its truth is."""
+    alpha, mask = batch["alpha"], region_mask(batch["trimap"], region)
+    metrics = {
+        f"alpha_{name}_{region}": metric(matte.alpha, alpha, mask).item() for name, metric in ALPHA_METRICS.items()
+    }
+    if "foreground" in batch:
+        metrics |= {
+            f"foreground_{name}_{region}": metric(matte.foreground, batch["foreground"], alpha, mask).item()
+            for name, metric in FOREGROUND_METRICS.items()
+        }
+    strata = {}
+    for name, kind in alpha_strata(alpha).items():
+        part = kind & mask
+        absolute = sad(matte.alpha, alpha, part).item()
+        pixels = int(part.sum())
+        strata[name] = StratumError(
+            pixels=pixels, absolute=absolute, squared=mse(matte.alpha, alpha, part).item() * pixels
+        )
+    return Scores(metrics=metrics, strata=strata)

@@ -1,0 +1,109 @@
+"""Trained networks as methods: the sampler with every decoder, and the ceiling that the VAE sets."""
+
+import hashlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from drip_lightning.data.sample import MattingBatch
+from drip_lightning.evaluation.method import Method
+from drip_lightning.lit.matting import MattingStage
+from drip_lightning.nn.transparency import LatentDecoder, VaeDecoder
+from drip_lightning.ops.domains import stack_domains
+from drip_lightning.ops.geometry import pad_to_multiple
+from drip_lightning.ops.randomness import sample_generator
+from drip_lightning.pipeline import Matte, MattingPipeline
+
+
+class Model(Method):
+    """A trained stage; its own decoder's row bears its name, the plain VAE decoder's comes before it."""
+
+    def __init__(self, stage: MattingStage, *, name: str, source: str) -> None:
+        """Take a loaded stage.
+
+        Args:
+            stage: In evaluation mode.
+            name: What the table calls it.
+            source: Where its weights came from, for the reader of the protocol.
+        """
+        super().__init__(name)
+        self.networks = stage
+        self.default_steps = stage.sampling_steps
+        self._stage = stage
+        self._source = source
+        self._weights = weights_digest(stage)
+
+    @property
+    def pipeline(self) -> MattingPipeline:
+        """The stage's networks, on whatever device they are."""
+        return self._stage.pipeline
+
+    @property
+    def decoders(self) -> dict[str, LatentDecoder]:
+        """Row to decoder: all decode the same latents."""
+        own = self.pipeline.decoder
+        plain = {} if isinstance(own, VaeDecoder) else {f"{self.name}, VAE decoder": VaeDecoder()}
+        return plain | {self.name: own}
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """The plain VAE decoder's, if that is another, and its own."""
+        return tuple(self.decoders)
+
+    def mattes(self, batch: MattingBatch, *, steps: int | None, seeds: Sequence[int]) -> tuple[Matte, ...]:
+        """Sample once for each seed, decode by every decoder, and take the median."""
+        assert steps is not None
+        (number,) = batch["number"]
+        members = []
+        for seed in seeds:
+            generator = sample_generator(seed, number, "sampling")
+            arguments = batch["image"], batch["trimap"], list(self.decoders.values())
+            members.append(self.pipeline.compare(*arguments, steps=steps, generators=[generator]))
+        return tuple(median_matte(row) for row in zip(*members, strict=True))
+
+    def describe(self) -> dict[str, str | int | float]:
+        """Where the weights came from, and their digest."""
+        return {"kind": type(self._stage).__name__, "source": self._source, "weights": self._weights}
+
+
+class VaeCeiling(Model):
+    """What the VAE lets through at best: the truth encoded and decoded, without a denoiser."""
+
+    def __init__(self, stage: MattingStage, *, name: str, source: str) -> None:
+        super().__init__(stage, name=f"{name}, true latents", source=source)
+        self.default_steps = None
+
+    @torch.no_grad()
+    def mattes(self, batch: MattingBatch, *, steps: int | None, seeds: Sequence[int]) -> tuple[Matte, ...]:
+        """Encode the true foreground (the image, where it is not known) and alpha, and decode them."""
+        pipeline = self.pipeline
+        maps = batch["image"], batch["trimap"], batch.get("foreground", batch["image"]), batch["alpha"]
+        size = batch["image"].shape[-2:]
+        image, trimap, foreground, alpha = (pad_to_multiple(one, pipeline.size_multiple)[0] for one in maps)
+        latents = stack_domains(*pipeline.codec.encode(foreground, alpha))
+        mattes = pipeline.decode(image, trimap, latents, list(self.decoders.values()))
+        return tuple(matte.crop((size[0], size[1])) for matte in mattes)
+
+
+def median_matte(members: Sequence[Matte]) -> Matte:
+    """The median of several mattes of one picture, value by value; of an even number, the mean of the middle two."""
+    if len(members) == 1:
+        return members[0]
+    return Matte(
+        foreground=_median([matte.foreground for matte in members]), alpha=_median([matte.alpha for matte in members])
+    )
+
+
+def _median(members: Sequence[Tensor]) -> Tensor:
+    ordered = torch.stack(list(members)).sort(dim=0).values
+    return (ordered[(len(members) - 1) // 2] + ordered[len(members) // 2]) / 2
+
+
+def weights_digest(module: nn.Module) -> str:
+    """A digest of all weights, frozen ones included, that does not depend on where they were loaded from."""
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]

@@ -1,0 +1,79 @@
+"""Methods by the words of a command line: baselines by name, trained stages by where they are."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import yaml
+
+from drip_lightning.errors import InputError
+from drip_lightning.evaluation.method import Method, Trimap
+from drip_lightning.evaluation.model import Model, VaeCeiling
+from drip_lightning.lit.matting import MattingStage
+from drip_lightning.lit.stage import moved_paths
+
+BASELINES: Mapping[str, Callable[[], Method]] = {"trimap": Trimap}
+"""What needs no training, by the name that the command line and the table call it."""
+
+
+def methods_of(words: Sequence[str], *, vae_only: bool = False) -> list[Method]:
+    """Make the methods that a command line names.
+
+    Args:
+        words: Each a baseline's name, a run folder or a checkpoint, or any of these as `NAME=WORD`, to be called NAME.
+        vae_only: Of trained stages, evaluate the ceiling that their VAE sets.
+
+    Raises:
+        InputError: a word is neither, a checkpoint cannot be loaded, or a baseline's package is not installed.
+    """
+    named = [_split(word) for word in words]
+    folders = [place for _, place in named if place not in BASELINES]
+    for place in folders:
+        if not Path(place).exists():
+            raise InputError(
+                f"no method {place!r}: neither a run folder nor a checkpoint, nor one of {', '.join(BASELINES)}"
+            )
+    kind = VaeCeiling if vae_only else Model
+    methods: list[Method] = []
+    for name, place in named:
+        if place in BASELINES:
+            method = BASELINES[place]()
+            method.name = name or place
+        else:
+            stage = MattingStage.from_checkpoint(place)
+            method = kind(stage, name=name or _short_name(place, folders), source=place)
+        methods.append(method)
+    return methods
+
+
+def run_folder(word: str) -> Path | None:
+    """The run folder that a word of the command line names, itself or by a checkpoint in it."""
+    path = Path(_split(word)[1])
+    above = [path] if path.is_dir() else [path.parent, path.parent.parent]
+    return next((folder for folder in above if path.exists() and (folder / "config.yaml").is_file()), None)
+
+
+def evaluation_data(folder: Path) -> str:
+    """Where a run's configuration says that its evaluation shards are; a tree that was moved as a whole is found.
+
+    Raises:
+        InputError: it names none.
+    """
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    data = (config.get("data") or {}).get("evaluation")
+    if not data:
+        raise InputError(f"{folder}/config.yaml names no evaluation shards: give them with --data")
+    return moved_paths(data, folder / "config.yaml")
+
+
+def _split(word: str) -> tuple[str | None, str]:
+    name, equals, place = word.partition("=")
+    return (name, place) if equals and "/" not in name else (None, word)
+
+
+def _short_name(place: str, places: Sequence[str]) -> str:
+    """A folder's own name, or as much of its path as tells it from the others."""
+    own, others = Path(place).resolve().parts, [Path(other).resolve().parts for other in places if other != place]
+    for length in range(1, len(own) + 1):
+        if all(other[-length:] != own[-length:] for other in others):
+            return "/".join(own[-length:])
+    return place
