@@ -5,13 +5,14 @@ import time
 from pathlib import Path
 
 from drip_lightning.cli.parser import OneLineParser
+from drip_lightning.errors import InputError
 
 _DESCRIPTION = """\
 Draw procedural matting data: the default that needs no download and no licence.
 
 Three folders of WebDataset shards, each with an index.json, are written under OUT:
 
-  foregrounds   KEY.rgba.png   objects with an exact alpha and straight colour, defined where alpha is 0 too
+  foregrounds   KEY.rgba.webp  objects with an exact alpha and straight colour, defined where alpha is 0 too
   backgrounds   KEY.jpg        textures
   evaluation    KEY.image.png KEY.trimap.png KEY.alpha.png KEY.fg.png
                                held out: other objects and backgrounds, composited exactly
@@ -48,10 +49,16 @@ def build_parser() -> argparse.ArgumentParser:
             f"--{name}", type=int, default=default, metavar="N", help=f"{explanation} (default: {default})"
         )
     parser.add_argument(
-        "--families",
-        default="solid,motion,strands,foliage,net,pane,smoke",
+        "--mix",
+        default="solid,motion,strands,foliage,net,pane,smoke,overlap",
         metavar="NAMES",
-        help="kinds of objects, taken in turn, with commas between them (default: %(default)s)",
+        help="kinds of objects, taken in turn, with commas between them; NAME:3 takes one three times as often "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--photographs",
+        metavar="FOLDER",
+        help="cut the backgrounds from your own pictures in FOLDER, one in ten of them kept for evaluation",
     )
     parser.add_argument("--overwrite", action="store_true", help="make finished folders again")
     parser.add_argument(
@@ -61,6 +68,18 @@ def build_parser() -> argparse.ArgumentParser:
         help="also save a picture with a row for each family, to look at (png or jpg)",
     )
     return parser
+
+
+def _families(mix: str) -> tuple[str, ...]:
+    """The turns of a mix such as `strands:2,net`, each kind spread out evenly: strands, net, strands."""
+    turns: list[tuple[float, str]] = []
+    for entry in mix.split(","):
+        name, _, share = entry.strip().partition(":")
+        if share and not (share.isdecimal() and 1 <= int(share) <= 100):
+            raise InputError(f"mix: expected NAME or NAME:SHARE with a whole share from 1 to 100, got {entry!r}")
+        count = int(share or 1)
+        turns += [((turn + 0.5) / count, name) for turn in range(count)]
+    return tuple(name for _, name in sorted(turns, key=lambda turn: turn[0]))
 
 
 def main(arguments: list[str]) -> int:
@@ -81,7 +100,9 @@ def main(arguments: list[str]) -> int:
     from drip_lightning.data.synth_samples import SPLITS, SynthSettings
     from drip_lightning.data.synth_sheet import save_contact_sheet
 
-    settings = SynthSettings(size=options.size, seed=options.seed, families=tuple(options.families.split(",")))
+    settings = SynthSettings(
+        size=options.size, seed=options.seed, families=_families(options.mix), photographs=options.photographs
+    )
     if options.contact_sheet is not None:
         save_contact_sheet(options.contact_sheet, settings=settings)
         print(f"contact sheet: {options.contact_sheet}")

@@ -1,10 +1,11 @@
 """The families of procedural objects, each with an alpha and a straight colour that are exact."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from drip_lightning.data.synth_overlap import Draw, overlapping
 from drip_lightning.data.synth_raster import (
     Points,
     as_floats,
@@ -209,11 +210,11 @@ class Family:
         opaque_core: Whether every object has pixels that are wholly foreground.
     """
 
-    draw: Callable[[int, np.random.Generator], tuple[Bytes, Bytes]]
+    draw: Draw
     opaque_core: bool = True
 
 
-FAMILIES = {
+_SINGLE = {
     "solid": Family(draw=solid),
     "motion": Family(draw=motion),
     "strands": Family(draw=strands),
@@ -221,6 +222,10 @@ FAMILIES = {
     "net": Family(draw=net),
     "pane": Family(draw=pane),
     "smoke": Family(draw=smoke, opaque_core=False),
+}
+FAMILIES = {
+    **_SINGLE,
+    "overlap": Family(draw=partial(overlapping, kinds=[family.draw for family in _SINGLE.values()]), opaque_core=False),
 }
 
 

@@ -24,7 +24,7 @@ def draw_contact_sheet(settings: SynthSettings, *, examples: int = 2, tile: int 
     """
     squares = _squares(settings.size)
     rows = []
-    for row, family in enumerate(settings.families):
+    for row, family in enumerate(dict.fromkeys(settings.families)):
         pictures: list[Bytes] = []
         for example in range(examples):
             generator = np.random.default_rng([settings.seed, row, example])

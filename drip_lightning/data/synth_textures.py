@@ -213,6 +213,14 @@ def blended(first: Bytes, second: Bytes, weight: Bytes) -> Bytes:
     return np.asarray(Image.composite(*images))
 
 
+def _defocused(picture: Image.Image, deviation: float) -> Image.Image:
+    """Blur a picture; a strong blur is drawn at half the size, which is as smooth and a third of the work."""
+    if deviation < 3:
+        return picture.filter(ImageFilter.GaussianBlur(deviation))
+    half = picture.reduce(2).filter(ImageFilter.GaussianBlur(deviation / 2))
+    return half.resize(picture.size, Image.Resampling.BILINEAR)
+
+
 def _bokeh(picture: Image.Image, generator: np.random.Generator) -> Image.Image:
     """Scatter out-of-focus lights over a picture."""
     size = picture.width
@@ -245,7 +253,7 @@ def draw_background(size: int, generator: np.random.Generator, palette: Floats |
         colour = blended(colour, draw_texture(size, generator), border)
     picture = Image.fromarray(colour)
     if generator.random() < 0.4:
-        picture = picture.filter(ImageFilter.GaussianBlur(generator.uniform(0.002, 0.02) * size))
+        picture = _defocused(picture, generator.uniform(0.002, 0.02) * size)
     if generator.random() < 0.18:
         picture = _bokeh(picture, generator)
     colour = np.asarray(picture)

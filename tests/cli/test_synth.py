@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from drip_lightning.cli.synth import build_parser, main
+from drip_lightning.cli.synth import _families, build_parser, main
 from drip_lightning.data.synth_samples import SynthSettings
 from drip_lightning.errors import InputError
 
@@ -33,13 +33,19 @@ def test_defaults_are_those_of_the_library():
     options = build_parser().parse_args(["out"])
     defaults = SynthSettings()
     assert (options.size, options.seed) == (defaults.size, defaults.seed)
-    assert tuple(options.families.split(",")) == defaults.families
+    assert _families(options.mix) == defaults.families
+
+
+def test_a_mix_spreads_each_kind_evenly_over_the_turns():
+    assert _families("net,solid") == ("net", "solid")
+    assert _families("strands:2, net") == ("strands", "net", "strands")
+    assert _families("smoke:4,net:2") == ("smoke", "net", "smoke", "smoke", "net", "smoke")
 
 
 def test_contact_sheet_alone(tmp_path):
     sheet = tmp_path / "sheets" / "sheet.jpg"
     none = ["--foregrounds", "0", "--backgrounds", "0", "--evaluation", "0", "--size", "32"]
-    assert main([str(tmp_path / "out"), *none, "--families", "net,solid", "--contact-sheet", str(sheet)]) == 0
+    assert main([str(tmp_path / "out"), *none, "--mix", "net,solid", "--contact-sheet", str(sheet)]) == 0
     assert sheet.stat().st_size > 1000
     assert not (tmp_path / "out").exists()
 
@@ -48,7 +54,10 @@ def test_contact_sheet_alone(tmp_path):
     ("arguments", "complaint"),
     [
         (["--size", "4"], "size: expected"),
-        (["--families", "net,hare"], "no hare"),
+        (["--mix", "net,hare"], "no hare"),
+        (["--mix", "net:0"], "from 1 to 100, got 'net:0'"),
+        (["--mix", "net:many"], "from 1 to 100, got 'net:many'"),
+        (["--photographs", "nowhere"], "no folder nowhere"),
         (["--contact-sheet", "sheet.docx"], "ends in .jpg or .png"),
     ],
 )

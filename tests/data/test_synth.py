@@ -48,7 +48,7 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers(tmp_path):
 def test_folders_hold_the_members_that_the_contract_names(tmp_path):
     make(tmp_path)
     expected = {
-        "foregrounds": {"rgba.png"},
+        "foregrounds": {"rgba.webp"},
         "backgrounds": {"jpg"},
         "evaluation": {"image.png", "trimap.png", "alpha.png", "fg.png"},
     }
@@ -122,15 +122,15 @@ def test_trimaps_are_certain_only_where_alpha_is():
 
 def test_straight_colour_survives_the_png_where_alpha_is_zero():
     members = sample_members("foregrounds", 0, SynthSettings(size=64))
-    rgba = picture(members, "rgba.png")
+    rgba = picture(members, "rgba.webp")
     assert rgba[rgba[..., 3] == 0][:, :3].std() > 0
 
 
 def test_splits_and_seeds_share_no_picture():
     settings, other = SynthSettings(size=64), SynthSettings(size=64, seed=1)
-    training = [picture(sample_members("foregrounds", number, settings), "rgba.png") for number in range(14)]
+    training = [picture(sample_members("foregrounds", number, settings), "rgba.webp") for number in range(14)]
     held_out = [sample_members("evaluation", number, settings) for number in range(14)]
-    reseeded = [picture(sample_members("foregrounds", number, other), "rgba.png") for number in range(14)]
+    reseeded = [picture(sample_members("foregrounds", number, other), "rgba.webp") for number in range(14)]
     alphas = [rgba[..., 3].tobytes() for rgba in training + reseeded]
     alphas += [picture(members, "alpha.png").tobytes() for members in held_out]
     assert len(set(alphas)) == len(alphas)
