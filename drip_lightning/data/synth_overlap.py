@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from drip_lightning.data.synth_textures import Bytes
 
@@ -43,7 +44,7 @@ def stacked(front_colour: Bytes, front_alpha: Bytes, colour: Bytes, alpha: Bytes
 
 
 def _drawn(kinds: Sequence[Draw], size: int, generator: np.random.Generator) -> tuple[Bytes, Bytes]:
-    return kinds[generator.integers(len(kinds))](size, generator)
+    return kinds[int(generator.integers(len(kinds)))](size, generator)
 
 
 def _whole(kinds: Sequence[Draw], size: int, generator: np.random.Generator) -> tuple[Bytes, Bytes]:
@@ -55,7 +56,7 @@ def _whole(kinds: Sequence[Draw], size: int, generator: np.random.Generator) -> 
     return colour, alpha
 
 
-def _start(covered: np.ndarray, size: int, generator: np.random.Generator) -> int:
+def _start(covered: NDArray[np.bool_], size: int, generator: np.random.Generator) -> int:
     """Where the smaller picture begins: anywhere, but flush with the border that cuts its object off."""
     room = size - len(covered)
     if covered[0] != covered[-1]:
