@@ -16,7 +16,7 @@ def overlapping(size: int, generator: np.random.Generator, *, kinds: Sequence[Dr
     for _ in range(1 + int(generator.random() < 0.4)):
         small = round(size * generator.uniform(0.4, 0.7))
         front_colour, front_alpha = _whole(kinds, small, generator)
-        top, left = (_start(front_alpha.any(axis=axis), size, generator) for axis in (1, 0))
+        top, left = (_start(np.asarray(front_alpha.any(axis=axis)), size, generator) for axis in (1, 0))
         window = np.s_[top : top + small, left : left + small]
         colour, alpha = colour.copy(), alpha.copy()
         colour[window], alpha[window] = stacked(front_colour, front_alpha, colour[window], alpha[window])
