@@ -1,6 +1,6 @@
 """One training step, in its own version and in plain ones; also run alone, in a process of its own, for its memory.
 
-    python -m benchmarks.step_versions VERSION --scale small --batch 2        prints JSON
+python -m benchmarks.step_versions VERSION --scale small --batch 2        prints JSON
 """
 
 import argparse

@@ -40,6 +40,28 @@ def test_all_maps_are_encoded_in_one_call_to_their_scaled_mode(codec) -> None:
 
 
 @torch.no_grad()
+def test_large_batches_go_through_in_slices_and_nothing_changes(codec, monkeypatch) -> None:
+    maps = pictures(3, 1, 3)
+    whole = codec.encode(*maps)
+    decoded = codec.decode(torch.cat(whole[:2]))
+    encoded_at_once, decoded_at_once = spy(codec.vae.encoder), spy(codec.vae.decoder)
+    monkeypatch.setattr("drip_lightning.nn.latents.CPU_PIXELS_AT_ONCE", 4 * 8 * 12 + 5)
+    torch.testing.assert_close(codec.encode(*maps), whole, atol=1e-6, rtol=1e-5)
+    monkeypatch.setattr("drip_lightning.nn.latents.CPU_PIXELS_AT_ONCE", 1)
+    torch.testing.assert_close(codec.decode(torch.cat(whole[:2])), decoded, atol=1e-6, rtol=1e-5)
+    assert [len(output) for output in encoded_at_once] == [4, 2]
+    assert [len(output) for output in decoded_at_once] == [1, 1, 1, 1]
+
+
+def test_latents_can_be_trained_on(codec) -> None:
+    """They come out of inference mode as ordinary tensors: autograd may keep them for the backward pass."""
+    (latent,) = codec.encode(*pictures(3))
+    weight = torch.ones(4, 4, 1, 1, requires_grad=True)
+    torch.nn.functional.conv2d(latent, weight).sum().backward()
+    torch.testing.assert_close(weight.grad[0, :, 0, 0], latent.sum(dim=(0, 2, 3)))
+
+
+@torch.no_grad()
 def test_decoding_undoes_the_scale_and_averages_alpha(codec) -> None:
     latents = torch.randn(4, 4, 3, 5)
     calls = spy(codec.vae.decoder)

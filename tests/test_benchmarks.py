@@ -1,0 +1,42 @@
+"""What the benchmarks compare does the same work: the plain versions are independent ways to the same numbers."""
+
+import pytest
+import torch
+
+from benchmarks.own_step import OwnStep, build_denoiser
+from benchmarks.plain_step import PlainStep
+from benchmarks.scales import RandomSmall, Scale, load_scale, random_batch
+from benchmarks.step_versions import take_step
+from benchmarks.stopwatch import Stopwatch
+from tests.networks import NETWORKS
+
+SMALLEST = Scale(RandomSmall(**vars(NETWORKS)), image_size=16, batch_size=3)
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_the_own_step_trains_as_the_plain_one(fused: bool) -> None:
+    own = OwnStep(build_denoiser(SMALLEST, device="cpu"))
+    plain = PlainStep(build_denoiser(SMALLEST, device="cpu"), fused=fused)
+    for step in (own, plain):
+        for group in step.optimizer.param_groups:
+            group["lr"] = 1e-2
+    losses = [[take_step(step, random_batch(3, 16), Stopwatch(CPU)).item() for step in (own, plain)] for _ in range(4)]
+    assert losses[0][0] != pytest.approx(losses[3][0], rel=0.05)  # the weights moved, and the same way
+    for found, expected in losses:
+        assert found == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_parts_make_up_the_whole() -> None:
+    step, watch = OwnStep(build_denoiser(SMALLEST, device="cpu")), Stopwatch(CPU)
+    take_step(step, random_batch(2, 16), watch)
+    whole = watch.seconds.pop("whole")
+    assert set(watch.seconds) == {"VAE encode", "U-Net forward", "backward", "optimizer"}
+    assert 0 < sum(watch.seconds.values()) <= whole
+
+
+@pytest.mark.parametrize("name", ["tiny", "small", "sd2"])
+def test_scales_are_those_of_the_configurations(name: str) -> None:
+    sizes = {"tiny": (64, 8), "small": (256, 8), "sd2": (512, 96)}
+    scale = load_scale(name)
+    assert (scale.image_size, scale.batch_size) == sizes[name]
