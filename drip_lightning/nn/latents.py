@@ -32,7 +32,7 @@ class LatentCodec(nn.Module):
     def __init__(self, vae: AutoencoderKL) -> None:
         super().__init__()
         self.vae = vae.requires_grad_(False).eval()
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def train(self, mode: bool = True) -> Self:
         """Stay in evaluation mode whatever the parent does."""
