@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from drip_lightning.ops.connectivity import connectivity
+from drip_lightning.ops.gaussian_gradient import _magnitude_by_shifts, gradient_magnitude
 from drip_lightning.ops.metrics import foreground_mse, foreground_sad, gradient, mad, mse, sad
 
 GOLDEN = Path(__file__).parent / "golden_metrics"
@@ -121,6 +122,13 @@ def test_gradient_matches_the_full_kernel():
     magnitudes = [gradient_reference(maps[0, 0].double().numpy()) for maps in (preds, target)]
     expected = ((magnitudes[0] - magnitudes[1]) ** 2)[mask[0, 0].numpy()].sum()
     assert gradient(preds, target, mask).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_gradient_of_other_devices_is_that_of_the_cpu():
+    maps = torch.rand(2, 1, 17, 23, generator=torch.Generator().manual_seed(0))
+    padded = torch.nn.functional.pad(maps - maps.amin(dim=(1, 2, 3), keepdim=True), (4,) * 4, mode="replicate")
+    spread = maps.amax(dim=(1, 2, 3), keepdim=True) - maps.amin(dim=(1, 2, 3), keepdim=True)
+    torch.testing.assert_close(gradient_magnitude(maps), _magnitude_by_shifts(padded) / spread)
 
 
 def test_gradient_stretches_each_matte_by_its_own_extremes_in_the_whole_image():
