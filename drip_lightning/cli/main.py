@@ -20,6 +20,7 @@ train and evaluate
 
 data
   synth       draw procedural training data: no download, no licence
+  prepare     make shards of your own pictures, or of a published set
   data        look after folders of shards: check …
 
 use
@@ -31,6 +32,7 @@ Every verb explains itself: drip VERB --help. DRIP_TRACEBACK=1 in the environmen
 MODULES = dict.fromkeys(("fit", "validate", "predict"), "fit") | {
     "test": "test",
     "synth": "synth",
+    "prepare": "prepare",
     "data": "data",
     "matte": "matte",
 }

@@ -22,28 +22,36 @@ FORMATS = ("PNG", "JPEG", "WEBP")
 _DECODE_ERRORS = (OSError, EOFError, SyntaxError, ValueError, struct.error, zlib.error)
 
 
-def open_picture(content: bytes, *, name: str, formats: tuple[str, ...] = FORMATS) -> Image.Image:
-    """Decode a picture as it is, turned upright as its EXIF says.
+class TooBigError(InputError):
+    """A picture has more than `MAX_PIXELS`, and is not decoded."""
+
+
+def open_picture(content: bytes, *, name: str, formats: tuple[str, ...] = FORMATS, upright: bool = True) -> Image.Image:
+    """Decode a picture as it is.
 
     Args:
         content: The file.
         name: What to call it in an error.
         formats: Pillow's names of the formats that may be tried.
+        upright: Turn it as its EXIF says.
 
     Raises:
-        InputError: it cannot be decoded or has more than `MAX_PIXELS`.
+        TooBigError: it has more than `MAX_PIXELS`.
+        InputError: it cannot be decoded.
     """
     try:
         with Image.open(io.BytesIO(content), formats=formats) as picture:
             width, height = picture.size
             if width * height > MAX_PIXELS:
-                raise InputError(f"{name} has {width}x{height} pixels, more than {MAX_PIXELS} are not decoded")
+                raise TooBigError(f"{name} has {width}x{height} pixels, more than {MAX_PIXELS} are not decoded")
             picture.load()
-            return ImageOps.exif_transpose(picture)
+            if picture.mode == "F":
+                raise InputError(f"{name} has floating-point pixels: give 8 or 16 bits")
+            return ImageOps.exif_transpose(picture) if upright else picture.copy()
     except InputError:
         raise
     except Image.DecompressionBombError as error:
-        raise InputError(f"{name} has more than {MAX_PIXELS} pixels, which are not decoded") from error
+        raise TooBigError(f"{name} has more than {MAX_PIXELS} pixels, which are not decoded") from error
     except _DECODE_ERRORS as error:
         raise InputError(
             f"{name} cannot be decoded: {str(error).splitlines()[0] if str(error) else error!r}"

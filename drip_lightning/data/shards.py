@@ -8,7 +8,7 @@ import zlib
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -34,13 +34,25 @@ class Shard:
 
 @dataclass(frozen=True)
 class ShardIndex:
-    """What `index.json` says: the shards in order, and which converter of which version made them from what."""
+    """What `index.json` says: the shards in order, and which converter of which version made them from what.
+
+    Attributes:
+        folder: Where the shards are: an absolute path or a URL.
+        shards: In order.
+        converter: Name of what made them.
+        version: The package's, then.
+        arguments: The converter's.
+        licence: What may be done with the samples, if that was said.
+        report: What the converter had to say: refused files, warnings.
+    """
 
     folder: str
     shards: tuple[Shard, ...]
     converter: str
     version: str
     arguments: Mapping[str, Any]
+    licence: str | None = None
+    report: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def samples(self) -> int:

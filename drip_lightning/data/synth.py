@@ -21,7 +21,7 @@ from drip_lightning.data.synth_samples import SPLITS, Split, SynthSettings, samp
 from drip_lightning.errors import InputError
 
 CONVERTER = "synth"
-_OWN_FILES = ("shard-*.tar", "shard-*.tar.partial", f"{INDEX_NAME}.partial")
+_OWN_FILES = ("shard-*.tar", "shard-*.tar.partial", f"{INDEX_NAME}.*")
 
 
 @dataclass(frozen=True)

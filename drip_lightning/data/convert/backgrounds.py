@@ -1,0 +1,62 @@
+"""Backgrounds for training: any pictures, kept as they are where they are plain JPEGs."""
+
+import io
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from PIL import Image
+
+from drip_lightning.data.convert.outcome import Refusal, Sample, digest_of, encode, read_picture
+from drip_lightning.data.convert.sources import Job, Listing, find_pictures, listing, single_jobs
+from drip_lightning.data.pictures import colour_pixels
+
+_ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backgrounds:
+    """Any folders of pictures.
+
+    Attributes:
+        sources: The folders.
+    """
+
+    sources: tuple[Path, ...]
+    name: ClassVar[str] = "images"
+    noun: ClassVar[str] = "backgrounds"
+    licence: ClassVar[str] = ""
+    is_test_set: ClassVar[bool] = False
+    expected: ClassVar[int | None] = None
+
+    def arguments(self) -> dict[str, Any]:
+        """Nothing but the files decides the pixels."""
+        return {}
+
+    def find(self) -> Listing:
+        """Find the pictures."""
+        found = [find_pictures(source) for source in self.sources]
+        ignored = sum((pictures.ignored for pictures in found), Counter[str]())
+        return listing([job for pictures in found for job in single_jobs(pictures, "image")], ignored)
+
+    def convert(self, job: Job) -> Sample:
+        """Read and check one background, and encode it unless it is a JPEG that needs no turning.
+
+        Raises:
+            Refusal: it cannot be used.
+        """
+        content, picture = read_picture(job.files["image"])
+        if picture.has_transparency_data and np.asarray(picture.convert("RGBA"))[..., 3].min() < 255:
+            raise Refusal("transparent", "a background must be whole; is it a foreground?")
+        pixels = colour_pixels(picture)
+        if not _is_plain_jpeg(content):
+            content = encode(pixels, "JPEG", quality=95, subsampling=0)
+        return Sample({"jpg": content}, digest_of(pixels))
+
+
+def _is_plain_jpeg(content: bytes) -> bool:
+    """Whether every reader will see the same pixels: a JPEG, in colour or grey, that lies as it should."""
+    with Image.open(io.BytesIO(content)) as picture:
+        return picture.format == "JPEG" and picture.mode in ("RGB", "L") and picture.getexif().get(_ORIENTATION, 1) == 1

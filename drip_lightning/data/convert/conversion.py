@@ -1,0 +1,219 @@
+"""A source becomes a folder of shards: in parallel, in order, and resumable to the byte."""
+
+import json
+import tarfile
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from drip_lightning.data.convert.outcome import Refusal, Sample
+from drip_lightning.data.convert.report import Report, counts
+from drip_lightning.data.convert.sources import Finding, Job, Listing
+from drip_lightning.data.in_order import in_order, processes
+from drip_lightning.data.shard_writer import JOURNAL_NAME, ShardWriter, difference, strangers
+from drip_lightning.data.shards import INDEX_NAME, ShardIndex, read_index
+from drip_lightning.errors import InputError
+
+DUPLICATE = "duplicate"
+
+
+class Kind(Protocol):
+    """What a source is and how its samples are made: a frozen object that holds the user's choices."""
+
+    name: ClassVar[str]
+    """On the command line and, after `prepare `, in the index."""
+    noun: ClassVar[str]
+    """What comes out."""
+    licence: ClassVar[str]
+    """What a published set allows; empty for what is the user's."""
+    expected: ClassVar[int | None]
+    """How many samples a published set has."""
+    is_test_set: ClassVar[bool]
+    """Whether it is to be evaluated on: then it is what it is, duplicates and all."""
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """The user's folders."""
+
+    def arguments(self) -> dict[str, Any]:
+        """What decides the pixels, besides the files."""
+
+    def find(self) -> Listing:
+        """List what is there."""
+
+    def convert(self, job: Job) -> Sample:
+        """Make one sample, or raise `Refusal`."""
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A finished folder, what became of the source's files, and whether it was finished before."""
+
+    index: ShardIndex
+    report: Report
+    reused: bool
+
+
+def convert(
+    kind: Kind,
+    out: Path,
+    *,
+    samples_per_shard: int = 250,
+    licence: str = "",
+    workers: int = 2,
+    advance: Callable[[int, int], None] = lambda done, total: None,
+) -> Conversion:
+    """Make a folder of shards of a source, or finish one that was begun.
+
+    The bytes depend on the source's files and the arguments alone, not on `workers` or on interruptions.
+
+    Args:
+        kind: What the source is.
+        out: Made if missing; must be empty, or this conversion's own.
+        samples_per_shard: Size of every shard but the last.
+        licence: What may be done with the samples, for the index; a published set says it itself.
+        workers: Processes that decode and encode; 1 does it in this one.
+        advance: Is told how many of how many jobs are done.
+
+    Raises:
+        InputError: nothing usable in the source, or OUT cannot be used for it.
+    """
+    if workers < 1:
+        raise InputError(f"workers: expected 1 or more, got {workers}")
+    _check_apart(kind.sources, out)
+    found = kind.find()
+    if not found.jobs:
+        raise InputError(_nothing_in(kind.sources, found))
+    arguments = {
+        "sources": [str(source) for source in kind.sources],
+        **kind.arguments(),
+        "samples_per_shard": samples_per_shard,
+        "files": found.fingerprint,
+    }
+    converter = f"prepare {kind.name}"
+    if (out / INDEX_NAME).exists():
+        return _reused(out, converter, arguments)
+    _check_ours(out)
+    writer = ShardWriter(
+        out,
+        converter=converter,
+        arguments=arguments,
+        samples_per_shard=samples_per_shard,
+        licence=licence or kind.licence,
+        resume=True,
+    )
+    with writer:
+        report = _write(writer, kind, found, workers=workers, advance=advance)
+        if not report.written:
+            raise InputError(f"none of the {report.listed} files can be used: {counts(report.refused)}")
+    return Conversion(read_index(out), report, reused=False)
+
+
+def _write(
+    writer: ShardWriter, kind: Kind, found: Listing, *, workers: int, advance: Callable[[int, int], None]
+) -> Report:
+    if writer.samples:
+        report, done, digests = (
+            Report.from_json(writer.report),
+            writer.progress["done"],
+            _written_digests(writer.finished),
+        )
+    else:
+        report = Report(len(found.jobs) + len(found.refused), 0, list(found.refused), [], dict(found.ignored))
+        done, digests = 0, dict[str, str]()
+
+    def describe() -> None:
+        writer.report, writer.progress = report.as_json(), {"done": done}
+
+    writer.describe = describe
+    jobs = found.jobs[done:]
+    with processes(workers) as executor:
+        outcomes = in_order(executor, partial(_outcome, kind), jobs, ahead=4 * workers)
+        for job, outcome in zip(jobs, _alive(outcomes), strict=True):
+            done += 1
+            if isinstance(outcome, Sample) and outcome.digest in digests:
+                twin = Finding(job.label, DUPLICATE, f"the same picture as {digests[outcome.digest]}")
+                if kind.is_test_set:
+                    report.warned.append(twin)
+                else:
+                    outcome = twin
+            if isinstance(outcome, Finding):
+                report.refused.append(outcome)
+            else:
+                digests.setdefault(outcome.digest, job.label)
+                report.warned += [Finding(job.label, warning) for warning in outcome.warnings]
+                report.written += 1
+                origin = {"source": job.label, "pixels": outcome.digest}
+                members = {**outcome.members, "json": json.dumps(origin, ensure_ascii=False).encode()}
+                writer.write({"__key__": job.key, **members})
+            advance(done, len(found.jobs))
+    return report
+
+
+def _written_digests(shards: Iterable[Path]) -> dict[str, str]:
+    """Digest to source of the samples in finished shards, whose pictures are not read for it."""
+    digests: dict[str, str] = {}
+    for shard in shards:
+        with tarfile.open(shard, "r:") as tar:
+            for member in tar:
+                content = tar.extractfile(member) if member.name.endswith(".json") else None
+                if content is not None:
+                    origin = json.load(content)
+                    digests.setdefault(origin["pixels"], origin["source"])
+    return digests
+
+
+def _outcome(kind: Kind, job: Job) -> Sample | Finding:
+    try:
+        return kind.convert(job)
+    except Refusal as refusal:
+        return Finding(job.label, refusal.what, refusal.detail)
+
+
+def _alive(outcomes: Iterator[Sample | Finding]) -> Iterator[Sample | Finding]:
+    try:
+        yield from outcomes
+    except BrokenProcessPool as error:
+        raise InputError(
+            "a worker process was killed, most likely for want of memory: run again with fewer --workers to go on"
+        ) from error
+
+
+def _check_apart(sources: tuple[Path, ...], out: Path) -> None:
+    here = out.resolve()
+    for source in sources:
+        if here == source.resolve() or source.resolve() in here.parents:
+            raise InputError(f"OUT {out} lies in the source {source}: choose a folder elsewhere")
+
+
+def _check_ours(out: Path) -> None:
+    """Refuse a file, and a folder with anything in it but an interrupted conversion."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"OUT {out} is a file: name a folder")
+    others = strangers(out)
+    if others:
+        raise InputError(f"OUT {out} holds other files ({others[0]}): choose an empty or a new folder")
+
+
+def _reused(out: Path, converter: str, arguments: dict[str, Any]) -> Conversion:
+    index = read_index(out)
+    if index.converter != converter:
+        raise InputError(f"{out} was made by `{index.converter}`: choose another OUT or remove it")
+    if index.arguments != arguments:
+        raise InputError(
+            f"{out} was made with other arguments ({difference(index.arguments, arguments)}): choose another OUT or "
+            "remove it"
+        )
+    (out / JOURNAL_NAME).unlink(missing_ok=True)  # of a process that was killed right after the index
+    return Conversion(index, Report.from_json(index.report), reused=True)
+
+
+def _nothing_in(sources: tuple[Path, ...], found: Listing) -> str:
+    where = ", ".join(map(str, sources))
+    if found.refused:
+        return f"nothing usable in {where}: {counts(found.refused)}; the first is {found.refused[0].file}"
+    others = ", ".join(f"{count} {suffix}" for suffix, count in found.ignored.items())
+    return f"no pictures in {where}" + (f", only {others}" if others else ": it is empty")

@@ -1,0 +1,107 @@
+"""What becomes of one sample: members to be written, or a refusal; and what both are made from."""
+
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from drip_lightning.data.convert.sources import FORMATS
+from drip_lightning.data.pictures import (
+    TooBigError,
+    colour_pixels,
+    grey_pixels,
+    open_picture,
+)
+from drip_lightning.errors import InputError
+
+Bytes = NDArray[np.uint8]
+
+
+class Refusal(Exception):
+    """A picture cannot become a sample; `what` is short and the same for all such pictures."""
+
+    def __init__(self, what: str, detail: str = "") -> None:
+        super().__init__(what, detail)
+        self.what = what
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What is to be written for a job."""
+
+    members: Mapping[str, bytes]
+    """Encoded, by extension."""
+    digest: str
+    """Of the pixels: equal for what is the same picture in two files."""
+    warnings: tuple[str, ...] = ()
+    """Short, and the same for all such samples."""
+
+
+def read_picture(path: str, *, upright: bool = True) -> tuple[bytes, Image.Image]:
+    """Read a file and decode it.
+
+    Raises:
+        Refusal: it cannot be read or decoded, or is too big for it.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise Refusal("unreadable", error.strerror or str(error)) from error
+    try:
+        return content, open_picture(content, name="it", formats=FORMATS, upright=upright)
+    except TooBigError as error:
+        raise Refusal("too many pixels", str(error).removeprefix("it ")) from error
+    except InputError as error:
+        raise Refusal("unreadable", str(error).removeprefix("it ")) from error
+
+
+def read_colour(path: str, *, upright: bool = True) -> Bytes:
+    """Colour (H, W, 3) of a file; errors as `read_picture`."""
+    return colour_pixels(read_picture(path, upright=upright)[1])
+
+
+def read_grey(path: str) -> Bytes:
+    """A map (H, W) of a file; errors as `read_picture`."""
+    return grey_pixels(read_picture(path)[1])
+
+
+def require_equal_sizes(**pictures: Bytes) -> None:
+    """Refuse pictures, by role, of different sizes."""
+    if len({picture.shape[:2] for picture in pictures.values()}) > 1:
+        sizes = ", ".join(f"{role} {picture.shape[1]}x{picture.shape[0]}" for role, picture in pictures.items())
+        raise Refusal("sizes differ", sizes)
+
+
+def digest_of(*pictures: Bytes) -> str:
+    """A digest of shapes and pixels."""
+    digest = hashlib.blake2b(digest_size=16)
+    for picture in pictures:
+        digest.update(str(picture.shape).encode())
+        digest.update(np.ascontiguousarray(picture).data)
+    return digest.hexdigest()
+
+
+def encode(picture: Bytes, form: str, **options: Any) -> bytes:
+    """A picture file in memory.
+
+    Raises:
+        Refusal: the format cannot hold it: JPEG ends at 65,500 pixels a side.
+    """
+    stream = io.BytesIO()
+    try:
+        Image.fromarray(picture).save(stream, form, **options)
+    except (OSError, ValueError) as error:
+        raise Refusal(f"cannot become {form}", str(error)) from error
+    return stream.getvalue()
+
+
+def encode_png(picture: Bytes) -> bytes:
+    """A PNG, packed no tighter than pays: level 6 takes thrice the time for a tenth of the size."""
+    return encode(picture, "PNG", compress_level=3)

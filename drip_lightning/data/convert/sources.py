@@ -1,0 +1,187 @@
+"""What lies in a source folder: pictures by name, their partners, and the keys they get."""
+
+import hashlib
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from drip_lightning.errors import InputError
+
+SUFFIXES = frozenset({".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
+"""What a picture's name ends with, in lower case."""
+
+FORMATS = ("PNG", "WEBP", "JPEG", "TIFF", "BMP")
+"""The same as Pillow's names."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something to report about a file of the source."""
+
+    file: str
+    """As the user would say it."""
+    what: str
+    """Short, the same for all such files: they are counted by it."""
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One sample to make."""
+
+    key: str
+    files: Mapping[str, str]
+    """Paths by role (`rgba`, `fg`, `alpha`, …)."""
+    label: str
+    """The file by which a report names the sample."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A source, listed: the same files always give the same listing."""
+
+    jobs: tuple[Job, ...]
+    refused: tuple[Finding, ...] = ()
+    ignored: Mapping[str, int] = field(default_factory=dict)
+    """Files that are no pictures, by suffix."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over keys, roles and the files' names and sizes."""
+        digest = hashlib.sha256()
+        for job in self.jobs:
+            for role, path in sorted(job.files.items()):
+                entry = (job.key, role, Path(path).name, str(os.path.getsize(path)))
+                digest.update("\0".join(entry).encode("utf-8", "surrogateescape") + b"\n")
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures below a folder by their name there without suffix; those with one name in the order of suffixes."""
+
+    folder: Path
+    files: Mapping[str, Sequence[Path]]
+    ignored: Counter[str]
+
+    def label(self, path: Path) -> str:
+        """A picture as the user would say it: the folder as it was given, and the way from there."""
+        return printable(str(path))
+
+
+def find_pictures(folder: Path) -> Pictures:
+    """List the pictures in a folder and the folders below it; hidden files and folders are not looked at.
+
+    Raises:
+        InputError: there is no such folder, or it cannot be read.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder" if folder.exists() else f"no folder at {folder}")
+    files: dict[str, list[Path]] = {}
+    ignored: Counter[str] = Counter()
+    for path in _walk(folder):
+        if path.suffix.lower() in SUFFIXES:
+            name = unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
+            files.setdefault(name, []).append(path)
+        else:
+            ignored[path.suffix.lower() or "no suffix"] += 1
+    return Pictures(folder, dict(sorted(files.items())), ignored)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    seen = set()  # links may lead in circles
+
+    def fail(error: OSError) -> None:
+        raise InputError(f"{error.filename} cannot be listed ({error.strerror})") from error
+
+    for place, folders, names in os.walk(folder, followlinks=True, onerror=fail):
+        real = os.path.realpath(place)
+        visible = [] if real in seen else [name for name in folders if not _is_hidden(name)]
+        folders[:] = sorted(visible)
+        if real not in seen:
+            seen.add(real)
+            yield from (Path(place, name) for name in sorted(names) if not _is_hidden(name))
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
+
+
+def single_jobs(pictures: Pictures, role: str) -> Iterator[Job]:
+    """A job for every picture."""
+    for name, paths in pictures.files.items():
+        yield from (Job(name, {role: str(path)}, pictures.label(path)) for path in paths)
+
+
+def partner_jobs(folders: Mapping[str, Pictures], *, optional: Sequence[str] = ()) -> Iterator[Job | Finding]:
+    """A job for every name that is in each folder, and a finding for every other.
+
+    Args:
+        folders: By role; the first role's file names the sample in reports.
+        optional: Roles that a sample may lack.
+    """
+    first, *others = folders
+    for name in sorted({name for pictures in folders.values() for name in pictures.files}):
+        found = {role: pictures.files[name] for role, pictures in folders.items() if name in pictures.files}
+        present = next(iter(found))
+        label = folders[present].label(found[present][0])
+        missing = [role for role in (first, *others) if role not in found and role not in optional]
+        several = next((paths for paths in found.values() if len(paths) > 1), None)
+        if missing:
+            yield Finding(label, "partner missing", f"no {name} in {folders[missing[0]].folder}")
+        elif several:
+            yield Finding(label, "several files of one name", ", ".join(path.name for path in several))
+        else:
+            yield Job(name, {role: str(paths[0]) for role, paths in found.items()}, label)
+
+
+def listing(entries: Sequence[Job | Finding], ignored: Mapping[str, int]) -> Listing:
+    """Put a source's jobs together under keys that shards can hold, no two alike."""
+    jobs, taken = [], set[str]()
+    for entry in entries:
+        if isinstance(entry, Job):
+            key = base = _key(entry.key)
+            repeat = 1
+            while key in taken:
+                repeat += 1
+                key = f"{base}-{repeat}"
+            taken.add(key)
+            jobs.append(Job(key, entry.files, entry.label))
+    refused = tuple(entry for entry in entries if isinstance(entry, Finding))
+    return Listing(tuple(jobs), refused, dict(sorted(ignored.items())))
+
+
+def _key(name: str) -> str:
+    """A shard's key: no dot, which would begin the member's extension, no slash, nothing invisible."""
+    parts = printable(name).replace("/", "-")
+    kept = "".join("_" if character in ".\\" or character.isspace() else character for character in parts)
+    return kept.lstrip("_-") or "picture"
+
+
+def printable(name: str) -> str:
+    """A file's name as text that can be shown and stored, whatever bytes it has."""
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return "".join(character if character.isprintable() else "�" for character in text)
+
+
+def subfolder(folder: Path, *names: str) -> Path | None:
+    """The folder's subfolder of the first of these names that is there, whatever their case."""
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder" if folder.exists() else f"no folder at {folder}")
+    below = {path.name.lower(): path for path in sorted(folder.iterdir(), reverse=True) if path.is_dir()}
+    return next((below[name.lower()] for name in names if name.lower() in below), None)
+
+
+def required_subfolder(folder: Path, *names: str) -> Path:
+    """As `subfolder`, of names by which a layout knows it.
+
+    Raises:
+        InputError: there is none of these names.
+    """
+    found = subfolder(folder, *names)
+    if found is None:
+        raise InputError(f"{folder} has no folder {' or '.join(names)}/: see `drip prepare --help` for the layout")
+    return found
