@@ -96,8 +96,12 @@ class ShardWriter:
         with self._writing():
             self._folder.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(self._folder)
-        if self._resume and (self._folder / JOURNAL_NAME).exists():
-            self._go_on()
+        try:
+            if self._resume and (self._folder / JOURNAL_NAME).exists():
+                self._go_on()
+        except BaseException:
+            self._unlock()
+            raise
         return self
 
     def write(self, sample: Mapping[str, Any]) -> None:
@@ -143,8 +147,7 @@ class ShardWriter:
                 self._replace(INDEX_NAME, self._index)
                 (self._folder / JOURNAL_NAME).unlink(missing_ok=True)
         finally:
-            if self._lock is not None:
-                os.close(self._lock)
+            self._unlock()
 
     @property
     def _name(self) -> str:
@@ -212,6 +215,10 @@ class ShardWriter:
             if not file.is_file() or file.stat().st_size != shard.bytes:
                 raise InputError(f"{file} is missing or cut short: remove {self._folder} and begin again")
         self.report, self.progress = journal["report"], journal["progress"]
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -181,9 +181,7 @@ def read_names(path: Path) -> list[str]:
     try:
         return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{path} cannot be read, which says what belongs together: copy it from the data set"
-        ) from error
+        raise InputError(f"{path}, which says what belongs together, cannot be read: it comes with the set") from error
 
 
 def _files(folder: Path) -> list[Path]:
