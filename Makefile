@@ -36,7 +36,7 @@ help:
 
 STAGE = $(BIN)/drip fit --config configs/$(1).yaml --config configs/scale/tiny.yaml \
 	--config configs/hardware/$(HARDWARE).yaml --data.foregrounds $(DATA)/foregrounds --data.backgrounds $(DATA)/backgrounds \
-	--data.evaluation $(DATA)/evaluation --trainer.default_root_dir $(RUN)/$(1) --ckpt_path last
+	--data.evaluation $(DATA)/evaluation --trainer.default_root_dir $(RUN)/$(1) --ckpt_path auto
 
 ## make fit     set up, draw data, train all three stages at tiny scale, cut out an example: minutes on two cores
 fit: .venv/installed

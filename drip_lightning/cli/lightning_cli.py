@@ -15,13 +15,14 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from drip_lightning.errors import InputError
 from drip_lightning.lit.autoencoder import Autoencoder
-from drip_lightning.lit.callbacks import Checkpoints, KeepConfig, MattePanels, Progress
-from drip_lightning.lit.checkpoint_io import CheckpointFiles
+from drip_lightning.lit.callbacks import KeepConfig, MattePanels, Progress
+from drip_lightning.lit.checkpoint_io import CheckpointFiles, checkpoint_to_go_on_from, newest_checkpoint
+from drip_lightning.lit.checkpoints import Checkpoints
 from drip_lightning.lit.datamodule import MattingDataModule
 from drip_lightning.lit.denoiser import Denoiser
 from drip_lightning.lit.elastic import CountBatchesAnew
 from drip_lightning.lit.matting import MattingStage
-from drip_lightning.lit.stage import Stage, choice_to_config, newest_checkpoint
+from drip_lightning.lit.stage import Stage, choice_to_config
 from drip_lightning.lit.transparency import TransparencyDecoder
 
 STAGES = (Autoencoder, Denoiser, TransparencyDecoder)
@@ -29,7 +30,6 @@ STAGES = (Autoencoder, Denoiser, TransparencyDecoder)
 
 _EXPECTED_WARNINGS = (
     "does not have many workers",
-    "Checkpoint directory .* exists and is not empty",
     "Found .* module.s. in eval mode at the start of training",  # the frozen networks
     "isinstance.treespec, LeafSpec.. is deprecated",  # Lightning's own
     "The `srun` command is available on your system but is not used",
@@ -77,17 +77,20 @@ class DripCLI(LightningCLI):
         parser.link_arguments("trainer.default_root_dir", "checkpoint.dirpath", compute_fn=_checkpoint_folder)
 
     def _parse_ckpt_path(self) -> None:
-        """Leave the settings as given: a checkpoint brings weights alone. What is no training needs one.
+        """Find the checkpoint that is meant; the settings stay as given, for a checkpoint brings weights alone.
 
         Raises:
-            InputError: `validate`, `test` or `predict` in a run folder without a checkpoint.
+            InputError: there is none to validate, test or predict with, or training would mix two runs in a folder.
         """
         config = self.config[self.config.subcommand]
-        if config.ckpt_path == "best":
-            raise InputError("ckpt_path: no checkpoint counts as best; give last, a run folder or a file")
-        if self.config.subcommand != "fit":
-            given = config.trainer.default_root_dir if config.ckpt_path in (None, "last") else config.ckpt_path
-            config.ckpt_path = str(newest_checkpoint(Path(given or ".")))
+        if config.ckpt_path in ("best", "last", "hpc"):
+            raise InputError(f"ckpt_path: {config.ckpt_path!r} means nothing here; give auto, a run folder or a file")
+        if self.config.subcommand == "fit":
+            file = checkpoint_to_go_on_from(config.ckpt_path, Path(config.checkpoint.dirpath))
+        else:
+            given = config.trainer.default_root_dir if config.ckpt_path in (None, "auto") else config.ckpt_path
+            file = newest_checkpoint(Path(given or "."))
+        config.ckpt_path = None if file is None else str(file)
 
     def _set_seed(self) -> None:
         with _told_in_one_line("seed_everything: "):
@@ -132,7 +135,8 @@ class DripCLI(LightningCLI):
             kwargs["callbacks"] = [*callbacks, Progress()]
         kwargs["plugins"] = [*_as_list(settings["plugins"]), CheckpointFiles()]
         if settings["logger"] in (None, True):
-            kwargs["logger"] = TensorBoardLogger(settings["default_root_dir"] or ".", name="tensorboard", version="")
+            part = "" if self.subcommand == "fit" else self.subcommand  # training's steps are its own
+            kwargs["logger"] = TensorBoardLogger(settings["default_root_dir"] or ".", name="tensorboard", version=part)
         return super().instantiate_trainer(**kwargs)
 
 

@@ -5,7 +5,7 @@ import os
 import sys
 
 from drip_lightning import __version__
-from drip_lightning.errors import InputError
+from drip_lightning.errors import InputError, Stopped
 
 HELP = """\
 usage: drip VERB …
@@ -47,7 +47,8 @@ def run(arguments: list[str]) -> int:
     """Run `drip` with these arguments.
 
     Returns:
-        The exit status: 0 for success, 1 for a user's mistake, 2 for a wrong command line, 130 when interrupted.
+        The exit status: 0 for success, 1 for a user's mistake, 2 for a wrong command line, 130 when interrupted,
+        128 + the signal's number when a signal stopped the run.
     """
     if not arguments or arguments[0] in ("-h", "--help"):
         print(HELP, end="")
@@ -67,6 +68,9 @@ def run(arguments: list[str]) -> int:
             raise
         print(f"drip {verb}: {_one_line(error)}", file=sys.stderr)
         return 1
+    except Stopped as stop:
+        print(f"drip {verb}: {stop}", file=sys.stderr)
+        return 128 + stop.signal_number
     except KeyboardInterrupt:
         print(f"drip {verb}: interrupted", file=sys.stderr)
         return 130

@@ -1,15 +1,33 @@
-"""How Lightning reads a run's checkpoints: plain values only, and what is wrong with a file is said by its name."""
+"""Checkpoint files: written whole or not at all, known to be damaged by their own checksum, read without executing."""
 
+import hashlib
+import os
+import pickle
+import re
+import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch.utilities import rank_zero_warn
 
-from drip_lightning.lit.stage import newest_checkpoint, read_checkpoint
+from drip_lightning.errors import InputError
+
+_PARTIAL = ".partial"
+_BLOCK = 1 << 20
+_MARK = b"sha256:"
+_DIGEST_CHARS = 64
+_COMMENT = struct.pack("<H", len(_MARK) + _DIGEST_CHARS)
+"""Length of the comment: the last field of a ZIP archive, before the comment itself."""
 
 
 class CheckpointFiles(TorchCheckpointIO):
-    """Lightning's own writer; a reader that also takes a run folder, whose newest checkpoint is meant."""
+    """Lightning's plugin for checkpoint files; a run folder stands for its newest sound checkpoint."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """As `write_checkpoint`."""
+        write_checkpoint(checkpoint, Path(path))
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         """Read a checkpoint to the CPU, whatever `map_location`; never anything but `weights_only`.
@@ -18,3 +36,205 @@ class CheckpointFiles(TorchCheckpointIO):
             InputError: as `newest_checkpoint` and `read_checkpoint`.
         """
         return read_checkpoint(newest_checkpoint(Path(path)))
+
+
+def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
+    """Write a checkpoint whole or not at all.
+
+    It is written beside its place, forced to the disk, read again and compared, and only then renamed: whenever the
+    process or the machine dies, `path` is what it was or what it is to be. The file is torch's own ZIP archive, whose
+    comment is the SHA-256 of all before it.
+
+    Raises:
+        InputError: the disk is full, or gives back something else than was written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + _PARTIAL)
+    try:
+        with partial.open("w+b") as file:
+            _write_with_checksum(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+            if hasattr(os, "posix_fadvise"):  # so that the disk is asked, not the memory that caches it
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            complaint = _complaint(file)
+        if complaint:
+            raise InputError(f"the disk does not keep what is written to {partial}: {complaint}")
+        os.replace(partial, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise InputError(
+            f"cannot write checkpoint {path}: {error.strerror}; free some space and go on with --ckpt_path auto"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint of `drip`, on the CPU; nothing in it is executed.
+
+    Raises:
+        InputError: no such file, a damaged file, or a checkpoint of another program.
+    """
+    return _read(path)
+
+
+def newest_checkpoint(path: Path) -> Path:
+    """The newest sound checkpoint of a run folder; a path that is no folder is returned as it is.
+
+    What is damaged or not `drip`'s is named in a warning and passed over.
+
+    Raises:
+        InputError: the folder has no checkpoint, or none that is sound.
+    """
+    if not path.is_dir():
+        return path
+    files = checkpoints_in(path)
+    if not files:
+        raise InputError(
+            f"no checkpoint in {path}: train there first with `drip fit --trainer.default_root_dir {path}`"
+        )
+    for file in files:
+        try:
+            _read(file, tensors=False)
+        except InputError as error:
+            rank_zero_warn(f"{error}; looking for the one before it")
+        else:
+            return file
+    raise InputError(f"none of the {len(files)} checkpoints in {path} can be used; remove them to train afresh")
+
+
+def checkpoint_to_go_on_from(given: str | None, folder: Path) -> Path | None:
+    """What training starts with: one folder holds one run, so that its newest checkpoint is its state.
+
+    Args:
+        given: `auto`, the newest sound checkpoint of `folder`, or nothing if it has none; a file, or another run's
+            folder; nothing for a fresh start.
+        folder: Where the run keeps its checkpoints.
+
+    Raises:
+        InputError: `folder` has checkpoints, and training would not go on from the newest; or all are damaged.
+    """
+    own = checkpoints_in(folder)
+    if given == "auto":
+        return newest_checkpoint(folder) if own else None
+    chosen = None if given is None else newest_checkpoint(Path(given))
+    if own and (chosen is None or chosen.resolve() != own[0].resolve()):
+        raise InputError(
+            f"{folder} holds a run up to {own[0].name}: go on with it by --ckpt_path auto, or give this one another "
+            "folder, --trainer.default_root_dir DIR"
+        )
+    return chosen
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """The checkpoint files of a run folder, or of its `checkpoints`, by step, the newest first."""
+    found = [file for pattern in ("*.ckpt", "checkpoints/*.ckpt") for file in folder.glob(pattern) if file.is_file()]
+    return sorted(found, key=lambda file: (step_of(file), file.stat().st_mtime), reverse=True)
+
+
+def checkpoint_name(step: int) -> str:
+    """The file's name: `step=0001000.ckpt`."""
+    return f"step={step:07d}.ckpt"
+
+
+def step_of(file: Path) -> int:
+    """The number of steps in a checkpoint's name; -1 where it tells none."""
+    match = re.fullmatch(r"step=(\d+)", file.stem)
+    return int(match[1]) if match else -1
+
+
+def remove_partial_files(folder: Path) -> None:
+    """Remove what a killed run was just writing."""
+    for file in folder.glob(f"*.ckpt{_PARTIAL}"):
+        file.unlink()
+
+
+def _read(path: Path, *, tensors: bool = True) -> dict[str, Any]:
+    """Check and read a file; without `tensors`, leave the numbers on the disk."""
+    if not path.is_file():
+        raise InputError(f"no checkpoint at {path}")
+    with path.open("rb") as file:
+        complaint = _complaint(file)
+    if complaint:
+        raise InputError(f"cannot read checkpoint {path}: damaged, or not a checkpoint ({complaint})")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=not tensors)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, KeyError, ValueError) as error:
+        reason = str(error).split(". ")[0].splitlines()[0] if isinstance(error, RuntimeError) else type(error).__name__
+        raise InputError(f"cannot read checkpoint {path}: damaged, or not a checkpoint ({reason})") from error
+    if not isinstance(checkpoint, dict) or "drip" not in checkpoint:
+        raise InputError(f"{path} was not written by drip")
+    return checkpoint
+
+
+class _HashingWriter:
+    """What `torch.save` writes to: passes on all but the last two bytes, the archive's empty comment, and hashes it.
+
+    An exception must not pass through the C++ code that calls `write`: the first one is kept in `error`.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.error: OSError | None = None
+        self.sha256 = hashlib.sha256()
+        self._file = file
+        self._held_back = b""
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        if len(view) < len(_COMMENT):
+            view = memoryview(self._held_back + view)
+            self._held_back = b""
+        else:
+            self._pass_on(self._held_back)
+        self._held_back = bytes(view[-len(_COMMENT) :])
+        self._pass_on(view[: -len(_COMMENT)])
+        return memoryview(data).nbytes
+
+    def flush(self) -> None:
+        """Nothing waits here but the two bytes."""
+
+    def _pass_on(self, data: bytes | memoryview) -> None:
+        if self.error is None:
+            try:
+                self._file.write(data)
+                self.sha256.update(data)
+            except OSError as error:
+                self.error = error
+
+
+def _write_with_checksum(checkpoint: dict[str, Any], file: BinaryIO) -> None:
+    writer = _HashingWriter(file)
+    torch.save(checkpoint, writer)  # type: ignore[arg-type]
+    if writer.error is not None:
+        raise writer.error
+    file.write(_COMMENT + _MARK + writer.sha256.hexdigest().encode())
+
+
+def _complaint(file: BinaryIO) -> str | None:
+    """What is wrong with an open checkpoint; nothing if its checksum is right, or if it never had a comment."""
+    trailer_length = len(_COMMENT) + len(_MARK) + _DIGEST_CHARS
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - trailer_length))
+    trailer = file.read()
+    if trailer[-22:-18] == b"PK\5\6" and trailer.endswith(b"\0\0"):
+        return None  # by torch.save alone: an earlier version's, or somebody's own
+    if len(trailer) < trailer_length or not trailer.startswith(_COMMENT + _MARK):
+        return "cut off"
+    sha256, left = hashlib.sha256(), size - trailer_length
+    file.seek(0)
+    while left:
+        block = file.read(min(_BLOCK, left))
+        sha256.update(block)
+        left -= len(block)
+    return None if trailer.endswith(sha256.hexdigest().encode()) else "its checksum differs"
+
+
+def _sync_folder(folder: Path) -> None:
+    """Force a rename to the disk, where the system lets a folder be opened."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -16,6 +16,7 @@ from drip_lightning.data.order import BatchNumbers
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.data.shards import ShardFolder
 from drip_lightning.errors import InputError
+from drip_lightning.lit.signals import ignore_stop_signals
 
 
 class MattingDataModule(LightningDataModule):
@@ -144,6 +145,7 @@ class MattingDataModule(LightningDataModule):
                 num_workers=self.num_workers,
                 collate_fn=partial(_compose, self._composer) if self.compose_on == "worker" else stack_layers,
                 pin_memory=torch.cuda.is_available(),
+                worker_init_fn=ignore_stop_signals,
             )
 
         return EndlessLoader(loader)
@@ -172,7 +174,13 @@ class MattingDataModule(LightningDataModule):
             raise InputError(f"{self.evaluation} has {len(pictures)} pictures, too few for {world_size} ranks")
         # Lightning leaves a sampler of this kind alone; its own choice would repeat pictures to even out the ranks.
         own = UnrepeatedDistributedSampler(pictures, num_replicas=world_size, rank=rank, shuffle=False)
-        return DataLoader(pictures, batch_size=None, sampler=own, num_workers=self.num_workers)
+        return DataLoader(
+            pictures,
+            batch_size=None,
+            sampler=own,
+            num_workers=self.num_workers,
+            worker_init_fn=ignore_stop_signals,
+        )
 
 
 class EndlessLoader:

@@ -2,23 +2,22 @@
 
 import importlib
 import inspect
-import pickle
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, cast
 
-import torch
 from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
 from drip_lightning.errors import InputError
+from drip_lightning.lit.checkpoint_io import newest_checkpoint, read_checkpoint
 
-FORMAT_VERSION = 1
-"""Raised whenever an older checkpoint can no longer be read."""
+FORMAT_VERSION = 2
+"""Of what a checkpoint holds. Format 1, without the run's place and random state, is read, too."""
 
 _HOW_TO_TRAIN = {"optimizer", "lr_scheduler", "loss"}
 
@@ -104,7 +103,7 @@ class Stage(LightningModule):
         """Load a trained stage, in evaluation mode, on the CPU.
 
         Args:
-            path: Checkpoint of this stage or of a subclass, or a run folder, whose newest `last.ckpt` is meant.
+            path: Checkpoint of this stage or of a subclass, or a run folder, whose newest sound checkpoint is meant.
             changes: Constructor arguments to change, such as the place of a frozen network that was moved.
 
         Raises:
@@ -162,46 +161,10 @@ def config_to_choice(config: dict[str, Any], base: type) -> Any:
         raise InputError(f"cannot build {config['class_path']} as its checkpoint describes it: {reason}") from error
 
 
-def newest_checkpoint(path: Path) -> Path:
-    """The newest `last.ckpt` of a run folder; a path that is no folder is returned as it is.
-
-    Raises:
-        InputError: the folder has no checkpoint.
-    """
-    if not path.is_dir():
-        return path
-    found = [
-        file for pattern in ("last*.ckpt", "checkpoints/last*.ckpt") for file in path.glob(pattern) if file.exists()
-    ]
-    if not found:
-        raise InputError(
-            f"no checkpoint in {path}: train there first with `drip fit --trainer.default_root_dir {path}`"
-        )
-    return max(found, key=lambda file: file.stat().st_mtime)
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint of `drip`, on the CPU; nothing in it is executed.
-
-    Raises:
-        InputError: no such file, a damaged file, or a checkpoint of another program.
-    """
-    if not path.is_file():
-        raise InputError(f"no checkpoint at {path}")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, KeyError) as error:
-        reason = str(error).split(". ")[0].splitlines()[0] if isinstance(error, RuntimeError) else type(error).__name__
-        raise InputError(f"cannot read checkpoint {path}: damaged, or not a checkpoint ({reason})") from error
-    if not isinstance(checkpoint, dict) or "drip" not in checkpoint:
-        raise InputError(f"{path} was not written by drip")
-    return checkpoint
-
-
 def _check_stage(checkpoint: dict[str, Any], expected: "type[Stage]", *, where: str) -> None:
     description = checkpoint["drip"]
-    if description["format"] != FORMAT_VERSION:
-        raise InputError(f"{where} has format {description['format']}, this version reads {FORMAT_VERSION}")
+    if description["format"] not in range(1, FORMAT_VERSION + 1):
+        raise InputError(f"{where} has format {description['format']}, this version reads 1 to {FORMAT_VERSION}")
     for module in ("autoencoder", "denoiser", "transparency"):
         importlib.import_module(f"drip_lightning.lit.{module}")  # a class knows only its imported subclasses
     found = description["class_path"].rsplit(".", 1)[-1]

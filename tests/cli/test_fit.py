@@ -1,7 +1,6 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,15 +15,15 @@ import drip_lightning.cli.main as command
 from drip_lightning.cli.fit import run
 from drip_lightning.data.shards import read_index
 from drip_lightning.lit.autoencoder import Autoencoder
+from drip_lightning.lit.checkpoint_io import newest_checkpoint, read_checkpoint
 from drip_lightning.lit.denoiser import Denoiser
 from drip_lightning.lit.matting import MattingStage
-from drip_lightning.lit.stage import read_checkpoint
 from drip_lightning.lit.transparency import TransparencyDecoder
 from tests.runs import CONFIGS, NETWORKS, STAGES, tiny_arguments
 
 
 def _weights(folder: Path) -> dict[str, torch.Tensor]:
-    return read_checkpoint(folder / "checkpoints" / "last.ckpt")["state_dict"]
+    return read_checkpoint(newest_checkpoint(folder))["state_dict"]
 
 
 def _equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
@@ -34,7 +33,7 @@ def _equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> b
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_run_folder_holds_all_of_the_run(runs: Path, stage: str) -> None:
     folder = runs / stage
-    checkpoint = read_checkpoint(folder / "checkpoints" / "last.ckpt")
+    checkpoint = read_checkpoint(folder / "checkpoints" / "step=0000002.ckpt")
     assert checkpoint["global_step"] == 2
     assert checkpoint["drip"]["class_path"].startswith(f"drip_lightning.lit.{stage}.")
     assert yaml.safe_load((folder / "config.yaml").read_text())["data"]["image_size"] == 32
@@ -69,63 +68,51 @@ def test_the_console_command_trains_in_workers_as_in_this_process(synth: Path, r
     assert all(torch.allclose(trained[name], here[name], atol=1e-5) for name in here)
 
 
-def test_going_on_from_last_is_as_if_never_stopped(synth: Path, tmp_path: Path) -> None:
+def test_going_on_is_as_if_never_stopped(synth: Path, tmp_path: Path) -> None:
     whole, parts = (tmp_path / name for name in ("whole", "parts"))
-    last = ("--ckpt_path=last",)
+    auto = ("--ckpt_path=auto",)
     run(tiny_arguments("autoencoder", synth, whole, "--trainer.max_steps=3"))
-    first = run(tiny_arguments("autoencoder", synth, parts, "--trainer.max_steps=1", *last))  # nothing there: afresh
-    second = run(tiny_arguments("autoencoder", synth, parts, "--trainer.max_steps=3", *last))
+    first = run(tiny_arguments("autoencoder", synth, parts, "--trainer.max_steps=1", *auto))  # nothing there: afresh
+    second = run(tiny_arguments("autoencoder", synth, parts, "--trainer.max_steps=3", *auto))
     assert (first.trainer.global_step, second.trainer.global_step) == (1, 3)
-    assert second.trainer.ckpt_path == str(parts / "autoencoder" / "checkpoints" / "last.ckpt")
+    assert second.trainer.ckpt_path == str(parts / "autoencoder" / "checkpoints" / "step=0000001.ckpt")
     assert _equal(_weights(parts / "autoencoder"), _weights(whole / "autoencoder"))
-    third = run(tiny_arguments("autoencoder", synth, parts, "--trainer.max_steps=3", *last))
+    third = run(tiny_arguments("autoencoder", synth, parts, "--trainer.max_steps=3", *auto))
     assert third.trainer.global_step == 3
 
 
-def test_a_second_run_in_the_same_folder_starts_afresh_and_keeps_both_configurations(
-    synth: Path, tmp_path: Path
-) -> None:
-    folder = tmp_path / "autoencoder"
-    for more in ((), (), ("--data.batch_size=1",)):
-        assert command.run(tiny_arguments("autoencoder", synth, tmp_path, "--trainer.max_steps=1", *more)) == 0
-    stored = {path.name: yaml.safe_load(path.read_text())["data"]["batch_size"] for path in folder.glob("*.yaml")}
-    assert stored == {"config.yaml": 2, "config-2.yaml": 1}
-    assert command.run(tiny_arguments("autoencoder", synth, tmp_path, "--ckpt_path=last")) == 0
+def test_one_folder_holds_one_run(synth: Path, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path(shutil.copytree(runs / "autoencoder", tmp_path / "autoencoder")) / "checkpoints"
+    shutil.copy(folder / "step=0000002.ckpt", folder / "step=0000001.ckpt")
+    for given in ((), (f"--ckpt_path={runs}/autoencoder",), (f"--ckpt_path={folder}/step=0000001.ckpt",)):
+        said = _complaint(tiny_arguments("autoencoder", synth, tmp_path, *given), capsys)
+        assert f"{folder} holds a run up to step=0000002.ckpt: go on with it by --ckpt_path auto, or" in said
+    for given in ("auto", str(tmp_path / "autoencoder"), str(folder / "step=0000002.ckpt")):
+        assert run(tiny_arguments("autoencoder", synth, tmp_path, f"--ckpt_path={given}")).trainer.global_step == 2
+
+
+def test_another_runs_checkpoint_begins_a_run_of_its_own(synth: Path, runs: Path, tmp_path: Path) -> None:
+    more = (f"--ckpt_path={runs}/autoencoder", "--trainer.max_steps=3")
+    assert run(tiny_arguments("autoencoder", synth, tmp_path, *more)).trainer.global_step == 3
+    names = [file.name for file in (tmp_path / "autoencoder" / "checkpoints").iterdir()]
+    assert names == ["step=0000003.ckpt"]
 
 
 def test_the_last_step_is_saved_whatever_the_interval(synth: Path, tmp_path: Path) -> None:
     run(tiny_arguments("autoencoder", synth, tmp_path, "--trainer.max_steps=3", "--checkpoint.every_n_train_steps=2"))
     folder = tmp_path / "autoencoder" / "checkpoints"
-    assert sorted(path.name for path in folder.iterdir()) == ["last.ckpt", "step=0000002.ckpt", "step=0000003.ckpt"]
-    assert (folder / "last.ckpt").resolve() == (folder / "step=0000003.ckpt").resolve()
-    assert read_checkpoint(folder / "last.ckpt")["global_step"] == 3
-
-
-def test_interrupted_it_saves_and_goes_on(
-    synth: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    arguments = tiny_arguments("autoencoder", synth, tmp_path, "--trainer.max_steps=3")
-    training_step = Autoencoder.training_step
-
-    def interrupted(self: Autoencoder, batch: Any, batch_index: int) -> torch.Tensor:
-        if self.global_step == 1:
-            raise KeyboardInterrupt
-        return training_step(self, batch, batch_index)
-
-    handler = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr(Autoencoder, "training_step", interrupted)
-    assert command.run(arguments) == 130
-    signal.signal(signal.SIGINT, handler)  # Lightning ignores further ones
-    assert capsys.readouterr().err.endswith("drip fit: interrupted\n")
-    assert read_checkpoint(tmp_path / "autoencoder" / "checkpoints" / "last.ckpt")["global_step"] == 1
-    monkeypatch.undo()
-    assert run([*arguments, "--ckpt_path=last"]).trainer.global_step == 3
+    assert sorted(path.name for path in folder.iterdir()) == ["step=0000002.ckpt", "step=0000003.ckpt"]
+    assert read_checkpoint(folder / "step=0000003.ckpt")["global_step"] == 3
 
 
 def test_validate_scores_the_newest_checkpoint(synth: Path, runs: Path) -> None:
     default, explicit, folder = (
         run(tiny_arguments("denoiser", synth, runs, *more, verb="validate")).trainer.callback_metrics
-        for more in ((), (f"--ckpt_path={runs / 'denoiser/checkpoints/last.ckpt'}",), (f"--ckpt_path={runs}/denoiser",))
+        for more in (
+            (),
+            (f"--ckpt_path={runs / 'denoiser/checkpoints/step=0000002.ckpt'}",),
+            (f"--ckpt_path={runs}/denoiser",),
+        )
     )
     assert default == explicit == folder
     assert default["val/alpha_sad_unknown"] > 0
@@ -204,7 +191,7 @@ def _complaint(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         ("denoiser", "--ckpt_path={0}/short.ckpt", "cannot read checkpoint {0}/short.ckpt: damaged"),
         ("denoiser", "--ckpt_path={0}/text.ckpt", "cannot read checkpoint {0}/text.ckpt: damaged"),
         ("denoiser", "--ckpt_path={0}/foreign.ckpt", "{0}/foreign.ckpt was not written by drip"),
-        ("denoiser", "--ckpt_path=best", "no checkpoint counts as best"),
+        ("denoiser", "--ckpt_path=last", "ckpt_path: 'last' means nothing here; give auto, a run folder or a file"),
         ("denoiser", "--trainer.accelerator=gpu", "gpu"),
     ],
 )
@@ -222,7 +209,7 @@ def test_a_mistake_is_one_line(
     (tmp_path / "empty").mkdir()
     (tmp_path / "odd.yaml").write_text("model: {init_args: {flavour: 3}}")
     (tmp_path / "text.ckpt").write_text("hello")
-    whole = (runs / "denoiser" / "checkpoints" / "last.ckpt").read_bytes()
+    whole = (runs / "denoiser" / "checkpoints" / "step=0000002.ckpt").read_bytes()
     (tmp_path / "short.ckpt").write_bytes(whole[: len(whole) // 2])
     torch.save({"state_dict": {}}, tmp_path / "foreign.ckpt")
     elsewhere = f"--trainer.default_root_dir={tmp_path / 'run'}"

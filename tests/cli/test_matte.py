@@ -73,7 +73,7 @@ def test_the_denoiser_alone_mattes_too_and_the_seed_matters(runs: Path, tmp_path
     results = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         out = tmp_path / name
-        checkpoint = runs / "denoiser" / "checkpoints" / "last.ckpt"
+        checkpoint = runs / "denoiser" / "checkpoints" / "step=0000002.ckpt"
         assert _matte(picture, "--trimap", trimap, "--checkpoint", checkpoint, "--out", out, f"--seed={seed}") == 0
         results.append(_rgba(out / "cat.png"))
     assert torch.equal(results[0], results[1])

@@ -1,81 +1,19 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 import yaml
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from torch import Tensor
-from torch.utils.data import DataLoader
 
 from drip_lightning.cli.fit import run
-from drip_lightning.lit.callbacks import Checkpoints, MattePanels
+from drip_lightning.lit.callbacks import MattePanels
 from drip_lightning.lit.datamodule import MattingDataModule
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.ops.panel import matte_panel
 from tests.runs import tiny_arguments
-
-
-class _Counter(LightningModule):
-    """Its only weight is the number of steps taken."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(()))
-
-    def training_step(self, batch: Tensor, batch_index: int) -> Tensor:
-        return -self.weight
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), lr=1.0)
-
-
-def _count_to(steps: int, folder: Path, *, ckpt_path: str | None = None, fails: bool = False, **options: int) -> Path:
-    class Failing(_Counter):
-        def training_step(self, batch: Tensor, batch_index: int) -> Tensor:
-            if self.global_step == steps - 1 and fails:
-                raise ZeroDivisionError
-            return super().training_step(batch, batch_index)
-
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-    callbacks = [Checkpoints(str(folder), **options)]
-    trainer = Trainer(accelerator="cpu", max_steps=steps, max_epochs=-1, callbacks=callbacks, **quiet)
-    trainer.fit(Failing(), DataLoader(torch.zeros(100)), ckpt_path=ckpt_path)
-    return folder
-
-
-def _steps(folder: Path) -> list[int]:
-    found = [torch.load(path, weights_only=True) for path in folder.glob("step=*.ckpt")]
-    assert all(checkpoint["state_dict"]["weight"] == checkpoint["global_step"] for checkpoint in found)
-    return sorted(checkpoint["global_step"] for checkpoint in found)
-
-
-@pytest.mark.parametrize(("keep", "kept"), [(1, [7]), (2, [6, 7]), (3, [4, 6, 7]), (-1, [2, 4, 6, 7])])
-def test_the_newest_checkpoints_are_kept_and_the_last_step_in_any_case(
-    tmp_path: Path, keep: int, kept: list[int]
-) -> None:
-    folder = _count_to(7, tmp_path, every_n_train_steps=2, keep=keep)
-    assert _steps(folder) == kept
-    assert (folder / "last.ckpt").is_symlink()
-    assert (folder / "last.ckpt").resolve() == (folder / "step=0000007.ckpt").resolve()
-
-
-def test_a_run_that_goes_on_prunes_the_old_and_moves_last(tmp_path: Path) -> None:
-    _count_to(4, tmp_path, every_n_train_steps=2, keep=2)
-    _count_to(8, tmp_path, every_n_train_steps=2, keep=2, ckpt_path="last")
-    assert _steps(tmp_path) == [6, 8]
-    assert sorted(path.name for path in tmp_path.glob("last*")) == ["last.ckpt"]
-    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 8
-
-
-def test_a_run_that_fails_is_saved_where_it_failed(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError):
-        _count_to(6, tmp_path, every_n_train_steps=2, fails=True)
-    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 5
-    assert _steps(_count_to(6, tmp_path, every_n_train_steps=2, ckpt_path="last")) == [5, 6]
 
 
 def test_the_same_configuration_is_stored_once_and_others_are_numbered(synth: Path, tmp_path: Path) -> None:
@@ -88,7 +26,7 @@ def test_the_same_configuration_is_stored_once_and_others_are_numbered(synth: Pa
         return {name: config["data"]["batch_size"] for name, config in stored.items()}
 
     assert fit() == {"config.yaml": 2}
-    assert fit("--ckpt_path=last") == {"config.yaml": 2}
+    assert fit("--ckpt_path=auto") == {"config.yaml": 2}
     assert fit("--data.batch_size=1") == {"config.yaml": 2, "config-2.yaml": 1}
     assert fit("--data.batch_size=3") == {"config.yaml": 2, "config-2.yaml": 1, "config-3.yaml": 3}
     assert fit("--data.batch_size=1") == {"config.yaml": 2, "config-2.yaml": 1, "config-3.yaml": 3}

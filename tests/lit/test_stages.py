@@ -225,7 +225,7 @@ class TestCheckpoint:
             (lambda path: path.write_bytes(b"not a checkpoint\n" * 9), "damaged, or not a checkpoint"),
             (lambda path: torch.save({"state_dict": {}}, path), "was not written by drip"),
             (lambda path: torch.save([1, 2], path), "was not written by drip"),
-            (lambda path: torch.save({"drip": {"format": 99}}, path), "has format 99, this version reads 1"),
+            (lambda path: torch.save({"drip": {"format": 99}}, path), "has format 99, this version reads 1 to 2"),
         ],
         ids=["missing", "empty folder", "empty file", "text", "foreign", "foreign list", "newer"],
     )
