@@ -72,9 +72,13 @@ class Autoencoder(Stage):
         with torch.no_grad():
             mode = posterior.mode().float()
             mean, mean_square = self.mean_over_ranks(torch.stack([mode.mean(), mode.square().mean()]))
-            self.latent_variance.lerp_(mean_square - mean.square(), max(0.05, 1 / (self.global_step + 1)))
+            self._batch_variance = mean_square - mean.square()
         self.log_losses(loss, {"l1": l1, "laplacian": laplacian, "kl": kl})
         return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: MattingBatch, batch_idx: int) -> None:
+        """Follow the latents' variance; not in `training_step`, for a step that fails must leave no trace."""
+        self.latent_variance.lerp_(self._batch_variance, max(0.05, 1 / max(1, self.global_step)))
 
     def validation_step(self, batch: MattingBatch, batch_index: int) -> None:
         """Log the mean absolute error of each map, encoded to the posterior's mode and decoded."""

@@ -163,7 +163,7 @@ class Checkpoints(Checkpoint):
             return
         if all(torch.isfinite(parameter).all() for parameter in pl_module.parameters()):
             self._save(trainer)
-            rank_zero_info(f"saved {self.folder / checkpoint_name(trainer.global_step)}")
+            rank_zero_info(f"saved after step {trainer.global_step}" if self._saved else "nothing to save")
 
     def _is_saved(self, trainer: Trainer, *, validated: bool = False) -> bool:
         saved = self._saved
