@@ -8,7 +8,19 @@ import drip_lightning
 
 PACKAGE = Path(drip_lightning.__file__).parent
 NAME = "drip_lightning"
-FLOORS = {"": 0, "errors": 0, "ops": 0, "nn": 1, "data": 1, "pipeline": 2, "lit": 3, "evaluation": 4, "cli": 5}
+FLOORS = {
+    "": 0,
+    "errors": 0,
+    "ops": 0,
+    "nn": 1,
+    "data": 1,
+    "pipeline": 2,
+    "lit": 3,
+    "evaluation": 4,
+    "sweep": 5,
+    "report": 6,
+    "cli": 7,
+}
 """Room to floor; "" is the package itself, which holds the version. Rooms on one floor do not import each other, but
 anyone imports the errors."""
 BANNED = {"torchvision", "torchaudio"}

@@ -14,6 +14,7 @@ RUNS = sorted(CONFIGS.glob("*.yaml"))
 SCALES = sorted(CONFIGS.glob("scale/*.yaml"))
 HARDWARE = sorted(CONFIGS.glob("hardware/*.yaml"))
 ABLATIONS = sorted(CONFIGS.glob("ablation/*.yaml"))
+SWEEPS = sorted(CONFIGS.glob("sweep/*.yaml"))
 
 
 class _ParserOnly(DripCLI):
@@ -39,7 +40,7 @@ def _name(config: Path) -> str:
 
 
 def test_every_file_is_of_a_known_kind() -> None:
-    known = {*RUNS, *SCALES, *HARDWARE, *ABLATIONS, *CONFIGS.glob("sweep/*.yaml")}
+    known = {*RUNS, *SCALES, *HARDWARE, *ABLATIONS, *SWEEPS, *CONFIGS.glob("sweep/scale/*.yaml")}
     assert {path for path in CONFIGS.rglob("*") if path.is_file()} == known
     assert [path.stem for path in RUNS] == sorted(STAGES)
 

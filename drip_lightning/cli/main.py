@@ -17,6 +17,8 @@ train and evaluate
   validate    score a stage on the evaluation shards
   test        measure checkpoints and baselines on evaluation shards, in one table
   predict     matte the evaluation shards from Python
+  sweep       ablations × seeds → runs → one table
+  report      tables, curves and pictures of a sweep, again
 
 data
   synth       draw procedural training data: no download, no licence
@@ -35,6 +37,8 @@ MODULES = dict.fromkeys(("fit", "validate", "predict"), "fit") | {
     "prepare": "prepare",
     "data": "data",
     "matte": "matte",
+    "sweep": "sweep",
+    "report": "report",
 }
 
 

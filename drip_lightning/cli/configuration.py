@@ -1,0 +1,37 @@
+"""What `drip fit` would run, without running it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from jsonargparse import Namespace
+
+from drip_lightning.cli.lightning_cli import DripCLI
+
+
+class FitConfigurations(DripCLI):
+    """Arguments of `drip fit` to the configuration they resolve to: the text of the run folder's `config.yaml`."""
+
+    def __init__(self) -> None:
+        super().__init__(args=[])
+
+    def __call__(self, arguments: Sequence[str]) -> str:
+        """Resolve.
+
+        Raises:
+            InputError: the arguments do not fit the classes.
+        """
+        config = self.parser.parse_args(["fit", *arguments]).fit
+        return self._parser("fit").dump(config, skip_none=False)
+
+    def parse_arguments(self, parser: Any, args: Any) -> None:
+        """Parse nothing yet, and name no verb to run."""
+        self.config = Namespace(subcommand=None)
+
+    def _parse_ckpt_path(self) -> None:
+        """There is none."""
+
+    def _set_seed(self) -> None:
+        """Leave random numbers alone."""
+
+    def instantiate_classes(self) -> None:
+        """Make nothing."""

@@ -1,0 +1,1 @@
+"""What a sweep found: tables, curves and pictures, from its folder alone."""

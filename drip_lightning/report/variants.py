@@ -1,0 +1,65 @@
+"""A sweep's runs, put together by what they have in common: one variant, several seeds."""
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from drip_lightning.errors import InputError
+from drip_lightning.sweep.plan import Plan, PlannedRun
+from drip_lightning.sweep.scores import Scores, read_scores
+from drip_lightning.sweep.settings import TEST
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One combination of levels.
+
+    Attributes:
+        name: What the tables call it.
+        levels: Factor to level.
+        runs: Seed to run, of those that are tested.
+        scores: Seed to what was measured.
+    """
+
+    name: str
+    levels: dict[str, str]
+    runs: dict[int, PlannedRun]
+    scores: dict[int, Scores]
+
+    def per_seed(self, metric: str) -> dict[int, float]:
+        """Each seed's mean over the pictures, raw; seeds without the metric are left out."""
+        return {
+            seed: float(np.mean(list(scores[metric].values())))
+            for seed, scores in self.scores.items()
+            if metric in scores
+        }
+
+    def per_picture(self, metric: str, seeds: list[int]) -> dict[str, float]:
+        """Each picture's mean over these seeds, raw."""
+        several = [self.scores[seed][metric] for seed in seeds]
+        shared = set(several[0]).intersection(*several)
+        return {key: float(np.mean([one[key] for one in several])) for key in several[0] if key in shared}
+
+
+def read_variants(plan: Plan, folder: Path) -> list[Variant]:
+    """Read what is tested; the first variant is the one that the others are compared with.
+
+    Raises:
+        InputError: nothing is tested.
+    """
+    found = []
+    for names in itertools.product(*plan.factors.values()):
+        levels = dict(zip(plan.factors, names, strict=True))
+        runs = {run.seed: run for run in plan.runs if run.levels == levels and is_tested(run, folder)}
+        scores = {seed: read_scores(folder / "stages" / run.stages[TEST]) for seed, run in runs.items()}
+        found.append(Variant(name=", ".join(names), levels=levels, runs=runs, scores=scores))
+    if not any(variant.runs for variant in found):
+        raise InputError(f"no run in {folder} is tested: run the sweep first")
+    return found
+
+
+def is_tested(run: PlannedRun, folder: Path) -> bool:
+    """Whether a run is finished."""
+    return (folder / "stages" / run.stages[TEST] / "finished.json").is_file()

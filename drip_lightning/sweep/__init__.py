@@ -1,0 +1,1 @@
+"""Ablation sweeps: from a list of factors to runs, trained once each, in one folder."""

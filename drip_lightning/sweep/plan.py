@@ -1,0 +1,243 @@
+"""From settings to a plan: which runs there are, which stages each chains, and which stages are one and the same."""
+
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from drip_lightning.errors import InputError
+from drip_lightning.sweep.overlays import check_overlays
+from drip_lightning.sweep.settings import TEST, Level, StageSettings, SweepSettings
+
+Resolve = Callable[[Sequence[str]], str]
+"""The arguments of `drip fit` to the configuration that it would run, as YAML."""
+
+STAGES_FOLDER = "SWEEP/stages"
+"""Stands in a plan's configurations for the folder of the stages."""
+_SELF = "THIS-STAGE"
+_SEED, _FOLDER = "seed_everything", "trainer.default_root_dir"
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """A training or a test that some runs share.
+
+    Attributes:
+        key: Name of its folder: the kind, and a digest of all that decides what it makes.
+        kind: The stage's name in the sweep file, or `test`.
+        inputs: Keys of the stages that must be finished first.
+        config: Configuration of `drip fit` as YAML, in which `SWEEP/stages` stands for the stages' folder; empty for
+            a test.
+        options: Options of `drip test`; empty for a training.
+        steps: Training steps; 0 for a test.
+    """
+
+    key: str
+    kind: str
+    inputs: tuple[str, ...]
+    config: str
+    options: dict[str, Any]
+    steps: int
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One combination of levels with one seed.
+
+    Attributes:
+        name: Unique; the name of its folder.
+        levels: Factor to the chosen level's name.
+        seed: The seed.
+        stages: Kind to the key of a stage, in the order of the chain; `test` is the last.
+        overlays: Kind to the overlays that make the run what it is.
+    """
+
+    name: str
+    levels: dict[str, str]
+    seed: int
+    stages: dict[str, str]
+    overlays: dict[str, list[str]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep does; kept as `plan.json` in its folder, which is all that the report needs.
+
+    Attributes:
+        title: One line above the tables.
+        scale: Name of the scale.
+        factors: Factor to its levels' names; the first of each is what the others are compared with.
+        seeds: Seeds.
+        metrics: Columns of the table.
+        pictures: Rows of the picture grid.
+        runs: Every run.
+        stages: Every stage by its key, in an order in which each comes after its inputs.
+    """
+
+    title: str
+    scale: str
+    factors: dict[str, list[str]]
+    seeds: list[int]
+    metrics: list[str]
+    pictures: int
+    runs: list[PlannedRun]
+    stages: dict[str, PlannedStage]
+
+    def save(self, folder: Path) -> None:
+        """Write `folder/plan.json`, whole or not at all."""
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = folder / "plan.partial"
+        partial.write_text(json.dumps({"format": 1, **asdict(self)}, indent=1) + "\n")
+        partial.replace(folder / "plan.json")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Plan":
+        """Read `folder/plan.json`.
+
+        Raises:
+            InputError: the folder is no sweep's.
+        """
+        path = folder / "plan.json"
+        if not path.is_file():
+            raise InputError(
+                f"no sweep in {folder}: plan.json is missing; make one with `drip sweep FILE --out {folder}`"
+            )
+        content = json.loads(path.read_text())
+        if content.pop("format", None) != 1:
+            raise InputError(f"{path} is of another version of drip: run `drip sweep` again in a new folder")
+        content["runs"] = [PlannedRun(**run) for run in content["runs"]]
+        content["stages"] = {
+            key: PlannedStage(**{**stage, "inputs": tuple(stage["inputs"])}) for key, stage in content["stages"].items()
+        }
+        return cls(**content)
+
+
+def make_plan(settings: SweepSettings, resolve: Resolve, *, overlays: Sequence[str] = ()) -> Plan:
+    """Combine levels and seeds into runs, and find out which of their stages are the same.
+
+    Args:
+        settings: The sweep file.
+        resolve: Parses a configuration as `drip fit` does.
+        overlays: Laid over every stage's configurations, before the factors' own.
+
+    Raises:
+        InputError: overlays contradict each other or a configuration is wrong.
+    """
+    stages: dict[str, PlannedStage] = {}
+    runs = []
+    resolved: dict[tuple[str, ...], str] = {}
+
+    def resolve_once(arguments: Sequence[str]) -> str:
+        key = tuple(arguments)
+        if key not in resolved:
+            resolved[key] = resolve(arguments)
+        return resolved[key]
+
+    for names in itertools.product(*settings.factors.values()):
+        levels = dict(zip(settings.factors, names, strict=True))
+        chosen = [settings.factors[factor][name] for factor, name in levels.items()]
+        for seed in settings.seeds:
+            name = f"{'-'.join(_slug(level) for level in names)}-seed{seed}"
+            run, needed = _plan_run(settings, chosen, seed, resolve_once, overlays)
+            stages |= {stage.key: stage for stage in needed}
+            runs.append(PlannedRun(name=name, levels=levels, seed=seed, **run))
+    if len({run.name for run in runs}) < len(runs):
+        raise InputError("two levels differ in nothing but signs: name them differently")
+    return Plan(
+        title=settings.title,
+        scale=settings.scale,
+        factors={factor: list(levels) for factor, levels in settings.factors.items()},
+        seeds=settings.seeds,
+        metrics=settings.report.metrics,
+        pictures=settings.report.pictures,
+        runs=runs,
+        stages=stages,
+    )
+
+
+def _plan_run(
+    settings: SweepSettings, levels: Sequence[Level], seed: int, resolve: Resolve, overlays: Sequence[str]
+) -> tuple[dict[str, Any], list[PlannedStage]]:
+    """The chain of one run: its keys and overlays, and the stages themselves."""
+    left_out = {name for level in levels for name in level.without}
+    chain: dict[str, PlannedStage] = {}
+    own: dict[str, list[str]] = {}
+    for name, stage in settings.stages.items():
+        own[name] = [path for level in levels for path in level.overlays.get(name, [])]
+        if name not in left_out:
+            chain[name] = _plan_training(name, stage, own[name], seed, chain, resolve, overlays)
+        elif own[name]:
+            raise InputError(f"{own[name][0]} is laid over {name}, which another level leaves out")
+    options: dict[str, Any] = {}
+    for level in levels:
+        twice = options.keys() & level.test.keys()
+        if twice:
+            raise InputError(f"two factors both set the option {min(twice)} of the test: no run can have both")
+        options |= level.test
+    if not chain:
+        raise InputError("a combination of levels leaves out every stage")
+    test = _plan_test(settings.test | options, list(chain.values())[-1])
+    run = {
+        "stages": {name: stage.key for name, stage in chain.items()} | {TEST: test.key},
+        "overlays": {name: files for name, files in own.items() if files},
+    }
+    return run, [*chain.values(), test]
+
+
+def _plan_training(
+    name: str,
+    stage: StageSettings,
+    own: Sequence[str],
+    seed: int,
+    chain: Mapping[str, PlannedStage],
+    resolve: Resolve,
+    overlays: Sequence[str],
+) -> PlannedStage:
+    inputs = tuple(dict.fromkeys(other for value in stage.inputs.values() for other in re.findall(r"\{(\w+)\}", value)))
+    missing = [other for other in inputs if other not in chain]
+    if missing:
+        raise InputError(f"stage {name} needs {missing[0]}, which a level leaves out")
+    folders = {other: f"{STAGES_FOLDER}/{chain[other].key}" for other in inputs}
+    settings = {key: value.format(**folders) for key, value in stage.inputs.items()}
+    settings |= {_SEED: str(seed if stage.seed is None else stage.seed), _FOLDER: f"{STAGES_FOLDER}/{_SELF}"}
+    settings["trainer.enable_progress_bar"] = "false"  # the sweep shows its own
+    base = [f"--config={path}" for path in (*stage.configs, *overlays)]
+    if own:
+        check_overlays(own, base=yaml.safe_load(resolve(base)), own=list(settings))
+    arguments = [f"--config={path}" for path in own] + [f"--{key}={value}" for key, value in settings.items()]
+    config = resolve([*base, *arguments])
+    content = yaml.safe_load(config)
+    key = f"{name}-{_digest(json.dumps(content, sort_keys=True), _data_digest(content['data']))}"
+    return PlannedStage(
+        key=key,
+        kind=name,
+        inputs=tuple(chain[other].key for other in inputs),
+        config=config.replace(_SELF, key),
+        options={},
+        steps=content["trainer"]["max_steps"],
+    )
+
+
+def _plan_test(options: dict[str, Any], last: PlannedStage) -> PlannedStage:
+    digest = _digest(json.dumps(options, sort_keys=True), last.key)
+    return PlannedStage(key=f"{TEST}-{digest}", kind=TEST, inputs=(last.key,), config="", options=options, steps=0)
+
+
+def _data_digest(data: Mapping[str, Any]) -> str:
+    """What is in the folders of shards, where they can be looked at: other data makes another stage."""
+    paths = [Path(str(data[split])) / "index.json" for split in ("foregrounds", "backgrounds", "evaluation")]
+    return _digest(*(path.read_text() if path.is_file() else "" for path in paths))
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:10]
+
+
+def _slug(level: str) -> str:
+    return re.sub(r"\W+", "_", level.strip()).strip("_")

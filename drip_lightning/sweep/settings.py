@@ -1,0 +1,156 @@
+"""What a sweep file says, read and checked."""
+
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+
+from drip_lightning.errors import InputError
+
+TEST = "test"
+"""The last stage of every run; its name is taken."""
+
+
+@dataclass(frozen=True)
+class StageSettings:
+    """One training in the chain.
+
+    Attributes:
+        configs: Configurations of `drip fit`, a later one wins; paths from the sweep file's folder, `{scale}` is the
+            scale.
+        inputs: Settings that name what an earlier stage made: key to a path in which `{STAGE}` is its run folder.
+        seed: Seed of this stage in every run, which is then trained once; none takes the run's own.
+    """
+
+    configs: list[str]
+    inputs: dict[str, str] = field(default_factory=dict)
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Level:
+    """One setting of a factor.
+
+    Attributes:
+        overlays: Stage to overlays laid over its configurations, paths from the sweep file's folder.
+        without: Stages left out of the chain.
+        test: Options of `drip test`, such as `steps: 4`.
+    """
+
+    overlays: dict[str, list[str]] = field(default_factory=dict)
+    without: list[str] = field(default_factory=list)
+    test: dict[str, str | int | float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ReportSettings:
+    """What the report shows.
+
+    Attributes:
+        metrics: Columns of the table, by the names that `drip test` gives them.
+        pictures: Rows of the picture grid: the evaluation set's first pictures.
+    """
+
+    metrics: list[str] = field(default_factory=lambda: ["alpha_sad_unknown", "alpha_mse_unknown"])
+    pictures: int = 4
+
+
+@dataclass(frozen=True)
+class SweepSettings:
+    """A sweep: every combination of the factors' levels, with every seed.
+
+    Attributes:
+        title: One line above the tables.
+        scale: What `{scale}` stands for unless the command line says another.
+        stages: Trainings in order, by name; `drip test` follows the last.
+        factors: Factor to its levels, by the names that the tables show. A factor's first level is what the
+            others are compared with.
+        seeds: Each combination runs once with each.
+        test: Options of `drip test` for every run.
+        report: What the report shows.
+    """
+
+    title: str
+    scale: str
+    stages: dict[str, StageSettings]
+    factors: dict[str, dict[str, Level]]
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
+    test: dict[str, str | int | float] = field(default_factory=dict)
+    report: ReportSettings = field(default_factory=ReportSettings)
+
+
+def read_sweep(path: Path, *, scale: str | None = None, seeds: list[int] | None = None) -> SweepSettings:
+    """Read a sweep file.
+
+    Args:
+        path: The YAML file.
+        scale: In place of the file's.
+        seeds: In place of the file's.
+
+    Returns:
+        The settings, with every path of a configuration joined to the file's folder.
+
+    Raises:
+        InputError: no such file, an unknown key, a wrong type, a stage or level that is not there.
+    """
+    if not path.is_file():
+        raise InputError(f"no sweep file at {path}; the project's own are in configs/sweep/")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(SweepSettings, "sweep")
+    try:
+        content = yaml.safe_load(path.read_text())
+        settings = parser.instantiate(parser.parse_object({"sweep": content})).sweep
+    except (ArgumentError, yaml.YAMLError, TypeError) as error:
+        raise InputError(f"{path}: {' '.join(str(error).split())}") from error
+    settings = replace(settings, scale=scale or settings.scale, seeds=settings.seeds if seeds is None else seeds)
+    _check(settings, path)
+    return _with_paths(settings, path.parent)
+
+
+def _check(settings: SweepSettings, path: Path) -> None:
+    """Refuse what no run could be made of."""
+
+    def refuse(reason: str) -> None:
+        raise InputError(f"{path}: {reason}")
+
+    stages = list(settings.stages)
+    if not stages or not settings.factors or not all(settings.factors.values()):
+        refuse("expected at least one stage, one factor, and one level in each factor")
+    if not settings.seeds or len(set(settings.seeds)) < len(settings.seeds):
+        refuse(f"seeds: expected different numbers, at least one, got {settings.seeds}")
+    for name in (*stages, *settings.factors):
+        if not re.fullmatch(r"\w+", name) or name == TEST:
+            refuse(f"{name!r}: a stage or factor is named by letters, digits and _, and none is named {TEST!r}")
+    for number, (name, stage) in enumerate(settings.stages.items()):
+        for key, value in stage.inputs.items():
+            for other in re.findall(r"\{(\w+)\}", value):
+                if other not in stages[:number]:
+                    refuse(f"stages.{name}.inputs.{key}: {other!r} is no earlier stage")
+    for factor, levels in settings.factors.items():
+        for label, level in levels.items():
+            for stage_name in (*level.overlays, *level.without):
+                if stage_name not in stages:
+                    refuse(f"factors.{factor}.{label}: no stage {stage_name!r}, expected one of {', '.join(stages)}")
+    if settings.report.pictures < 0:
+        refuse(f"report.pictures: expected 0 or more, got {settings.report.pictures}")
+
+
+def _with_paths(settings: SweepSettings, folder: Path) -> SweepSettings:
+    def found(configs: list[str]) -> list[str]:
+        paths = [folder / config.replace("{scale}", settings.scale) for config in configs]
+        for config in paths:
+            if not config.is_file():
+                raise InputError(f"no configuration at {config}, which the sweep file names")
+        return [str(config) for config in paths]
+
+    stages = {name: replace(stage, configs=found(stage.configs)) for name, stage in settings.stages.items()}
+    factors = {
+        factor: {
+            label: replace(level, overlays={name: found(files) for name, files in level.overlays.items()})
+            for label, level in levels.items()
+        }
+        for factor, levels in settings.factors.items()
+    }
+    return replace(settings, stages=stages, factors=factors)
