@@ -22,6 +22,7 @@ to train on
 
 to evaluate on
   triplets              image/, trimap/, alpha/, and fg/ if the foreground is known
+  composites            your own foregrounds over your own backgrounds
   composition1k-test    50 foregrounds over 20 pictures of PASCAL VOC each, as the set's own script does it
   distinctions646-test  the same for Distinctions-646
   aim500                original/, mask/, trimap/
@@ -38,7 +39,7 @@ examples:
   drip prepare images photos/places data/own/backgrounds
 """
 _FOREGROUNDS = """\
-One picture, one sample KEY.rgba.png: straight colour and alpha, without loss. SOURCE is
+One picture, one sample KEY.rgba.webp: straight colour and alpha, without loss. SOURCE is
   a folder, with folders in it or not, of pictures with transparency (PNG, WebP, TIFF); or
   a folder that holds fg/ (the object's own colours) and alpha/, with equally named pictures; or
   a folder that holds image/ (photographs) and alpha/: with --estimate-foreground.
@@ -79,6 +80,11 @@ One picture, one sample KEY.image.png, KEY.trimap.png, KEY.alpha.png (and KEY.fg
 image/, trimap/, alpha/ and perhaps fg/, with equally named pictures, whatever their suffix. In a trimap 0 is
 background, 255 is foreground, anything between is unknown.
 """
+_COMPOSITES = """\
+One foreground, one sample KEY.image.png, KEY.trimap.png, KEY.alpha.png, KEY.fg.png: hold some foregrounds out of your
+training, and some backgrounds, and see what the training is worth. SOURCE is what `drip prepare rgba` takes;
+backgrounds are any pictures, taken in turn, scaled up if they are too small, and cropped at their top left.
+"""
 _AIM500 = """\
 SOURCE is the unpacked AIM-500 (https://github.com/JizhiziLi/AIM): original/, mask/ and trimap/.
 """
@@ -95,7 +101,7 @@ def build_parser() -> argparse.ArgumentParser:
     kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True, prog="drip prepare")
     for name, text in (("rgba", _FOREGROUNDS), ("composition1k", _COMPOSITION), ("distinctions646", _DISTINCTIONS)):
         kind = _add_kind(kinds, name, text, several=name == "rgba")
-        kind.add_argument("--codec", choices=("png", "webp"), default="png", help=_CODEC)
+        kind.add_argument("--codec", choices=("webp", "png"), default="webp", help=_CODEC)
         if name == "rgba":
             kind.add_argument(
                 "--estimate-foreground",
@@ -103,13 +109,17 @@ def build_parser() -> argparse.ArgumentParser:
                 help="the colours are composites: estimate the objects' own",
             )
     _add_kind(kinds, "images", _IMAGES, several=True)
-    for name, text, backgrounds in (
-        ("triplets", _TRIPLETS, False),
-        ("composition1k-test", _COMPOSITION_TEST, True),
-        ("distinctions646-test", _DISTINCTIONS_TEST, True),
+    for name, text, backgrounds, radius in (
+        ("triplets", _TRIPLETS, "", None),
+        ("composites", _COMPOSITES, "BACKGROUNDS", 10),
+        ("composition1k-test", _COMPOSITION_TEST, "VOC", None),
+        ("distinctions646-test", _DISTINCTIONS_TEST, "VOC", None),
     ):
         kind = _add_kind(kinds, name, text, backgrounds=backgrounds)
-        kind.add_argument("--trimap-radius", type=int, metavar="N", help=_TRIMAP_RADIUS)
+        explanation = f"{_TRIMAP_RADIUS} (default: {radius or 'the source has trimaps'})"
+        kind.add_argument("--trimap-radius", type=int, default=radius, metavar="N", help=explanation)
+        if name == "composites":
+            kind.add_argument("--each", type=int, default=1, metavar="N", help="backgrounds for each (default: 1)")
     _add_kind(kinds, "aim500", _AIM500)
     kind = _add_kind(kinds, "alphamatting", _ALPHAMATTING)
     kind.add_argument("--resolution", choices=("lowres", "highres"), default="lowres", help="(default: lowres)")
@@ -117,13 +127,13 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-_CODEC = "what the shards hold; WebP is a fifth to a third smaller and decodes about as fast (default: png)"
+_CODEC = "what the shards hold, both without loss; WebP is mostly smaller, and a little faster (default: webp)"
 _ESTIMATE = "the colours are those of photographs: estimate the objects' own (pip install 'drip_lightning[classical]')"
 _TRIMAP_RADIUS = "make the trimaps from alpha: unknown within N pixels of its partial values"
 
 
 def _add_kind(
-    kinds: Any, name: str, text: str, *, several: bool = False, backgrounds: bool = False
+    kinds: Any, name: str, text: str, *, several: bool = False, backgrounds: str = ""
 ) -> argparse.ArgumentParser:
     kind: argparse.ArgumentParser = kinds.add_parser(
         name, description=text, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -133,7 +143,7 @@ def _add_kind(
     else:
         kind.add_argument("source", metavar="SOURCE", type=Path, help="folder of the data set")
     if backgrounds:
-        kind.add_argument("backgrounds", metavar="VOC", type=Path, help="folder of PASCAL VOC 2012")
+        kind.add_argument("backgrounds", metavar=backgrounds, type=Path, help="folder of backgrounds")
     kind.add_argument("out", metavar="OUT", type=Path, help="folder of shards, made if missing")
     kind.add_argument("--licence", metavar="TEXT", default="", help="what may be done with the pictures, for the index")
     kind.add_argument("--workers", type=int, default=2, metavar="N", help="processes that read and write (default: 2)")
@@ -161,8 +171,8 @@ def main(arguments: list[str]) -> int:
     sources = options.pop("sources", None) or [options.pop("source")]
     if "backgrounds" in options:
         sources.append(options.pop("backgrounds"))
-    if (options.get("trimap_radius") or 0) < 0:
-        raise InputError(f"--trimap-radius: expected 0 or more, got {options['trimap_radius']}")
+    if (options.get("trimap_radius") or 0) < 0 or options.get("each", 1) < 1:
+        raise InputError("--trimap-radius must not be negative, --each at least 1")
 
     from drip_lightning.cli.progress import progress_bar
     from drip_lightning.data.convert.conversion import convert

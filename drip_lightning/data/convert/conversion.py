@@ -7,45 +7,18 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
-from drip_lightning.data.convert.outcome import Refusal, Sample
+from drip_lightning.data.convert.kind import Kind, attempt
+from drip_lightning.data.convert.outcome import Sample
 from drip_lightning.data.convert.report import Report, counts
-from drip_lightning.data.convert.sources import Finding, Job, Listing
+from drip_lightning.data.convert.sources import Finding, Listing
 from drip_lightning.data.in_order import in_order, processes
 from drip_lightning.data.shard_writer import JOURNAL_NAME, ShardWriter, difference, strangers
 from drip_lightning.data.shards import INDEX_NAME, ShardIndex, read_index
 from drip_lightning.errors import InputError
 
 DUPLICATE = "duplicate"
-
-
-class Kind(Protocol):
-    """What a source is and how its samples are made: a frozen object that holds the user's choices."""
-
-    name: ClassVar[str]
-    """On the command line and, after `prepare `, in the index."""
-    noun: ClassVar[str]
-    """What comes out."""
-    licence: ClassVar[str]
-    """What a published set allows; empty for what is the user's."""
-    expected: ClassVar[int | None]
-    """How many samples a published set has."""
-    is_test_set: ClassVar[bool]
-    """Whether it is to be evaluated on: then it is what it is, duplicates and all."""
-
-    @property
-    def sources(self) -> tuple[Path, ...]:
-        """The user's folders."""
-
-    def arguments(self) -> dict[str, Any]:
-        """What decides the pixels, besides the files."""
-
-    def find(self) -> Listing:
-        """List what is there."""
-
-    def convert(self, job: Job) -> Sample:
-        """Make one sample, or raise `Refusal`."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +104,7 @@ def _write(
     writer.describe = describe
     jobs = found.jobs[done:]
     with processes(workers) as executor:
-        outcomes = in_order(executor, partial(_outcome, kind), jobs, ahead=4 * workers)
+        outcomes = in_order(executor, partial(attempt, kind), jobs, ahead=4 * workers)
         for job, outcome in zip(jobs, _alive(outcomes), strict=True):
             done += 1
             if isinstance(outcome, Sample) and outcome.digest in digests:
@@ -164,13 +137,6 @@ def _written_digests(shards: Iterable[Path]) -> dict[str, str]:
                     origin = json.load(content)
                     digests.setdefault(origin["pixels"], origin["source"])
     return digests
-
-
-def _outcome(kind: Kind, job: Job) -> Sample | Finding:
-    try:
-        return kind.convert(job)
-    except Refusal as refusal:
-        return Finding(job.label, refusal.what, refusal.detail)
 
 
 def _alive(outcomes: Iterator[Sample | Finding]) -> Iterator[Sample | Finding]:

@@ -51,7 +51,7 @@ class Foregrounds:
     """
 
     sources: tuple[Path, ...]
-    codec: Codec = "png"
+    codec: Codec = "webp"
     estimate_foreground: bool = False
     name: ClassVar[str] = "rgba"
     noun: ClassVar[str] = "foregrounds"
@@ -93,7 +93,7 @@ class Foregrounds:
         Raises:
             Refusal: it cannot be used.
         """
-        colour, alpha = _read(job)
+        colour, alpha = read_foreground(job)
         require_partial(alpha)
         if self.estimate_foreground:
             colour = straight_colour(colour, alpha)
@@ -157,7 +157,12 @@ def _pairs(colour: Path, alpha: Path, ignored: Counter[str]) -> Iterator[Job | F
     return partner_jobs(folders)
 
 
-def _read(job: Job) -> tuple[Bytes, Bytes]:
+def read_foreground(job: Job) -> tuple[Bytes, Bytes]:
+    """Colour (H, W, 3) and alpha (H, W) of a job's `rgba`, or `fg` and `alpha`.
+
+    Raises:
+        Refusal: they cannot be read, or do not fit each other.
+    """
     if "rgba" not in job.files:
         colour, alpha = read_colour(job.files["fg"]), read_grey(job.files["alpha"])
         require_equal_sizes(fg=colour, alpha=alpha)

@@ -66,7 +66,7 @@ def test_interrupted_anywhere_it_goes_on_to_the_same_bytes(
     save(source / "disc2a.png", disc_rgba(0, 20, 24)[..., :3].copy())
     prepare(source, tmp_path / "whole")
     converted: list[str] = []
-    outcome = conversion._outcome
+    outcome = conversion.attempt
 
     def counting(kind: Foregrounds, job: Job) -> Sample | Finding:
         converted.append(job.key)
@@ -74,7 +74,7 @@ def test_interrupted_anywhere_it_goes_on_to_the_same_bytes(
             raise KeyboardInterrupt
         return outcome(kind, job)
 
-    monkeypatch.setattr(conversion, "_outcome", counting)
+    monkeypatch.setattr(conversion, "attempt", counting)
     with pytest.raises(KeyboardInterrupt):
         prepare(source, tmp_path / "out")
     assert not list(tmp_path.glob("out/*.tar.partial"))

@@ -27,7 +27,7 @@ SHOWN = RGBA * (RGBA[..., 3:] > 0)
 
 
 def prepare(source: Path, out: Path, **options: Any) -> tuple[dict[str, np.ndarray], Report]:
-    done = convert(Foregrounds(sources=(source,), **options), out, workers=1)
+    done = convert(Foregrounds(sources=(source,), **{"codec": "png", **options}), out, workers=1)
     return pictures(out), done.report
 
 
@@ -277,7 +277,7 @@ def test_composition1k_training(tmp_path: Path, given: str) -> None:
     (training / "training_fg_names.txt").write_text("thing0.jpg\r\n")
     kind = Composition1kForegrounds(sources=(tmp_path / given,))
     done = convert(kind, tmp_path.parent / f"{tmp_path.name}-out", workers=1)
-    assert list(pictures(Path(done.index.folder))) == ["thing0.rgba.png", "thing1.rgba.png"]
+    assert list(pictures(Path(done.index.folder))) == ["thing0.rgba.webp", "thing1.rgba.webp"]
     assert "not to be passed on" in str(done.index.licence)
 
 
@@ -285,7 +285,7 @@ def test_distinctions646_training(tmp_path: Path) -> None:
     save(tmp_path / "s" / "Train" / "FG" / "a.png", COLOUR)
     save(tmp_path / "s" / "Train" / "GT" / "a.png", ALPHA)
     done = convert(Distinctions646Foregrounds(sources=(tmp_path / "s",)), tmp_path / "out", workers=1)
-    assert (pictures(tmp_path / "out")["a.rgba.png"] == SHOWN).all()
+    assert (pictures(tmp_path / "out")["a.rgba.webp"] == SHOWN).all()
     assert done.report.written == 1
     with pytest.raises(InputError, match="has no folder FG/: see `drip prepare --help`"):
         convert(Distinctions646Foregrounds(sources=(tmp_path / "out",)), tmp_path / "other", workers=1)
