@@ -26,7 +26,7 @@ from pathlib import Path
 
 import pytest
 
-NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scancel", "scontrol", "squeue", "setpriv")
+NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scancel", "scontrol", "squeue")
 UNFINISHED = {"PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED"}
 
 
@@ -132,21 +132,17 @@ def _munge_files(folder: Path) -> list[str]:
 
 
 def _daemon(stack: contextlib.ExitStack, cluster: Slurm, *command: str) -> None:
-    """Start a daemon that ends with this process, whatever happens to it, or earlier, with `stack`."""
+    """Start a daemon that ends with `stack`, or with this process, whatever happens to it: then its pipe is closed."""
+    guarded = '"$@" & cat; kill $!; wait'
     with (cluster.folder / "daemons.log").open("a") as log:
         process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", *command], env=cluster.environment, stdout=log, stderr=log
+            ["sh", "-c", guarded, "sh", *command],
+            env=cluster.environment,
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
         )
-
-    def stop() -> None:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-    stack.callback(stop)
+    stack.callback(process.communicate)
 
 
 def _cancel_all(cluster: Slurm) -> None:
