@@ -1,7 +1,7 @@
 """`drip fit | validate | test | predict`: LightningCLI over the three stages."""
 
 import os
-import sys
+import warnings
 from typing import TYPE_CHECKING
 
 from drip_lightning.errors import InputError
@@ -81,12 +81,11 @@ def run(arguments: list[str]) -> "LightningCLI":
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # LightningCLI's, not the user's
     from drip_lightning.cli.lightning_cli import DripCLI
 
-    program, sys.argv = sys.argv, ["drip"]  # LightningCLI warns of arguments given twice
+    # sys.argv stays: Lightning starts the other ranks of a machine by it
+    warnings.filterwarnings("ignore", message="LightningCLI's args parameter is intended")
     try:
         return DripCLI(args=arguments)
     except SystemExit as stop:
         if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning saves, and exits with status 1
             raise KeyboardInterrupt from stop
         raise
-    finally:
-        sys.argv = program

@@ -12,6 +12,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.environments import SLURMEnvironment
 
 from drip_lightning.errors import InputError
 from drip_lightning.lit.autoencoder import Autoencoder
@@ -22,6 +23,8 @@ from drip_lightning.lit.datamodule import MattingDataModule
 from drip_lightning.lit.denoiser import Denoiser
 from drip_lightning.lit.elastic import CountBatchesAnew
 from drip_lightning.lit.matting import MattingStage
+from drip_lightning.lit.parallel import ComparesRanks
+from drip_lightning.lit.preflight import facts_of_run
 from drip_lightning.lit.stage import Stage, choice_to_config
 from drip_lightning.lit.transparency import TransparencyDecoder
 
@@ -33,6 +36,7 @@ _EXPECTED_WARNINGS = (
     "Found .* module.s. in eval mode at the start of training",  # the frozen networks
     "isinstance.treespec, LeafSpec.. is deprecated",  # Lightning's own
     "The `srun` command is available on your system but is not used",
+    "It is recommended to use .*, sync_dist=True",  # scores are means over ranks as they are
 )
 
 
@@ -100,6 +104,14 @@ class DripCLI(LightningCLI):
         """Make stage, data and trainer of the configuration."""
         with _told_in_one_line():
             super().instantiate_classes()
+        if isinstance(self.trainer.strategy, ComparesRanks):
+            self.trainer.strategy.facts = facts_of_run(self.config[self.subcommand])
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run it; a run is only over when all of its ranks are."""
+        super()._run_subcommand(subcommand)
+        if isinstance(self.trainer.strategy, ComparesRanks):
+            self.trainer.strategy.await_ranks()
 
     def before_test(self) -> None:
         """Refuse what makes no mattes."""
@@ -134,10 +146,21 @@ class DripCLI(LightningCLI):
         if settings["enable_progress_bar"] is not False and not any(isinstance(own, ProgressBar) for own in callbacks):
             kwargs["callbacks"] = [*callbacks, Progress()]
         kwargs["plugins"] = [*_as_list(settings["plugins"]), CheckpointFiles()]
+        if SLURMEnvironment.detect():  # Lightning would save amid a step, and requeue by itself
+            kwargs["plugins"].append(SLURMEnvironment(auto_requeue=False))
+            _refuse_foreign_checkpoints(Path(settings["default_root_dir"] or "."))
         if settings["logger"] in (None, True):
             part = "" if self.subcommand == "fit" else self.subcommand  # training's steps are its own
             kwargs["logger"] = TensorBoardLogger(settings["default_root_dir"] or ".", name="tensorboard", version=part)
         return super().instantiate_trainer(**kwargs)
+
+
+def _refuse_foreign_checkpoints(folder: Path) -> None:
+    found = next(folder.glob("hpc_ckpt_*.ckpt"), None)
+    if found:
+        raise InputError(
+            f"{found}: Lightning would silently go on from it under Slurm; remove it, or take a new folder"
+        )
 
 
 def _checkpoint_folder(default_root_dir: str | None) -> str:

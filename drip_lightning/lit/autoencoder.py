@@ -8,6 +8,7 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
+from torchmetrics import MeanMetric, MetricCollection
 
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.lit.stage import Stage
@@ -16,6 +17,9 @@ from drip_lightning.nn.pretrained import FromScratch, Networks
 from drip_lightning.ops.geometry import pad_to_multiple, unpad
 from drip_lightning.ops.losses import laplacian_loss
 from drip_lightning.ops.randomness import sample_generator
+
+
+_MAPS = ("image", "trimap", "alpha", "foreground")
 
 
 class Autoencoder(Stage):
@@ -51,6 +55,9 @@ class Autoencoder(Stage):
         self.laplacian_weight = laplacian_weight
         self.seed = seed
         self.register_buffer("latent_variance", torch.ones(()))
+        self.errors = MetricCollection(
+            {name: MeanMetric() for name in (*(f"{one}_l1" for one in _MAPS), "loss")}, compute_groups=False
+        )
 
     def build(self, *, pretrained: bool = True) -> None:
         """Make the autoencoder."""
@@ -81,14 +88,22 @@ class Autoencoder(Stage):
         self.latent_variance.lerp_(self._batch_variance, max(0.05, 1 / max(1, self.global_step)))
 
     def validation_step(self, batch: MattingBatch, batch_index: int) -> None:
-        """Log the mean absolute error of each map, encoded to the posterior's mode and decoded."""
+        """Measure the mean absolute error of each map, encoded to the posterior's mode and decoded."""
         maps = _maps(batch)
         pictures, size = pad_to_multiple(stack_for_vae(*maps), vae_downsampling(self.vae))
         preds = unpad(self.vae.decode(self.vae.encode(pictures).latent_dist.mode()).sample, size)
         error = (from_vae_range(preds) - from_vae_range(unpad(pictures, size))).abs()
-        for name, one in zip(("image", "trimap", "alpha", "foreground"), error.chunk(len(maps)), strict=False):
-            self.log(f"val/{name}_l1", one.mean(), batch_size=len(one), sync_dist=True)
-        self.log("val/loss", error.mean(), batch_size=len(batch["key"]), prog_bar=True, sync_dist=True)
+        for name, one in zip(_MAPS, error.chunk(len(maps)), strict=False):
+            self.errors[f"{name}_l1"].update(one.mean(), weight=len(one))
+        self.errors["loss"].update(error.mean(), weight=len(batch["key"]))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the errors' means over all pictures of all ranks; of the foreground, if some picture has one."""
+        means = {name: error.compute() for name, error in self.errors.items()}
+        loss = means.pop("loss")
+        self.errors.reset()
+        self.log_dict({f"val/{name}": mean for name, mean in means.items() if not mean.isnan()})
+        self.log("val/loss", loss, prog_bar=True)
 
     def on_fit_end(self) -> None:
         """Write the autoencoder where the denoiser's configuration finds it."""

@@ -1,0 +1,150 @@
+"""Before ranks train together: do they all run the same thing? They compare notes, or one line says what differs."""
+
+import hashlib
+import json
+import os
+import platform
+import socket
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from jsonargparse import Namespace
+from torch.distributed import DistError, PrefixStore, Store, TCPStore
+
+from drip_lightning.data.shards import read_index
+from drip_lightning.errors import InputError
+
+Facts = Mapping[str, str]
+"""What a rank knows of its run, by name, such as `trainer.max_steps`, `code`, `world size`."""
+
+_PACKAGE = Path(__file__).parents[1]
+_SHOWN = 3
+_FAREWELL_S = 10.0
+
+
+def facts_of_run(config: Namespace) -> Facts:
+    """All that must be the same on every rank: the resolved configuration, the data's indices, code and libraries."""
+    facts = {name: str(value) for name, value in vars(config.as_flat()).items() if name.split(".")[0] != "config"}
+    for folder in ("foregrounds", "backgrounds", "evaluation"):
+        facts[f"index of data.{folder}"] = _index_hash(config.data[folder])
+    facts["code of drip_lightning"] = _code_hash()
+    facts |= {"Python": platform.python_version(), "torch": torch.__version__, "lightning": lightning.__version__}
+    return facts
+
+
+def agree(facts: Facts, store: Store, *, rank: int, world_size: int) -> None:
+    """Return on every rank if all of them know the same facts; leave on every rank, soon, if not.
+
+    The first rank compares, and says what differs. A rank of which it knows nothing, because it counts fewer ranks,
+    compares for itself.
+
+    Args:
+        facts: This rank's.
+        store: Where all ranks read and write; its timeout is how long they wait for each other.
+        rank: This process's.
+        world_size: How many ranks there are.
+
+    Raises:
+        InputError: on the first rank: a rank differs, or did not come in time.
+        SystemExit: on the others: the first rank has said why.
+    """
+    facts = {**facts, "world size": str(world_size)}
+    store.set(f"facts/{rank}", json.dumps({"host": socket.gethostname(), "facts": facts}))
+    if rank:
+        if _get(store, "verdict", rank=0, world_size=world_size) == "differ":
+            store.add("heard", 1)
+            raise SystemExit(1)
+        complaint = _difference(store, 0, rank, world_size=world_size)
+    else:
+        complaint = _first_complaint(store, world_size=world_size)
+        store.set("verdict", "differ" if complaint else "agree")
+        if complaint:
+            _let_others_hear(store, world_size - 1)
+    if complaint:
+        raise InputError(complaint)
+
+
+def open_store(*, rank: int, address: str, port: int, timeout_s: float) -> Store:
+    """Connect to the store that the process group will meet at, too; the first rank, or torchrun, keeps it.
+
+    Raises:
+        InputError: nobody keeps it at this address.
+    """
+    kept_by_torchrun = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    try:
+        store = TCPStore(
+            address,
+            port,
+            is_master=rank == 0 and not kept_by_torchrun,
+            timeout=timedelta(seconds=timeout_s),
+            wait_for_workers=False,
+            multi_tenant=True,  # the process group opens it again at this port
+        )
+    except DistError as error:
+        raise InputError(
+            f"rank {rank} on {socket.gethostname()} did not find rank 0 at {address}:{port} within {timeout_s:g} s: "
+            "does it run, and is MASTER_ADDR a name or address of its node that resolves here?"
+        ) from error
+    return PrefixStore(f"drip/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+
+
+def _first_complaint(store: Store, *, world_size: int) -> str:
+    try:
+        return next(
+            filter(None, (_difference(store, 0, other, world_size=world_size) for other in range(world_size))), ""
+        )
+    except InputError as error:
+        return str(error)
+
+
+def _difference(store: Store, first: int, second: int, *, world_size: int) -> str:
+    """What two ranks do not agree on, in one line; nothing if they do."""
+    ranks = (first, second)
+    notes = [json.loads(_get(store, f"facts/{rank}", rank=rank, world_size=world_size)) for rank in ranks]
+    known, other = (note["facts"] for note in notes)
+    differing = [name for name in sorted({*known, *other}) if known.get(name) != other.get(name)]
+    if not differing:
+        return ""
+    told = [f"{name} is {other.get(name, 'unknown')}, not {known.get(name, 'unknown')}" for name in differing[:_SHOWN]]
+    more = f"; and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
+    where, here = (f"rank {rank} on {note['host']}" for rank, note in zip(ranks, notes, strict=True))
+    return f"{here} differs from {where}: {'; '.join(told)}{more}"
+
+
+def _get(store: Store, key: str, *, rank: int, world_size: int) -> str:
+    try:
+        return store.get(key).decode()
+    except DistError as error:
+        seconds = store.timeout.total_seconds()  # type: ignore[attr-defined]
+        raise InputError(
+            f"rank {rank} of {world_size} did not come within {seconds:g} s: is it started, and does it reach rank 0?"
+        ) from error
+
+
+def _let_others_hear(store: Store, others: int) -> None:
+    deadline = time.monotonic() + _FAREWELL_S
+    while store.add("heard", 0) < others and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def _index_hash(folder: Any) -> str:
+    if folder is None:
+        return "none"
+    try:
+        return _short_hash(repr(read_index(folder).shards).encode())
+    except InputError as error:
+        return str(error)
+
+
+def _code_hash() -> str:
+    files = sorted(_PACKAGE.rglob("*.py"))
+    return _short_hash(b"".join(str(file.relative_to(_PACKAGE)).encode() + file.read_bytes() for file in files))
+
+
+def _short_hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:12]
