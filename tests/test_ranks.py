@@ -1,8 +1,5 @@
 """Runs on several ranks: the same samples, losses, scores and weights as on one, and a clear end when one fails."""
 
-import os
-import signal
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,8 +7,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from drip_lightning.cli.fit import run
-from drip_lightning.lit.stage import newest_checkpoint, read_checkpoint
-from tests.ranks import run_on_ranks, started, wait_for
+from drip_lightning.lit.checkpoint_io import newest_checkpoint, read_checkpoint
+from tests.ranks import run_on_ranks
 from tests.runs import tiny_arguments
 from tests.shards import evaluation_shards
 

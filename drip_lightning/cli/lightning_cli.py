@@ -21,7 +21,6 @@ from drip_lightning.lit.checkpoint_io import CheckpointFiles, checkpoint_to_go_o
 from drip_lightning.lit.checkpoints import Checkpoints
 from drip_lightning.lit.datamodule import MattingDataModule
 from drip_lightning.lit.denoiser import Denoiser
-from drip_lightning.lit.elastic import CountBatchesAnew
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.lit.parallel import ComparesRanks
 from drip_lightning.lit.preflight import facts_of_run
@@ -65,7 +64,6 @@ class DripCLI(LightningCLI):
             subclass_mode_model=True,
             save_config_callback=KeepConfig,
             seed_everything_default=0,
-            trainer_defaults={"callbacks": [CountBatchesAnew()]},
             parser_class=OneLineArgumentParser,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,

@@ -18,7 +18,6 @@ from drip_lightning.ops.geometry import pad_to_multiple, unpad
 from drip_lightning.ops.losses import laplacian_loss
 from drip_lightning.ops.randomness import sample_generator
 
-
 _MAPS = ("image", "trimap", "alpha", "foreground")
 
 

@@ -11,8 +11,9 @@ from torch import Tensor
 from drip_lightning.data.augment import Augmentation
 from drip_lightning.data.sample import MattingBatch, check_batch
 from drip_lightning.errors import InputError
+from drip_lightning.lit.checkpoint_io import checkpoint_name
+from drip_lightning.lit.checkpoints import Checkpoints
 from drip_lightning.lit.datamodule import MattingDataModule
-from drip_lightning.lit.elastic import CountBatchesAnew
 from drip_lightning.ops.compositing import over
 
 SMALL = {
@@ -149,32 +150,14 @@ def test_a_resumed_run_may_accumulate_otherwise(
 ) -> None:
     whole = _fit(shard_folders, 6)
     data = MattingDataModule(**{**shard_folders, "evaluation": None}, **SMALL)
-    trainer = _trainer(3, accumulate_grad_batches=before)
+    trainer = _trainer(3, accumulate_grad_batches=before, callbacks=[Checkpoints(str(tmp_path))])
     trainer.fit(first := _Recorder(), data)
-    trainer.save_checkpoint(tmp_path / "last.ckpt")
-    trainer = _trainer(6, accumulate_grad_batches=after, callbacks=[CountBatchesAnew()])
-    trainer.fit(second := _Recorder(), data, ckpt_path=str(tmp_path / "last.ckpt"))
+    trainer = _trainer(6, accumulate_grad_batches=after, callbacks=[Checkpoints(str(tmp_path))])
+    trainer.fit(second := _Recorder(), data, ckpt_path=str(tmp_path / checkpoint_name(3)))
     assert [len(numbers) for numbers in first.numbers] == [4 // before] * 3 * before
     assert [len(numbers) for numbers in second.numbers] == [4 // after] * 3 * after
     assert list(chain(*first.numbers, *second.numbers)) == list(range(24))
     assert torch.allclose(second.weight, whole.weight, atol=1e-6)
-
-
-def test_a_run_broken_off_inside_a_step_repeats_that_step_whole(shard_folders: dict[str, str], tmp_path: Path) -> None:
-    class Breaks(_Recorder):
-        def training_step(self, batch: MattingBatch, batch_idx: int) -> STEP_OUTPUT:
-            if len(self.training_batches) == 5:  # the second batch of the third step
-                self.trainer.save_checkpoint(tmp_path / "last.ckpt")
-                raise ZeroDivisionError
-            return super().training_step(batch, batch_idx)
-
-    data = MattingDataModule(**{**shard_folders, "evaluation": None}, **SMALL)
-    with pytest.raises(ZeroDivisionError):
-        _trainer(6, accumulate_grad_batches=2).fit(Breaks(), data)
-    trainer = _trainer(6, accumulate_grad_batches=2, callbacks=[CountBatchesAnew()])
-    trainer.fit(second := _Recorder(), data, ckpt_path=str(tmp_path / "last.ckpt"))
-    assert second.numbers == [[2 * i, 2 * i + 1] for i in range(4, 12)]
-    assert torch.equal(second.weight, _fit(shard_folders, 6, trainer={"accumulate_grad_batches": 2}).weight)
 
 
 def test_another_batch_size_goes_on_with_the_next_samples(shard_folders: dict[str, str], tmp_path: Path) -> None:
