@@ -18,14 +18,19 @@ METHOD is what makes mattes, or NAME=METHOD to call it NAME in the table:
 
   runs/transparency     a run folder, whose newest checkpoint is meant, or a checkpoint
   trimap                the trimap as alpha, the image as foreground
+  closed-form, knn, large-kernel
+                        classical matting and multilevel foreground estimation, by PyMatting
+  true-alpha            the truth as alpha, multilevel foreground estimation: a ceiling for the foreground
 
 Of a stage with a transparency decoder, the plain VAE decoder is measured on the same latents, too.
 
 A single run folder needs no more: its config.yaml names the shards, and the results go to RUN/test:
 
-  table.md        scores in the field's units, with the protocol
+  table.md        scores in the field's units, with the protocol, beside published ones, and by kinds of alpha
   per_image.csv   every metric of every picture, raw
   summary.json    means and deviations over seeds, raw, with the protocol
+  worst.png       the worst cases: image, trimap, truth, prediction, error
+  steps.csv, steps.png   with several --steps: quality and seconds against denoising steps
 
 Interrupted, run it again: what was measured is kept, in DIR/results. A picture that cannot be read is reported and
 left out of every row, and the exit status is 1.
@@ -33,7 +38,9 @@ left out of every row, and the exit status is 1.
 _EXAMPLE = """\
 examples:
   drip test runs/transparency
-  drip test trimap runs/a runs/b --data data/aim500 --out results/aim500
+  drip test runs/transparency --vae-only
+  drip test runs/transparency --steps 1,2,4,10,25,50 --seeds 0,1,2 --out results/steps
+  drip test trimap closed-form ours=runs/a theirs=runs/b --data data/aim500 --out results/aim500
   drip test --config configs/transparency.yaml --config configs/scale/sd2.yaml --ckpt_path FILE
 
 The last form configures stage, data and trainer as `drip fit` does (`drip fit --help`), and ends in the same table.
@@ -50,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("methods", metavar="METHOD", nargs="+", help="run folder, checkpoint, or baseline by name")
     parser.add_argument("--data", metavar="SHARDS", help="evaluation shards (default: what the run's config.yaml says)")
-    parser.add_argument("--out", metavar="DIR", type=Path, help="where results go (default: RUN/test)")
+    parser.add_argument("--out", metavar="DIR", type=Path, help="where results go (default: RUN/test, or RUN/ceiling)")
     parser.add_argument("--set", metavar="NAME", help="what published tables call the data, such as composition1k")
     parser.add_argument("--region", choices=("unknown", "whole"), default="unknown", help="(default: unknown)")
     parser.add_argument(
@@ -60,6 +67,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--seeds", type=_numbers, default=(0,), metavar="N,…", help="means over these, ± their deviation (default: 0)"
     )
     parser.add_argument("--ensemble", type=int, default=1, metavar="K", help="the median of K samples (default: 1)")
+    parser.add_argument(
+        "--vae-only", action="store_true", help="the ceiling: the truth encoded and decoded, without the denoiser"
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="measure the set's first N pictures only")
     parser.add_argument("--overwrite", action="store_true", help="replace results of another protocol in DIR")
     parser.add_argument("--allow-broken", action="store_true", help="exit with 0 although pictures were left out")
@@ -98,7 +108,7 @@ def main(arguments: list[str]) -> int:
         raise InputError("--data is needed: a baseline names no evaluation shards")
     plan = Plan(
         data=options.data or evaluation_data(runs[0]),
-        out=options.out or runs[0] / "test",
+        out=options.out or runs[0] / ("ceiling" if options.vae_only else "test"),
         set_name=options.set,
         region=options.region,
         steps=options.steps,
@@ -106,7 +116,7 @@ def main(arguments: list[str]) -> int:
         ensemble=options.ensemble,
         limit=options.limit,
     )
-    methods = methods_of(options.methods)
+    methods = methods_of(options.methods, vae_only=options.vae_only)
     trainer = quiet_trainer(options.accelerator, options.devices, options.precision)
     conclude(evaluate(methods, plan, trainer=trainer, overwrite=options.overwrite), plan, options.allow_broken)
     return 0

@@ -16,6 +16,7 @@ from drip_lightning.evaluation.journal import Journal, Result, task_of
 from drip_lightning.evaluation.measure import measure
 from drip_lightning.evaluation.method import Method
 from drip_lightning.evaluation.plan import Plan, Task
+from drip_lightning.evaluation.worst import WorstCases
 from drip_lightning.ops.trimap import unknown_mask
 from drip_lightning.pipeline import Matte
 
@@ -28,6 +29,7 @@ class Evaluation(LightningModule):
         plan: How.
         journal: Where results go; opened.
         pictures: The evaluation set.
+        worst: Keeps pictures of the worst cases.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Evaluation(LightningModule):
         plan: Plan,
         journal: Journal,
         pictures: EvaluationPictures,
+        worst: WorstCases,
     ) -> None:
         super().__init__()
         self.networks = method.networks  # so that Lightning moves them
@@ -43,6 +46,7 @@ class Evaluation(LightningModule):
         self.plan = plan
         self.journal = journal
         self.pictures = pictures
+        self.worst = worst
         self._waiting: list[Task] = []
 
     def setup(self, stage: str) -> None:
@@ -77,7 +81,7 @@ class Evaluation(LightningModule):
         except InputError as error:
             self._fail(task, f"{picture['key'][0]}: {error}")
             return
-        rows = zip(self.plan.rows(self.method, task.steps), mattes, strict=True)
+        rows = dict(zip(self.plan.rows(self.method, task.steps), mattes, strict=True))
         height, width = picture["image"].shape[-2:]
         result = _result(
             self.method,
@@ -87,8 +91,12 @@ class Evaluation(LightningModule):
             width=width,
             unknown_pixels=int(unknown_mask(picture["trimap"]).sum()),
             seconds=seconds,
-            rows={row: measure(matte, picture, self.plan.region) for row, matte in rows},
+            rows={row: measure(matte, picture, self.plan.region) for row, matte in rows.items()},
         )
+        if task.seed == self.plan.seeds[0]:
+            for row, matte in rows.items():
+                alpha_mad = result["rows"][row]["metrics"][f"alpha_mad_{self.plan.region}"]
+                self.worst.see(row, task.number, alpha_mad, picture, matte)
         self.journal.add(result, rank=self.trainer.global_rank)
 
     def on_test_end(self) -> None:

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -53,7 +53,7 @@ class Journal:
         try:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True)
-            write_whole(file, json.dumps(protocol, indent=1) + "\n")
+            write_whole(file, lambda path: path.write_text(json.dumps(protocol, indent=1) + "\n"))
         except OSError as error:
             raise InputError(f"cannot write to {self.folder.parent} ({error.strerror})") from error
 
@@ -88,10 +88,10 @@ def task_of(result: Result) -> tuple[str, Task]:
     return result["method"], Task(result["number"], result["seed"], result["steps"])
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+def write_whole(path: Path, save: Callable[[Path], object]) -> None:
+    """Write a file whole or not at all; `save` gets the path to write to, of the same suffix."""
     partial = path.with_name(f".partial-{path.name}")
-    partial.write_text(text, encoding="utf-8")
+    save(partial)
     os.replace(partial, path)
 
 

@@ -1,17 +1,23 @@
 """Methods by the words of a command line: baselines by name, trained stages by where they are."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import yaml
 
 from drip_lightning.errors import InputError
+from drip_lightning.evaluation.classical import SOLVERS, Classical, TrueAlpha
 from drip_lightning.evaluation.method import Method, Trimap
 from drip_lightning.evaluation.model import Model, VaeCeiling
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.lit.stage import moved_paths
 
-BASELINES: Mapping[str, Callable[[], Method]] = {"trimap": Trimap}
+BASELINES: Mapping[str, Callable[[], Method]] = {
+    "trimap": Trimap,
+    **{solver: partial(Classical, solver) for solver in SOLVERS},
+    "true-alpha": TrueAlpha,
+}
 """What needs no training, by the name that the command line and the table call it."""
 
 

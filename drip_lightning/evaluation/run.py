@@ -6,6 +6,8 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Trainer
@@ -14,13 +16,15 @@ from drip_lightning import __version__
 from drip_lightning.data.datasets import EvaluationPictures
 from drip_lightning.data.shards import ShardFolder
 from drip_lightning.errors import InputError
+from drip_lightning.evaluation.curve import draw_steps, steps_csv
 from drip_lightning.evaluation.evaluation import Evaluation
 from drip_lightning.evaluation.files import per_image_csv
 from drip_lightning.evaluation.journal import Journal, write_whole
 from drip_lightning.evaluation.method import Method
 from drip_lightning.evaluation.plan import Plan
-from drip_lightning.evaluation.summary import FORMAT_VERSION, all_rows, complete_results, summarise
-from drip_lightning.evaluation.table import tables
+from drip_lightning.evaluation.summary import FORMAT_VERSION, RowResult, all_rows, complete_results, summarise
+from drip_lightning.evaluation.table import report
+from drip_lightning.evaluation.worst import WorstCases
 
 _CACHE_BYTES = 1 << 28
 _EXPECTED_WARNINGS = (
@@ -60,7 +64,8 @@ def evaluate(methods: Sequence[Method], plan: Plan, *, trainer: Trainer, overwri
     Raises:
         InputError: there are no such shards, `plan.out` holds results of another protocol, or no picture was left.
     """
-    twice = [row for row, count in Counter(all_rows(methods, plan)).items() if count > 1]
+    names = all_rows(methods, plan)
+    twice = [row for row, count in Counter(names).items() if count > 1]
     if twice:
         raise InputError(f"two methods are both called {twice[0]!r}: name them, NAME=METHOD")
     folder = ShardFolder(plan.data, cache_bytes=_CACHE_BYTES)
@@ -69,11 +74,19 @@ def evaluate(methods: Sequence[Method], plan: Plan, *, trainer: Trainer, overwri
     protocol = _protocol(methods, plan, folder, precision=str(trainer.precision))
     if trainer.is_global_zero:
         journal.open(protocol, overwrite=overwrite)
+    worst = WorstCases(journal.folder / "worst", names)
     for method in methods:
-        trainer.test(Evaluation(method, plan, journal, pictures), verbose=False)
+        trainer.test(Evaluation(method, plan, journal, pictures, worst), verbose=False)
     if not trainer.is_global_zero:
         return None
-    return _publish(methods, plan, journal, protocol, images=min(len(pictures), plan.limit or len(pictures)))
+    images = min(len(pictures), plan.limit or len(pictures))
+    rows, excluded = _counted(methods, plan, journal, images=images)
+    summary = {
+        "format": FORMAT_VERSION,
+        "protocol": protocol | _what_was_measured(rows, excluded),
+        **summarise(rows, plan),
+    }
+    return Report(table=_write(summary, rows, plan, worst), excluded=excluded)
 
 
 def _protocol(methods: Sequence[Method], plan: Plan, folder: ShardFolder, *, precision: str) -> dict[str, Any]:
@@ -81,7 +94,7 @@ def _protocol(methods: Sequence[Method], plan: Plan, folder: ShardFolder, *, pre
     index = folder.index
     return {
         "version": __version__,
-        "set": plan.set_name or index.converter,
+        "set": plan.set_name or index.converter.removeprefix("prepare "),
         "data": plan.data,
         "shards": [shard.sha256 for shard in index.shards],
         "region": plan.region,
@@ -99,9 +112,10 @@ def _protocol(methods: Sequence[Method], plan: Plan, folder: ShardFolder, *, pre
     }
 
 
-def _publish(
-    methods: Sequence[Method], plan: Plan, journal: Journal, protocol: dict[str, Any], *, images: int
-) -> Report:
+def _counted(
+    methods: Sequence[Method], plan: Plan, journal: Journal, *, images: int
+) -> tuple[list[RowResult], dict[int, str]]:
+    """The results that count, and the pictures that were left out, with reasons."""
     rows, missing = complete_results(journal.results(), methods, plan, images=images)
     reasons = journal.failures()
     unmeasured = [number for number in missing if number not in reasons]
@@ -112,16 +126,44 @@ def _publish(
         raise InputError(f"none of the {images} pictures could be measured; the first: {next(iter(excluded.values()))}")
     count = len({row.result["number"] for row in rows})
     assert count + len(excluded) == images, "every picture is either measured or left out"
-    shown = protocol | {
-        "count": count,
+    return rows, excluded
+
+
+def _what_was_measured(rows: Sequence[RowResult], excluded: dict[int, str]) -> dict[str, Any]:
+    """What the protocol can only tell in the end."""
+    first = [one for one in rows if (one.row, one.result["seed"]) == (rows[0].row, rows[0].result["seed"])]
+    areas = [one.result["height"] * one.result["width"] for one in first]
+    sizes = [f"{area / 1e6:.2g}" for area in (min(areas), max(areas))]
+    return {
+        "count": len(first),
         "excluded": [{"number": number, "reason": reason} for number, reason in excluded.items()],
+        "sizes": f"{' to '.join(dict.fromkeys(sizes))} megapixels",
+        "unknown_share": sum(one.result["unknown_pixels"] for one in first) / sum(areas),
+        "foregrounds": sum(any("foreground" in name for name in one.scores["metrics"]) for one in first),
     }
-    summary = {"format": FORMAT_VERSION, "protocol": shown, **summarise(rows, plan)}
-    write_whole(plan.out / "per_image.csv", per_image_csv(rows, plan.region))
-    write_whole(plan.out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
-    table = tables(summary)
-    write_whole(plan.out / "table.md", table)
-    return Report(table=table, excluded=excluded)
+
+
+def _write(summary: dict[str, Any], rows: Sequence[RowResult], plan: Plan, worst: WorstCases) -> str:
+    """Write every file of the results; return `table.md`."""
+    table = report(summary)
+    texts = {
+        "per_image.csv": per_image_csv(rows, plan.region),
+        "summary.json": json.dumps(summary, indent=1, ensure_ascii=False) + "\n",
+        "table.md": table,
+    }
+    pictures = {"worst.png": worst.sheet(rows, f"alpha_mad_{plan.region}").save}
+    if len(plan.steps) > 1:
+        texts["steps.csv"] = steps_csv(summary)
+        pictures["steps.png"] = partial(draw_steps, summary)
+    for name, save in pictures.items():
+        write_whole(plan.out / name, save)
+    for name, text in texts.items():
+        write_whole(plan.out / name, partial(_save_text, text=text))
+    return table
+
+
+def _save_text(path: Path, *, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
 
 
 def quiet_trainer(accelerator: str, devices: int, precision: str) -> Trainer:

@@ -1,0 +1,84 @@
+"""Matting without learning, by PyMatting: an alpha from the trimap, then the foreground colours that fit it."""
+
+import importlib
+from collections.abc import Sequence
+from types import ModuleType
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from drip_lightning.data.sample import MattingBatch
+from drip_lightning.errors import InputError
+from drip_lightning.evaluation.method import Method
+from drip_lightning.pipeline import Matte
+
+SOLVERS = {
+    "closed-form": "estimate_alpha_cf",
+    "knn": "estimate_alpha_knn",
+    "large-kernel": "estimate_alpha_lkm",
+}
+"""Name to PyMatting's function: Levin et al. 2008; Chen et al. 2013; He et al. 2010."""
+
+
+class Classical(Method):
+    """One of PyMatting's solvers with its defaults, and multilevel foreground estimation (Germer et al. 2020).
+
+    It runs on the CPU in double precision, wherever the batch is.
+    """
+
+    def __init__(self, solver: str) -> None:
+        super().__init__(solver)
+        self._pymatting = _pymatting()
+        self._solver = solver
+
+    def mattes(self, batch: MattingBatch, *, steps: int | None, seeds: Sequence[int]) -> tuple[Matte, ...]:
+        """Solve for alpha, then for the foreground."""
+        image, trimap = _pixels(batch["image"]), _pixels(batch["trimap"])[..., 0]
+        known = [value for value in (0, 1) if (trimap == value).any()]
+        if len(known) < 2:
+            raise InputError(f"{self._solver} matting wants known foreground and known background in the trimap")
+        alpha = getattr(self._pymatting, SOLVERS[self._solver])(image, trimap)
+        return (_matte(self._pymatting.estimate_foreground_ml(image, alpha), alpha, like=batch["image"]),)
+
+    def describe(self) -> dict[str, str | int | float]:
+        """Solver and version."""
+        version = getattr(self._pymatting, "__version__", "")
+        return {"kind": f"PyMatting {version} {SOLVERS[self._solver]}, multilevel foreground"}
+
+
+class TrueAlpha(Method):
+    """A ceiling for foreground estimation: multilevel, given the true alpha."""
+
+    def __init__(self) -> None:
+        super().__init__("true-alpha")
+        self._pymatting = _pymatting()
+
+    def mattes(self, batch: MattingBatch, *, steps: int | None, seeds: Sequence[int]) -> tuple[Matte, ...]:
+        """Take alpha from the truth, and solve for the foreground."""
+        alpha = _pixels(batch["alpha"])[..., 0]
+        foreground = self._pymatting.estimate_foreground_ml(_pixels(batch["image"]), alpha)
+        return (_matte(foreground, alpha, like=batch["image"]),)
+
+    def describe(self) -> dict[str, str | int | float]:
+        """Say that it looks at the truth."""
+        return {"kind": f"the truth as alpha, PyMatting {self._pymatting.__version__} multilevel foreground"}
+
+
+def _pymatting() -> ModuleType:
+    try:
+        return importlib.import_module("pymatting")
+    except ModuleNotFoundError as error:
+        raise InputError("classical matting needs PyMatting: pip install 'drip_lightning[classical]'") from error
+
+
+def _pixels(maps: Tensor) -> np.ndarray:
+    """(1, C, H, W) as (H, W, C) float64."""
+    return maps[0].permute(1, 2, 0).double().cpu().numpy()
+
+
+def _matte(foreground: np.ndarray, alpha: np.ndarray, *, like: Tensor) -> Matte:
+    maps = [
+        torch.from_numpy(np.atleast_3d(one)).permute(2, 0, 1)[None].clamp(0, 1).to(like) for one in (foreground, alpha)
+    ]
+    return Matte(foreground=maps[0], alpha=maps[1])
