@@ -18,7 +18,9 @@ PANEL = 240
 _CASES = 8
 _LINE = 22
 """Height of a line of text."""
-_COLUMNS = ("image", "trimap", "truth", "prediction", "|error|")
+_GAP = 4
+"""White between pictures."""
+_COLUMNS = ("image", "trimap", "true alpha", "predicted alpha", "error")
 
 
 class WorstCases:
@@ -53,29 +55,26 @@ class WorstCases:
 
     def sheet(self, results: Sequence[RowResult], metric: str) -> Image.Image:
         """Draw the worst cases of every row, of the first seed, worst first."""
-        blocks = []
+        strips = [_header()]
         for row in self._rows:
             own = [one for one in results if one.row == row]
             own = [one for one in own if one.result["seed"] == own[0].result["seed"]]
             own.sort(key=lambda one: (-one.scores["metrics"][metric], one.result["number"]))
-            blocks += [self._strip(one, metric) for one in own[: self.cases]]
-        sheet = Image.new("RGB", (max(block.width for block in blocks), sum(block.height for block in blocks)), "white")
+            strips += [self._captioned(one, metric) for one in own[: self.cases]]
+        sheet = Image.new("RGB", (len(_COLUMNS) * PANEL, sum(strip.height for strip in strips)), "white")
         top = 0
-        for block in blocks:
-            sheet.paste(block, (0, top))
-            top += block.height
+        for strip in strips:
+            sheet.paste(strip, (0, top))
+            top += strip.height
         return sheet
 
-    def _strip(self, one: RowResult, metric: str) -> Image.Image:
+    def _captioned(self, one: RowResult, metric: str) -> Image.Image:
+        metrics = one.scores["metrics"]
+        caption = f"{one.row}: {one.result['key']}, MAD {metrics[metric]:.4f}"
         with Image.open(self._file(one.row, one.result["number"])) as case:
-            strip = Image.new("RGB", (max(case.width, 5 * PANEL), case.height + _LINE), "white")
+            strip = Image.new("RGB", (case.width, case.height + _LINE), "white")
             strip.paste(case, (0, _LINE))
-        error, sad = one.scores["metrics"][metric], one.scores["metrics"][metric.replace("mad", "sad")]
-        text = f"{one.row}: {one.result['key']}   MAD {1e3 * error:.1f} ×10⁻³   SAD {1e-3 * sad:.2f} ×10³"
-        draw, font = ImageDraw.Draw(strip), ImageFont.load_default(13)
-        draw.text((4, 3), text, fill="black", font=font)
-        names = "  |  ".join(_COLUMNS)
-        draw.text((strip.width - 4, 3), names, fill=(110, 110, 110), font=font, anchor="ra")
+        _write(strip, 0, caption)
         return strip
 
     def _file(self, row: str, number: int) -> Path:
@@ -83,14 +82,17 @@ class WorstCases:
 
 
 def draw_case(picture: MattingBatch, matte: Matte) -> Image.Image:
-    """Image, trimap, truth, prediction and error, each at most `PANEL` wide and high, side by side."""
+    """Image, trimap, truth, prediction and error, each fitted into a square of `PANEL`, side by side."""
     height, width = picture["image"].shape[-2:]
-    scale = min(1.0, PANEL / max(height, width))
+    scale = (PANEL - _GAP) / max(height, width)
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
     error = (matte.alpha - picture["alpha"]).abs()
     maps = [picture["image"], picture["trimap"], picture["alpha"], matte.alpha, heat(error)]
-    small = [F.interpolate(one.float().cpu(), size=size, mode="area").expand(1, 3, -1, -1) for one in maps]
-    framed = [F.pad(one, (0, PANEL - size[1], 0, 4), value=1.0) for one in small]
+    fitted = [
+        F.interpolate(one.float().cpu(), size=size, mode="area" if scale < 1 else "nearest").expand(1, 3, -1, -1)
+        for one in maps
+    ]
+    framed = [F.pad(one, (0, PANEL - size[1], 0, _GAP), value=1.0) for one in fitted]
     pixels = (torch.cat(framed, dim=-1)[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
     return Image.fromarray(pixels.numpy())
 
@@ -99,3 +101,14 @@ def heat(error: Tensor) -> Tensor:
     """Colours of an error (1, 1, H, W) in [0, 1]: black, red, yellow, white; square roots show small ones, too."""
     level = 3 * error.clamp(0, 1).sqrt()
     return torch.cat([level.clamp(0, 1), (level - 1).clamp(0, 1), (level - 2).clamp(0, 1)], dim=1)
+
+
+def _header() -> Image.Image:
+    header = Image.new("RGB", (len(_COLUMNS) * PANEL, _LINE), "white")
+    for place, name in enumerate(_COLUMNS):
+        _write(header, place * PANEL, name)
+    return header
+
+
+def _write(picture: Image.Image, left: int, text: str) -> None:
+    ImageDraw.Draw(picture).text((left + 2, 3), text, fill="black", font=ImageFont.load_default(13))
