@@ -25,6 +25,7 @@ from drip_lightning.lit.matting import MattingStage
 from drip_lightning.lit.parallel import ComparesRanks
 from drip_lightning.lit.preflight import facts_of_run
 from drip_lightning.lit.stage import Stage, choice_to_config
+from drip_lightning.lit.step_log import PhaseClock, StepLog
 from drip_lightning.lit.transparency import TransparencyDecoder
 
 STAGES = (Autoencoder, Denoiser, TransparencyDecoder)
@@ -135,14 +136,21 @@ class DripCLI(LightningCLI):
         conclude(evaluate([Trimap(), method], plan, trainer=self.trainer), plan)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Log to `tensorboard` in the run folder and show progress, unless the configuration says how."""
+        """Log to `tensorboard` in the run folder and show progress, unless the configuration says how.
+
+        A profiler of the configuration's own takes the place of what is logged of each step's cost.
+        """
         for message in _EXPECTED_WARNINGS:
             warnings.filterwarnings("ignore", message=f".*{message}")
         logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_advertisement)
         settings = self._get(self.config_init, "trainer")
-        callbacks = settings["callbacks"] or []
+        callbacks = [*(settings["callbacks"] or [])]
         if settings["enable_progress_bar"] is not False and not any(isinstance(own, ProgressBar) for own in callbacks):
-            kwargs["callbacks"] = [*callbacks, Progress()]
+            callbacks.append(Progress())
+        if settings["profiler"] is None:
+            kwargs["profiler"] = clock = PhaseClock()
+            callbacks.append(StepLog(clock))
+        kwargs["callbacks"] = callbacks
         kwargs["plugins"] = [*_as_list(settings["plugins"]), CheckpointFiles()]
         if SLURMEnvironment.detect():  # Lightning would save amid a step, and requeue by itself
             kwargs["plugins"].append(SLURMEnvironment(auto_requeue=False))

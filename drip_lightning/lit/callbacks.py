@@ -14,7 +14,21 @@ from drip_lightning.pipeline import Matte
 
 
 class Progress(RichProgressBar):
-    """Lightning's progress bar, without the number of an epoch that has no end."""
+    """Lightning's progress bar, without the number of an epoch that has no end.
+
+    It shows the loss of the last logged step: to show every step's, the host would wait for the GPU at each.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._loss: dict[str, str] = {}
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        """What stands beside the bar."""
+        loss = trainer.callback_metrics.get("train/loss") if trainer.training else None
+        if loss is not None and trainer.global_step % trainer.log_every_n_steps == 0:
+            self._loss = {"loss": f"{loss:.4f}"}
+        return super().get_metrics(trainer, pl_module) | self._loss
 
     def _get_train_description(self, current_epoch: int) -> str:
         return "training"

@@ -71,9 +71,14 @@ class Stage(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": lr_scheduler, "interval": "step"}}
 
     def log_losses(self, loss: Tensor, terms: dict[str, Tensor]) -> None:
-        """Log a training step's loss and its terms, all scalars, as `train/…`: means over the ranks."""
-        values = self.mean_over_ranks(torch.stack([loss, *terms.values()]).detach().float())
-        self.log("train/loss", values[0], prog_bar=True)
+        """Log a training step's loss and its terms, all scalars, as `train/…`: means over the ranks.
+
+        Ranks wait for each other, and for their GPUs, on the steps that are written alone.
+        """
+        values = torch.stack([loss, *terms.values()]).detach().float()
+        if self._trainer is not None and (self.global_step + 1) % self.trainer.log_every_n_steps == 0:
+            values = self.mean_over_ranks(values)
+        self.log("train/loss", values[0])
         self.log_dict({f"train/{name}": value for name, value in zip(terms, values[1:], strict=True)})
 
     def mean_over_ranks(self, values: Tensor) -> Tensor:
