@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from drip_lightning.lit.step_log import is_logged
 from drip_lightning.ops.panel import matte_panel
 from drip_lightning.pipeline import Matte
 
@@ -26,7 +27,7 @@ class Progress(RichProgressBar):
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         """What stands beside the bar."""
         loss = trainer.callback_metrics.get("train/loss") if trainer.training else None
-        if loss is not None and trainer.global_step % trainer.log_every_n_steps == 0:
+        if loss is not None and is_logged(trainer.global_step, trainer):
             self._loss = {"loss": f"{loss:.4f}"}
         return super().get_metrics(trainer, pl_module) | self._loss
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from drip_lightning.errors import InputError
 from drip_lightning.lit.checkpoint_io import newest_checkpoint, read_checkpoint
+from drip_lightning.lit.step_log import is_logged
 
 FORMAT_VERSION = 2
 """Of what a checkpoint holds. Format 1, without the run's place and random state, is read, too."""
@@ -76,7 +77,7 @@ class Stage(LightningModule):
         Ranks wait for each other, and for their GPUs, on the steps that are written alone.
         """
         values = torch.stack([loss, *terms.values()]).detach().float()
-        if self._trainer is not None and (self.global_step + 1) % self.trainer.log_every_n_steps == 0:
+        if self._trainer is not None and is_logged(self.global_step + 1, self.trainer):
             values = self.mean_over_ranks(values)
         self.log("train/loss", values[0])
         self.log_dict({f"train/{name}": value for name, value in zip(terms, values[1:], strict=True)})

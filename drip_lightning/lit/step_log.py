@@ -12,6 +12,12 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torch.optim import Optimizer
 
+
+def is_logged(step: int, trainer: Trainer) -> bool:
+    """Whether optimizer step `step`, counted from 1, is one of those whose figures are written."""
+    return step % trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
+
+
 _PHASES = {"run_training_batch": "step", "save_checkpoint": "checkpoint"}
 
 
@@ -71,7 +77,7 @@ class StepLog(Callback):
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         """Keep what the step is made with; the norm stays on its device."""
-        if trainer.is_global_zero and (trainer.global_step + 1) % trainer.log_every_n_steps == 0:
+        if trainer.is_global_zero and is_logged(trainer.global_step + 1, trainer):
             gradients = [
                 one.grad for group in optimizer.param_groups for one in group["params"] if one.grad is not None
             ]
