@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import drip_lightning.cli.main as command
+from drip_lightning.lit.checkpoint_io import newest_checkpoint, read_checkpoint
 from tests.data.convert.folders import discs, save
 from tests.runs import CONFIGS, tiny_arguments
 
@@ -47,5 +48,5 @@ def test_own_data_from_folders_to_a_training_run(tmp_path: Path, monkeypatch: py
     assert [words[0] for words in said] == ["prepare"] * 3 + ["data"] + ["fit"] * 3
     for words in said:
         assert command.run(smaller(words) if words[0] == "fit" else words) == 0, words
-    for run in ("autoencoder", "denoiser", "finetuned"):
-        assert (tmp_path / "runs" / "own" / run / "checkpoints" / "last.ckpt").is_file()
+    for run, steps in (("autoencoder", 2), ("denoiser", 2), ("finetuned", 4)):
+        assert read_checkpoint(newest_checkpoint(tmp_path / "runs" / "own" / run))["global_step"] == steps
