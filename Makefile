@@ -45,7 +45,7 @@ fit: .venv/installed
 	@echo "== 2/6 autoencoder: $(RUN)/autoencoder"
 	@$(call STAGE,autoencoder) --data.batch_size 4
 	@echo "== 3/6 joint denoiser: $(RUN)/denoiser"
-	@$(call STAGE,denoiser) --config configs/ablation/sample_prediction.yaml \
+	@$(call STAGE,denoiser) --config configs/ablation/sample_prediction_zero_snr.yaml \
 		--model.networks.vae $(RUN)/autoencoder/pretrained
 	@echo "== 4/6 transparency decoder: $(RUN)/transparency"
 	@$(call STAGE,transparency) --model.denoiser $(RUN)/denoiser

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from drip_lightning.errors import InputError
 from drip_lightning.nn.joint_unet import JointDenoiser
 from drip_lightning.nn.latents import LatentCodec
 from drip_lightning.nn.noise import NoiseSampler
@@ -80,6 +81,7 @@ class MattingPipeline:
         noise: What sampling starts from: the training noise at t = T.
         schedule: How to sample.
         decoder: What makes the result from the sampled latents.
+        one_step: Whether the denoiser was taught a single step from pure noise, and no more.
     """
 
     codec: LatentCodec
@@ -87,6 +89,7 @@ class MattingPipeline:
     noise: NoiseSampler
     schedule: NoiseSchedule
     decoder: LatentDecoder
+    one_step: bool = False
 
     @property
     def size_multiple(self) -> int:
@@ -104,7 +107,15 @@ class MattingPipeline:
             condition: (B, 2C, h, w), see `condition`.
             steps: Denoising steps of each picture.
             generators: One for each picture, on the CPU, so that a picture's result does not depend on its batch.
+
+        Raises:
+            InputError: several steps are asked of a denoiser that was taught one.
         """
+        if self.one_step and max(steps) > 1:
+            raise InputError(
+                f"the denoiser was trained for one step (objective OneStep), got {max(steps)}: set the number of steps "
+                "(sampling_steps, max_steps, --steps) to 1"
+            )
         pairs, _, height, width = condition.shape
         shape = (self.codec.channels, height, width)
         noise = self.noise.draw_pairs(shape, strengths=[1.0] * pairs, generators=generators).to(condition)

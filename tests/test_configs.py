@@ -1,3 +1,4 @@
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,9 @@ import yaml
 from drip_lightning.cli.fit import run
 from drip_lightning.cli.lightning_cli import DripCLI
 from drip_lightning.errors import InputError
-from drip_lightning.lit.stage import newest_checkpoint, read_checkpoint
+from drip_lightning.lit.denoiser import Denoiser
+from drip_lightning.lit.matting import MattingStage
+from drip_lightning.lit.transparency import TransparencyDecoder
 from tests.runs import CONFIGS, STAGES, tiny_arguments
 
 RUNS = sorted(CONFIGS.glob("*.yaml"))
@@ -64,27 +67,42 @@ def test_every_run_takes_every_scale_and_hardware(parse: Any, stage: Path, scale
     assert combined.trainer.strategy == parse(stage, hardware).trainer.strategy
 
 
-@pytest.mark.parametrize("scale", SCALES, ids=_name)
-@pytest.mark.parametrize("ablation", ABLATIONS, ids=_name)
-def test_every_ablation_changes_the_denoiser_alone(parse: Any, ablation: Path, scale: Path) -> None:
-    denoiser = CONFIGS / "denoiser.yaml"
-    plain, changed = (parse(denoiser, scale, *more).as_dict() for more in ((), (ablation,)))
-    assert plain["model"] != changed["model"]
-    for part in ("trainer", "data", "checkpoint"):
-        assert plain[part] == changed[part]
-    for part in ("networks", "optimizer", "lr_scheduler"):
-        assert plain["model"]["init_args"][part] == changed["model"]["init_args"][part]
+def _settings(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration's settings of model and data by name, those of a choice together."""
+    model = config.get("model", {})
+    return {
+        **{f"model.{name}": value for name, value in model.get("init_args", {}).items()},
+        **{f"data.{name}": value for name, value in config.get("data", {}).items()},
+        **{name: value for name, value in config.items() if name not in ("model", "data")},
+    }
+
+
+def _stage_of(ablation: Path) -> str:
+    """The stage that an overlay is for: the first that has all its settings."""
+    wanted = yaml.safe_load(ablation.read_text()).get("model", {}).get("init_args", {})
+    signatures = {"denoiser": signature(Denoiser).parameters, "transparency": signature(TransparencyDecoder).parameters}
+    return next(stage for stage, names in signatures.items() if set(wanted) <= set(names))
 
 
 @pytest.mark.parametrize("ablation", ABLATIONS, ids=_name)
-def test_every_ablation_trains_a_step(ablation: Path, synth: Path, runs: Path, tmp_path: Path) -> None:
-    more = (f"--config={ablation}", "--trainer.max_steps=1", f"--trainer.default_root_dir={tmp_path}")
-    cli = run(tiny_arguments("denoiser", synth, runs, *more, "--trainer.limit_val_batches=0"))
-    assert cli.trainer.global_step == 1
+def test_an_ablation_shares_no_setting_with_a_scale(ablation: Path) -> None:
+    """So that their order does not matter, and every ablation goes with every scale."""
+    for scale in SCALES:
+        assert not set(_settings(yaml.safe_load(ablation.read_text()))) & set(
+            _settings(yaml.safe_load(scale.read_text()))
+        )
+
+
+@pytest.mark.parametrize("ablation", ABLATIONS, ids=_name)
+def test_an_ablation_changes_what_it_says_and_trains(ablation: Path, synth: Path, runs: Path, tmp_path: Path) -> None:
+    stage = _stage_of(ablation)
+    own = (f"--config={ablation}", f"--trainer.default_root_dir={tmp_path}", "--trainer.max_steps=2")
+    cli = run(tiny_arguments(stage, synth, runs, *own, "--trainer.limit_val_batches=0"))
     assert cli.trainer.callback_metrics["train/loss"] > 0
-    plain, changed = (read_checkpoint(newest_checkpoint(path))["drip"] for path in (runs / "denoiser", tmp_path))
-    different = {name for name, value in changed["init_args"].items() if value != plain["init_args"][name]}
-    assert different == set(yaml.safe_load(ablation.read_text())["model"]["init_args"])
+    plain, changed = (_settings(yaml.safe_load((at / "config.yaml").read_text())) for at in (runs / stage, tmp_path))
+    different = {name for name, value in changed.items() if name != "trainer" and value != plain[name]} - {"checkpoint"}
+    assert different == set(_settings(yaml.safe_load(ablation.read_text())))
+    assert MattingStage.from_checkpoint(tmp_path).pipeline.size_multiple > 0
 
 
 def test_the_papers_recipe(parse: Any) -> None:

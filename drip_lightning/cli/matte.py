@@ -69,7 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="where results go, made if missing")
     parser.add_argument("--panel", action="store_true", help="also write NAME.panel.jpg: input and result side by side")
-    parser.add_argument("--steps", type=int, default=10, metavar="N", help="denoising steps (default: 10)")
+    parser.add_argument("--steps", type=int, metavar="N", help="denoising steps (default: the checkpoint's)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="another seed starts from other noise")
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 …; auto takes a GPU if there is one")
     parser.add_argument("--overwrite", action="store_true", help="make results that exist again")
@@ -89,7 +89,7 @@ def main(arguments: list[str]) -> int:
         InputError: nothing can be done at all: no picture, no trimap, no checkpoint.
     """
     options = build_parser().parse_args(arguments)
-    if options.steps < 1 or options.band < 0 or options.seed < 0:
+    if (options.steps is not None and options.steps < 1) or options.band < 0 or options.seed < 0:
         raise InputError("--steps must be at least 1, --band and --seed not negative")
     jobs = find_jobs(options.pictures, options.trimap or options.mask, options.out)
     if options.checkpoint is None:
@@ -155,7 +155,8 @@ def _matte_all(jobs: Sequence[Job], options: argparse.Namespace) -> int:
     except OSError as error:
         raise InputError(f"cannot make the folder --out {options.out} ({error.strerror})") from error
     device = _usable_device(options.device)
-    pipeline = MattingStage.from_checkpoint(options.checkpoint).to(device).pipeline
+    stage = MattingStage.from_checkpoint(options.checkpoint).to(device)
+    pipeline, options.steps = stage.pipeline, options.steps or stage.sampling_steps
     if options.steps > pipeline.schedule.num_train_timesteps:
         raise InputError(f"--steps must be at most {pipeline.schedule.num_train_timesteps}, got {options.steps}")
     failed = 0

@@ -63,8 +63,13 @@ class Model(Method):
         return tuple(median_matte(row) for row in zip(*members, strict=True))
 
     def describe(self) -> dict[str, str | int | float]:
-        """Where the weights came from, and their digest."""
-        return {"kind": type(self._stage).__name__, "source": self._source, "weights": self._weights}
+        """Where the weights came from, whether they are averages, and their digest."""
+        return {
+            "kind": type(self._stage).__name__,
+            "source": self._source,
+            "weights": self._weights,
+            "weights are": self._stage.weights,
+        }
 
 
 class VaeCeiling(Model):

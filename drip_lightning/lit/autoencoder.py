@@ -11,6 +11,7 @@ from torch import Tensor
 from torchmetrics import MeanMetric, MetricCollection
 
 from drip_lightning.data.sample import MattingBatch
+from drip_lightning.lit.averaging import Averaging, NoAveraging
 from drip_lightning.lit.stage import Stage
 from drip_lightning.nn.latents import from_vae_range, stack_for_vae, vae_downsampling
 from drip_lightning.nn.pretrained import FromScratch, Networks
@@ -33,6 +34,7 @@ class Autoencoder(Stage):
         kl_weight: Weight of the KL divergence to the standard normal distribution, per latent element.
         laplacian_weight: Weight of the Laplacian pyramid loss.
         seed: Decides, with the sample's number, the posterior samples.
+        averaging: What is kept beside the trained weights, to be used after training.
         optimizer: Makes the optimizer from the trainable parameters.
         lr_scheduler: Makes the learning-rate schedule, advanced every step; none keeps the rate constant.
     """
@@ -45,10 +47,11 @@ class Autoencoder(Stage):
         kl_weight: float = 1e-5,
         laplacian_weight: float = 0.1,
         seed: int = 0,
+        averaging: Averaging = NoAveraging(),  # noqa: B008
         optimizer: OptimizerCallable = lambda p: torch.optim.Adam(p, lr=1e-4),
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
-        super().__init__(optimizer=optimizer, lr_scheduler=lr_scheduler)
+        super().__init__(averaging=averaging, optimizer=optimizer, lr_scheduler=lr_scheduler)
         self.networks = networks
         self.kl_weight = kl_weight
         self.laplacian_weight = laplacian_weight

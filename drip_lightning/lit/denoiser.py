@@ -5,16 +5,17 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
 from drip_lightning.data.sample import MattingBatch
+from drip_lightning.lit.averaging import Averaging, NoAveraging
 from drip_lightning.lit.matting import MattingStage
+from drip_lightning.lit.objectives import Denoising, Objective
 from drip_lightning.nn.attention import CrossDomainAttention, DomainAttention
-from drip_lightning.nn.latents import LatentCodec
+from drip_lightning.nn.fine_tuning import AllWeights, FineTuning
+from drip_lightning.nn.latents import AlphaDecoding, LatentCodec
 from drip_lightning.nn.noise import AnnealedMultiResolutionNoise, NoiseSampler
 from drip_lightning.nn.noise_schedule import NoiseSchedule
 from drip_lightning.nn.pretrained import Networks, StableDiffusion
 from drip_lightning.nn.switcher import PosEncSwitcher, Switcher
 from drip_lightning.nn.transparency import VaeDecoder
-from drip_lightning.ops.domains import split_domains, stack_domains
-from drip_lightning.ops.prediction import add_noise, prediction_target
 from drip_lightning.ops.randomness import sample_generator
 from drip_lightning.pipeline import MattingPipeline
 
@@ -28,14 +29,17 @@ class Denoiser(MattingStage):
         attention: How self-attention treats the two domains.
         noise: What latents are noised with.
         noise_schedule: Betas, prediction type and sampling.
+        objective: What is minimised.
+        fine_tuning: Which of the U-Net's weights are trained.
+        alpha_decoding: Whether alpha is the `mean` of the three channels that the VAE decodes it to, or the `first`.
         sampling_steps: Denoising steps in validation, test and prediction.
         gradient_checkpointing: Recompute activations in the backward pass: less memory, about a third more time.
         seed: Decides, with the sample's number, timesteps and noise.
+        averaging: What is kept beside the trained weights, to be used after training.
         optimizer: Makes the optimizer from the trainable parameters.
         lr_scheduler: Makes the learning-rate schedule, advanced every step; none keeps the rate constant.
     """
 
-    frozen = ("codec",)
     alphas_cumprod: Tensor
 
     def __init__(
@@ -45,52 +49,70 @@ class Denoiser(MattingStage):
         attention: DomainAttention = CrossDomainAttention(),  # noqa: B008
         noise: NoiseSampler = AnnealedMultiResolutionNoise(),  # noqa: B008
         noise_schedule: NoiseSchedule = NoiseSchedule(),  # noqa: B008
+        objective: Objective = Denoising(),  # noqa: B008
+        fine_tuning: FineTuning = AllWeights(),  # noqa: B008
+        alpha_decoding: AlphaDecoding = "mean",
         sampling_steps: int = 10,
         gradient_checkpointing: bool = False,
         seed: int = 0,
+        averaging: Averaging = NoAveraging(),  # noqa: B008
         optimizer: OptimizerCallable = lambda p: torch.optim.Adam(p, lr=1e-5),
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
-        super().__init__(sampling_steps=sampling_steps, seed=seed, optimizer=optimizer, lr_scheduler=lr_scheduler)
+        super().__init__(
+            sampling_steps=sampling_steps,
+            seed=seed,
+            averaging=averaging,
+            optimizer=optimizer,
+            lr_scheduler=lr_scheduler,
+        )
         self.networks = networks
         self.switcher = switcher
         self.attention = attention
         self.noise = noise
         self.noise_schedule = noise_schedule
+        self.objective = objective
+        self.fine_tuning = fine_tuning
+        self.alpha_decoding: AlphaDecoding = alpha_decoding
         self.gradient_checkpointing = gradient_checkpointing
         self.register_buffer("alphas_cumprod", noise_schedule.alphas_cumprod(), persistent=False)
+        objective.check(self)
 
     def build(self, *, pretrained: bool = True) -> None:
         """Load the VAE, and widen the U-Net to both domains and the condition."""
-        self.codec = LatentCodec(self.networks.trained_vae())
+        self.codec = LatentCodec(self.networks.trained_vae(), alpha_decoding=self.alpha_decoding)
         self.joint_unet = self.switcher.build(
-            self.networks.unet(pretrained=pretrained),
+            self.networks.unet(pretrained=pretrained or self.fine_tuning.keeps_pretrained),
             self.networks.prompt_embedding(pretrained=pretrained),
             attention=self.attention,
         )
+        self.fine_tuning.apply(self.joint_unet)
         if self.gradient_checkpointing:
-            for unet in self.joint_unet.unets:
-                unet.enable_gradient_checkpointing()
+            for network in (*self.joint_unet.unets, self.codec.vae):
+                network.enable_gradient_checkpointing()
+
+    @property
+    def reloaded(self) -> tuple[str, ...]:
+        """The VAE, and what stayed as pretrained of the U-Net."""
+        return ("codec", "joint_unet") if self.networks.has_pretrained_unet else ("codec",)
 
     @property
     def pipeline(self) -> MattingPipeline:
         """The denoiser with the plain VAE decoder."""
-        return MattingPipeline(self.codec, self.joint_unet, self.noise, self.noise_schedule, VaeDecoder())
+        return MattingPipeline(
+            self.codec,
+            self.joint_unet,
+            self.noise,
+            self.noise_schedule,
+            VaeDecoder(),
+            one_step=self.objective.one_step,
+        )
 
     def training_step(self, batch: MattingBatch, batch_index: int) -> Tensor:
-        """Noise both domains' latents and predict the noise (DRIP Eq. 5)."""
-        image, trimap, foreground, alpha = self.encode(batch)
-        latents, condition = stack_domains(foreground, alpha), torch.cat([image, trimap], dim=1)
-        timestep, noise = self.draw(batch["number"], latents)
-        alphas_cumprod = self.alphas_cumprod[stack_domains(timestep, timestep)]
-
-        prediction = self.joint_unet(add_noise(latents, noise, alphas_cumprod), condition, timestep)
-        target = prediction_target(self.noise_schedule.prediction_type, latents, noise, alphas_cumprod)
-        foreground_loss, alpha_loss = split_domains((prediction.float() - target).square().flatten(1).mean(dim=1))
-
-        loss = foreground_loss.mean() + alpha_loss.mean()
-        self.log_losses(loss, {"foreground": foreground_loss.mean(), "alpha": alpha_loss.mean()})
-        return loss
+        """Take the objective's loss; DRIP Eq. 5 is `Denoising`."""
+        loss = self.objective(self, batch)
+        self.log_losses(loss.total, loss.terms)
+        return loss.total
 
     @torch.no_grad()
     def encode(self, batch: MattingBatch) -> tuple[Tensor, ...]:

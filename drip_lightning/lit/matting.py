@@ -7,6 +7,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.errors import InputError
+from drip_lightning.lit.averaging import Averaging
 from drip_lightning.lit.scores import MatteScores
 from drip_lightning.lit.stage import Stage
 from drip_lightning.ops.randomness import sample_generator
@@ -19,6 +20,7 @@ class MattingStage(Stage):
     Args:
         sampling_steps: Denoising steps in validation, test and prediction.
         seed: Decides, with the sample's number, every random draw.
+        averaging: What is kept beside the trained weights, to be used after training.
         optimizer: Makes the optimizer from the trainable parameters.
         lr_scheduler: Makes the learning-rate schedule, advanced every step; none keeps the rate constant.
     """
@@ -28,10 +30,11 @@ class MattingStage(Stage):
         *,
         sampling_steps: int,
         seed: int,
+        averaging: Averaging,
         optimizer: OptimizerCallable,
         lr_scheduler: LRSchedulerCallable | None,
     ) -> None:
-        super().__init__(optimizer=optimizer, lr_scheduler=lr_scheduler)
+        super().__init__(averaging=averaging, optimizer=optimizer, lr_scheduler=lr_scheduler)
         if sampling_steps < 1:
             raise InputError(f"sampling_steps: expected at least 1, got {sampling_steps}")
         self.sampling_steps = sampling_steps

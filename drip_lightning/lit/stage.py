@@ -3,25 +3,27 @@
 import importlib
 import inspect
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, cast
 
 import torch
 from jsonargparse import ArgumentParser
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from drip_lightning.errors import InputError
+from drip_lightning.lit.averaging import Averaging
 from drip_lightning.lit.checkpoint_io import newest_checkpoint, read_checkpoint
 from drip_lightning.lit.step_log import is_logged
 
 FORMAT_VERSION = 2
 """Of what a checkpoint holds. Format 1, without the run's place and random state, is read, too."""
 
-_HOW_TO_TRAIN = {"optimizer", "lr_scheduler", "loss"}
+_HOW_TO_TRAIN = {"averaging", "optimizer", "lr_scheduler", "loss"}
 
 
 class Stage(LightningModule):
@@ -29,22 +31,30 @@ class Stage(LightningModule):
 
     A stage's constructor takes plain values and choices (small objects that hold plain values under their argument's
     names), keeps each under its own name, and builds no network; `build` does. A checkpoint thus tells in plain
-    values how to build its stage again, and holds the trained weights alone: frozen networks are loaded from where
-    they came from.
+    values how to build its stage again, and holds the trained weights alone: frozen ones are loaded from where they
+    came from.
 
     Args:
+        averaging: What is kept beside the trained weights, to be used after training.
         optimizer: Makes the optimizer from the trainable parameters.
         lr_scheduler: Makes the learning-rate schedule, advanced every step; none keeps the rate constant.
     """
 
-    frozen: tuple[str, ...] = ()
-    """Names of the submodules that are not trained and not written to checkpoints."""
-
-    def __init__(self, *, optimizer: OptimizerCallable, lr_scheduler: LRSchedulerCallable | None) -> None:
+    def __init__(
+        self, *, averaging: Averaging, optimizer: OptimizerCallable, lr_scheduler: LRSchedulerCallable | None
+    ) -> None:
         super().__init__()
+        self.averaging = averaging
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
+        self.weights = "not loaded"
+        """Which of a checkpoint's weights these are, in words."""
         self._built = False
+
+    @property
+    def reloaded(self) -> tuple[str, ...]:
+        """Names of the submodules whose frozen weights `build` loads again: checkpoints leave those out."""
+        return ()
 
     @abstractmethod
     def build(self, *, pretrained: bool = True) -> None:
@@ -60,6 +70,10 @@ class Stage(LightningModule):
             with _told_as("networks"):
                 self.build()
             self._built = True
+
+    def configure_callbacks(self) -> list[Callback]:
+        """What keeps the averages."""
+        return self.averaging.callbacks()
 
     def configure_optimizers(self) -> Any:
         """Optimise every parameter that is not frozen."""
@@ -89,21 +103,39 @@ class Stage(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what the stage is; leave out frozen weights."""
         checkpoint["drip"] = {"format": FORMAT_VERSION, **choice_to_config(self)}
+        left_out = self._left_out(checkpoint["state_dict"])
         checkpoint["state_dict"] = {
-            name: value for name, value in checkpoint["state_dict"].items() if not self._is_frozen(name)
+            name: value for name, value in checkpoint["state_dict"].items() if name not in left_out
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Check that the checkpoint is of this stage and size; put the frozen weights back: loading stays strict."""
+        """Check that the checkpoint is of this stage and size; put the frozen weights back: loading stays strict.
+
+        Everything but further training gets the averaged weights, where there are any; the log says so.
+        """
         where = str(self.trainer.ckpt_path) if self._trainer is not None else "the checkpoint"
         _check_stage(checkpoint, type(self), where=where)
         own = self.state_dict()
-        frozen = {name: value for name, value in own.items() if self._is_frozen(name)}
-        checkpoint["state_dict"] = frozen | checkpoint["state_dict"]
+        frozen = {name: own[name] for name in self._left_out(own)}
+        averages = checkpoint.get("averages")
+        weights = checkpoint["state_dict"]
+        if self._trainer is None or self.trainer.state.fn != "fit":
+            weights = weights | averages["weights"] if averages else weights
+            self.weights = f"averages of {averages['updates']} steps" if averages else "of the last step, not averaged"
+            rank_zero_info(f"{type(self).__name__} of {where}: weights are {self.weights}")
+        checkpoint["state_dict"] = frozen | weights
         _check_sizes(checkpoint["state_dict"], own, where=where)
 
-    def _is_frozen(self, name: str) -> bool:
-        return name.split(".", 1)[0] in self.frozen
+    def _left_out(self, names: Collection[str]) -> list[str]:
+        """Those of the state's names that `build` loads again: frozen weights, and buffers of what is frozen whole."""
+        frozen = {name: not parameter.requires_grad for name, parameter in self.named_parameters()}
+        part_of = {name: name.split(".", 1)[0] for name in (*names, *frozen)}
+        trained_parts = {part_of[name] for name, is_frozen in frozen.items() if not is_frozen}
+        return [
+            name
+            for name in names
+            if part_of[name] in self.reloaded and frozen.get(name, part_of[name] not in trained_parts)
+        ]
 
     @classmethod
     def from_checkpoint(cls, path: str | Path, **changes: Any) -> Self:

@@ -1,11 +1,14 @@
 """Stage 3: the latent transparency decoder (DRIP Sec. 3.3)."""
 
+from dataclasses import replace
+
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.errors import InputError
+from drip_lightning.lit.averaging import Averaging, NoAveraging
 from drip_lightning.lit.denoiser import Denoiser
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.nn.losses import MattingLoss
@@ -26,11 +29,10 @@ class TransparencyDecoder(MattingStage):
         max_steps: Each training sample's latents come from a random number of denoising steps, 1 to this.
         sampling_steps: Denoising steps in validation, test and prediction.
         seed: Decides, with the sample's number, steps and noise.
+        averaging: What is kept beside the trained weights, to be used after training.
         optimizer: Makes the optimizer from the trainable parameters.
         lr_scheduler: Makes the learning-rate schedule, advanced every step; none keeps the rate constant.
     """
-
-    frozen = ("codec", "joint_unet")
 
     def __init__(
         self,
@@ -41,10 +43,17 @@ class TransparencyDecoder(MattingStage):
         max_steps: int = 10,
         sampling_steps: int = 10,
         seed: int = 0,
+        averaging: Averaging = NoAveraging(),  # noqa: B008
         optimizer: OptimizerCallable = lambda p: torch.optim.Adam(p, lr=1e-4),
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
-        super().__init__(sampling_steps=sampling_steps, seed=seed, optimizer=optimizer, lr_scheduler=lr_scheduler)
+        super().__init__(
+            sampling_steps=sampling_steps,
+            seed=seed,
+            averaging=averaging,
+            optimizer=optimizer,
+            lr_scheduler=lr_scheduler,
+        )
         if max_steps < 1:
             raise InputError(f"max_steps: expected at least 1, got {max_steps}")
         self.denoiser = denoiser
@@ -66,10 +75,14 @@ class TransparencyDecoder(MattingStage):
         )
 
     @property
+    def reloaded(self) -> tuple[str, ...]:
+        """All of the denoiser."""
+        return ("codec", "joint_unet")
+
+    @property
     def pipeline(self) -> MattingPipeline:
         """The whole model."""
-        plain = self.denoiser_pipeline
-        return MattingPipeline(plain.codec, plain.joint_unet, plain.noise, plain.schedule, self.latent_decoder)
+        return replace(self.denoiser_pipeline, decoder=self.latent_decoder)
 
     def training_step(self, batch: MattingBatch, batch_index: int) -> Tensor:
         """Mend the denoiser's foreground and alpha (DRIP Eq. 6, App. A.3)."""

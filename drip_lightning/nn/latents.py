@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Self
+from typing import Literal, Self
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -17,6 +17,8 @@ activations stay in its cache."""
 GPU_PIXELS_AT_ONCE = 2**22
 """Sixteen pictures of 512×512 keep a GPU busy; more would cost memory and save no time."""
 
+AlphaDecoding = Literal["mean", "first"]
+
 
 class LatentCodec(nn.Module):
     """Encodes pictures in [0, 1] to scaled latents and back; the only place where pixels are in [-1, 1].
@@ -27,10 +29,12 @@ class LatentCodec(nn.Module):
 
     Args:
         vae: Encoder and decoder; `vae.config.scaling_factor` is the latents' scale.
+        alpha_decoding: Whether alpha is the `mean` of the three channels it is decoded to, or the `first`.
     """
 
-    def __init__(self, vae: AutoencoderKL) -> None:
+    def __init__(self, vae: AutoencoderKL, *, alpha_decoding: AlphaDecoding = "mean") -> None:
         super().__init__()
+        self.alpha_decoding = alpha_decoding
         self.vae = vae.requires_grad_(False).eval()
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -79,15 +83,15 @@ class LatentCodec(nn.Module):
             latents: (2B, C, h, w) scaled latents, domains stacked.
 
         Returns:
-            Foreground (B, 3, 8h, 8w), and alpha (B, 1, 8h, 8w) as the mean of its three channels; near [0, 1], not
-            clamped.
+            Foreground (B, 3, 8h, 8w), and alpha (B, 1, 8h, 8w) as the mean or first of its three channels; near [0, 1],
+            not clamped.
         """
         unscaled = latents.to(self.vae.dtype) / self.vae.config["scaling_factor"]
         picture_pixels = latents[0, 0].numel() * self.downsampling**2
         with _no_float16(latents):
             pixels = torch.cat([self.vae.decode(slice_).sample for slice_ in _slices(unscaled, picture_pixels)])
         foreground, alpha = split_domains(from_vae_range(pixels))
-        return foreground, alpha.mean(dim=1, keepdim=True)
+        return foreground, alpha.mean(dim=1, keepdim=True) if self.alpha_decoding == "mean" else alpha[:, :1]
 
 
 def vae_downsampling(vae: AutoencoderKL) -> int:

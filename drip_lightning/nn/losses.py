@@ -11,13 +11,13 @@ from drip_lightning.ops.trimap import unknown_mask
 
 
 @dataclass(frozen=True)
-class MattingLossTerms:
-    """What `MattingLoss` returns."""
+class LossTerms:
+    """A training loss: what is minimised, and what it is made of."""
 
     total: Tensor
     """Scalar, differentiable: what training minimises."""
     terms: dict[str, Tensor]
-    """Detached scalars for logging, before weighting: `alpha_l1`, `alpha_l2`, …, `foreground_gradient`."""
+    """Detached scalars for logging, before weighting; of `MattingLoss`: `alpha_l1`, …, `foreground_gradient`."""
 
 
 class MattingLoss(nn.Module):
@@ -57,7 +57,7 @@ class MattingLoss(nn.Module):
 
     def forward(
         self, *, foreground: Tensor, alpha: Tensor, true_foreground: Tensor, true_alpha: Tensor, trimap: Tensor
-    ) -> MattingLossTerms:
+    ) -> LossTerms:
         """Compare predicted with true maps.
 
         Args:
@@ -80,7 +80,7 @@ class MattingLoss(nn.Module):
             for name, term in self._terms(preds, target, unknown, pixel_weight):
                 total = total + domain_weight * self.weights[name] * term
                 terms[f"{domain}_{name}"] = term.detach()
-        return MattingLossTerms(total=total, terms=terms)
+        return LossTerms(total=total, terms=terms)
 
     def _terms(
         self, preds: Tensor, target: Tensor, unknown: Tensor, weight: Tensor | None

@@ -8,8 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from drip_lightning.ops.domains import stack_domains
-from drip_lightning.ops.noise import multi_resolution_noise
+from drip_lightning.ops.domains import split_domains, stack_domains
+from drip_lightning.ops.noise import Upsampling, multi_resolution_noise
 
 
 class NoiseSampler(ABC):
@@ -25,7 +25,7 @@ class NoiseSampler(ABC):
             generator: Source of every random number.
 
         Returns:
-            (C, h, w) float32 with standard deviation about 1, on the generator's device.
+            (C, h, w) float32 with standard deviation about 1 (but for `ZeroNoise`), on the generator's device.
         """
 
     def draw_pairs(
@@ -47,22 +47,58 @@ class NoiseSampler(ABC):
 
 
 @dataclass(frozen=True)
-class AnnealedMultiResolutionNoise(NoiseSampler):
-    """Gaussian noise of several resolutions whose coarse levels vanish as t → 0 (DRIP Alg. 1), deviation per sample.
+class MultiResolutionNoise(NoiseSampler):
+    """Gaussian noise of several resolutions, equally coarse at every timestep: Alg. 1 without its annealing.
 
     Attributes:
         discount: Weight ratio of successive levels.
         upsampling: How coarse levels are brought up to full size.
+        deviation: Whether a `sample` is divided by its own standard deviation, or each domain's whole `batch` by one;
+            a batch-wide one couples the samples, so that a result depends on its batch.
     """
 
     discount: float = 0.9
-    upsampling: Literal["nearest", "bilinear"] = "nearest"
+    upsampling: Upsampling = "nearest"
+    deviation: Literal["sample", "batch"] = "sample"
+
+    def draw(self, shape: tuple[int, int, int], *, strength: float, generator: torch.Generator) -> Tensor:
+        """Draw one sample at full `strength`; with a batch-wide deviation it is not yet divided by any."""
+        return self._draw(shape, strength=1.0, generator=generator)
+
+    def _draw(self, shape: tuple[int, int, int], *, strength: float, generator: torch.Generator) -> Tensor:
+        return multi_resolution_noise(
+            shape,
+            strength=strength,
+            generator=generator,
+            discount=self.discount,
+            upsampling=self.upsampling,
+            normalise=self.deviation == "sample",
+        )
+
+    def draw_pairs(
+        self, shape: tuple[int, int, int], *, strengths: Sequence[float], generators: Sequence[torch.Generator]
+    ) -> Tensor:
+        """Draw a batch for both domains; see `NoiseSampler.draw_pairs`."""
+        noise = super().draw_pairs(shape, strengths=strengths, generators=generators)
+        if self.deviation == "sample":
+            return noise
+        foreground, alpha = split_domains(noise)
+        return stack_domains(foreground / foreground.std(), alpha / alpha.std())
+
+
+@dataclass(frozen=True)
+class AnnealedMultiResolutionNoise(MultiResolutionNoise):
+    """Gaussian noise of several resolutions whose coarse levels vanish as t → 0: the paper's choice (DRIP Alg. 1).
+
+    Attributes:
+        discount: Weight ratio of successive levels.
+        upsampling: How coarse levels are brought up to full size.
+        deviation: As in `MultiResolutionNoise`.
+    """
 
     def draw(self, shape: tuple[int, int, int], *, strength: float, generator: torch.Generator) -> Tensor:
         """Draw one sample; see `drip_lightning.ops.noise.multi_resolution_noise`."""
-        return multi_resolution_noise(
-            shape, strength=strength, generator=generator, discount=self.discount, upsampling=self.upsampling
-        )
+        return self._draw(shape, strength=strength, generator=generator)
 
 
 @dataclass(frozen=True)
@@ -72,3 +108,12 @@ class GaussianNoise(NoiseSampler):
     def draw(self, shape: tuple[int, int, int], *, strength: float, generator: torch.Generator) -> Tensor:
         """Draw one sample of independent standard normal numbers; `strength` plays no part."""
         return torch.randn(shape, generator=generator, device=generator.device)
+
+
+@dataclass(frozen=True)
+class ZeroNoise(NoiseSampler):
+    """No noise at all, for one deterministic step from zero (Garcia et al. 2024)."""
+
+    def draw(self, shape: tuple[int, int, int], *, strength: float, generator: torch.Generator) -> Tensor:
+        """Zeros; nothing is drawn."""
+        return torch.zeros(shape, device=generator.device)

@@ -35,11 +35,16 @@ class NoiseSchedule:
     timestep_spacing: Literal["trailing", "leading", "linspace"] = "trailing"
 
     def __post_init__(self) -> None:
-        """Refuse a schedule whose last step tells an epsilon predictor nothing."""
+        """Refuse a last step that tells an epsilon predictor nothing, or that sampling never visits."""
         if self.zero_terminal_snr and self.prediction_type == "epsilon":
             raise InputError(
                 "zero_terminal_snr with prediction_type=epsilon is undefined at the last step: "
                 "use v_prediction or sample, or leave zero_terminal_snr off"
+            )
+        if self.zero_terminal_snr and self.timestep_spacing == "leading":
+            raise InputError(
+                "zero_terminal_snr with timestep_spacing=leading: sampling would start from pure noise at a step that "
+                "was trained on less; use trailing or linspace, or leave zero_terminal_snr off"
             )
 
     def _settings(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -27,6 +27,8 @@ class Networks(ABC):
     """Features of each level of the transparency decoder, from full size down by halves."""
     transparency_layers: int
     """Residual blocks in each level of the transparency decoder."""
+    has_pretrained_unet: ClassVar[bool]
+    """Whether `unet` gives the same weights every time, or else random ones."""
 
     @abstractmethod
     def new_vae(self) -> AutoencoderKL:
@@ -68,6 +70,8 @@ class StableDiffusion(Networks):
     revision: str | None = None
     transparency_channels: tuple[int, ...] = (32, 32, 64, 128, 256, 512, 512)
     transparency_layers: int = 2
+
+    has_pretrained_unet = True
 
     def new_vae(self) -> AutoencoderKL:
         """Refuse: Stable Diffusion brings its own autoencoder.
@@ -140,6 +144,8 @@ class FromScratch(Networks):
     norm_groups: int = 16
     transparency_channels: tuple[int, ...] = (32, 32, 64, 128)
     transparency_layers: int = 2
+
+    has_pretrained_unet = False
 
     def new_vae(self) -> AutoencoderKL:
         """Build the autoencoder."""

@@ -8,6 +8,8 @@ from torch import Tensor
 
 MAX_LEVELS = 10
 
+Upsampling = Literal["nearest", "bilinear"]
+
 
 def multi_resolution_noise(
     shape: tuple[int, int, int],
@@ -15,7 +17,8 @@ def multi_resolution_noise(
     strength: float,
     generator: torch.Generator,
     discount: float = 0.9,
-    upsampling: Literal["nearest", "bilinear"] = "nearest",
+    upsampling: Upsampling = "nearest",
+    normalise: bool = True,
 ) -> Tensor:
     """Draw one sample's noise: Gaussian at full size plus ever coarser Gaussians (DRIP Alg. 1).
 
@@ -29,9 +32,10 @@ def multi_resolution_noise(
         generator: Source of every random number drawn here.
         discount: Weight ratio of successive levels, in (0, 1]. The paper leaves it open; 0.9 after earlier open work.
         upsampling: How coarse levels are brought up to full size; Alg. 1 has "nearest".
+        normalise: Divide by the sample's own standard deviation; false leaves that to the caller.
 
     Returns:
-        (C, H, W) float32 on the generator's device with standard deviation 1.
+        (C, H, W) float32 on the generator's device, with standard deviation 1 if it is normalised.
 
     Raises:
         ValueError: if `strength` is outside [0, 1].
@@ -50,4 +54,4 @@ def multi_resolution_noise(
         noise = noise + strength * discount**level * full
         if level_height == level_width == 1:
             break
-    return noise / noise.std()
+    return noise / noise.std() if normalise else noise
