@@ -10,7 +10,7 @@ from drip_lightning.data.convert.foregrounds import Foregrounds
 if __name__ == "__main__":
     source, out = map(Path, sys.argv[1:])
     convert(
-        Foregrounds(sources=(source,)),
+        Foregrounds(sources=(source,), codec="png"),
         out,
         samples_per_shard=2,
         workers=1,
