@@ -150,9 +150,13 @@ def test_a_resumed_run_may_accumulate_otherwise(
 ) -> None:
     whole = _fit(shard_folders, 6)
     data = MattingDataModule(**{**shard_folders, "evaluation": None}, **SMALL)
-    trainer = _trainer(3, accumulate_grad_batches=before, callbacks=[Checkpoints(str(tmp_path))])
+    trainer = _trainer(
+        3, accumulate_grad_batches=before, enable_checkpointing=True, callbacks=[Checkpoints(str(tmp_path))]
+    )
     trainer.fit(first := _Recorder(), data)
-    trainer = _trainer(6, accumulate_grad_batches=after, callbacks=[Checkpoints(str(tmp_path))])
+    trainer = _trainer(
+        6, accumulate_grad_batches=after, enable_checkpointing=True, callbacks=[Checkpoints(str(tmp_path))]
+    )
     trainer.fit(second := _Recorder(), data, ckpt_path=str(tmp_path / checkpoint_name(3)))
     assert [len(numbers) for numbers in first.numbers] == [4 // before] * 3 * before
     assert [len(numbers) for numbers in second.numbers] == [4 // after] * 3 * after
