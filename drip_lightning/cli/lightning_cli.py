@@ -27,6 +27,7 @@ from drip_lightning.lit.preflight import facts_of_run
 from drip_lightning.lit.stage import Stage, choice_to_config
 from drip_lightning.lit.step_log import PhaseClock, StepLog
 from drip_lightning.lit.transparency import TransparencyDecoder
+from drip_lightning.lit.watchdog import Watchdog
 
 STAGES = (Autoencoder, Denoiser, TransparencyDecoder)
 """Imported so that a configuration may name a stage by its class's name alone."""
@@ -75,6 +76,7 @@ class DripCLI(LightningCLI):
         """Add the callbacks, and tie what must agree: one seed, one run folder."""
         parser.add_lightning_class_args(Checkpoints, "checkpoint")
         parser.add_lightning_class_args(MattePanels, "panels")
+        parser.add_lightning_class_args(Watchdog, "watchdog")
         parser.link_arguments("seed_everything", "data.seed")
         parser.link_arguments("seed_everything", "model.init_args.seed")
         parser.link_arguments("trainer.default_root_dir", "checkpoint.dirpath", compute_fn=_checkpoint_folder)
