@@ -84,7 +84,7 @@ class Watchdog(Callback):
             stuck_s = time.monotonic() - self._beat
             if self.abort_after_s is not None and stuck_s > self.abort_after_s:
                 self._report(stuck_s, "; ending the run")
-                faulthandler.dump_traceback(sys.__stderr__, all_threads=True)
+                faulthandler.dump_traceback(2, all_threads=True)
                 os._exit(STATUS)
             reported = reported if stuck_s > self.warn_after_s else 0
             if stuck_s > self.warn_after_s * (reported + 1):
@@ -94,10 +94,8 @@ class Watchdog(Callback):
     def _report(self, stuck_s: float, what_follows: str) -> None:
         frame = sys._current_frames().get(threading.main_thread().ident or 0)
         phase, place = phase_of(frame, ranks=self._ranks)
-        line = (
-            f"watchdog: rank {self._rank} of {self._ranks} stuck for {stuck_s:.0f} s {phase} ({place}){what_follows}\n"
-        )
-        os.write(2, line.encode())
+        who = f"watchdog: rank {self._rank} of {self._ranks} stuck for {stuck_s:.0f} s"
+        os.write(2, f"{who} {phase} ({place}){what_follows}\n".encode())
 
 
 def phase_of(frame: FrameType | None, *, ranks: int = 1) -> tuple[str, str]:

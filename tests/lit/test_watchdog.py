@@ -64,7 +64,7 @@ def test_waiting_for_data_and_for_each_other(
 @pytest.mark.parametrize(
     ("module", "name", "calls", "phase"),
     [
-        (checkpoint_io, "_write_with_checksum", 0, "writing a checkpoint"),
+        (checkpoint_io, "_write_with_checksum", 0, "writing a checkpoint, in validation"),
         (MattingStage, "validation_step", 1, "in validation"),
         (MattingStage, "log_losses", 1, "in the training step"),
     ],
