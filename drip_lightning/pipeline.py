@@ -15,6 +15,7 @@ from drip_lightning.nn.noise_schedule import NoiseSchedule
 from drip_lightning.nn.transparency import LatentDecoder
 from drip_lightning.ops.domains import pair_domains, unpair_domains
 from drip_lightning.ops.geometry import pad_to_multiple, unpad
+from drip_lightning.ops.transfer import to_device
 from drip_lightning.ops.trimap import unknown_mask
 
 
@@ -40,7 +41,8 @@ def sample_latents(
 ) -> Tensor:
     """Denoise with DPM-Solver++ (DRIP Sec. 3.2: 10 steps), each sample in its own number of steps.
 
-    Samples go side by side: the i-th step of all that have one is a single call of `denoise`.
+    Samples go side by side: the i-th step of all that have one is a single call of `denoise`. Nothing waits for the
+    device, and nothing is sent to it between steps.
 
     Args:
         denoise: `(noisy latents (2b, C, h, w), timesteps (b,), places (b,)) -> prediction (2b, C, h, w)`, for the b
@@ -57,18 +59,27 @@ def sample_latents(
     """
     if min(steps) < 1 or max(steps) > schedule.num_train_timesteps:
         raise ValueError(f"steps: expected 1 to {schedule.num_train_timesteps}, got {min(steps)} to {max(steps)}")
-    counts = torch.tensor(steps)
-    solvers = {count: schedule.solver(count) for count in set(steps)}
-    latents = pair_domains(noise)
-    for step in range(max(steps)):
-        active = (counts > step).nonzero()[:, 0]
-        timesteps = torch.stack([solvers[count].timesteps[step] for count in counts[active].tolist()])
-        prediction = latents.clone()
-        prediction[active] = pair_domains(denoise(unpair_domains(latents[active]), timesteps, active)).to(latents)
-        for count in {count for count in steps if count > step}:
-            own, solver = (counts == count).nonzero()[:, 0], solvers[count]
-            latents[own] = solver.step(prediction[own], solver.timesteps[step], latents[own], return_dict=False)[0]
-    return unpair_domains(latents)
+    longest_first = sorted(range(len(steps)), key=lambda place: -steps[place])  # those still active are the first
+    counts = [steps[place] for place in longest_first]
+    solvers = {count: schedule.solver(count) for count in counts}
+    groups = {count: slice(counts.index(count), counts.index(count) + counts.count(count)) for count in counts}
+    timesteps = torch.zeros(counts[0], len(counts), dtype=torch.long)
+    for count, group in groups.items():
+        timesteps[:count, group] = solvers[count].timesteps[:, None]
+    places, timesteps = to_device(torch.tensor(longest_first), noise.device), to_device(timesteps, noise.device)
+
+    latents = pair_domains(noise)[places]
+    for step in range(counts[0]):
+        active = sum(count > step for count in counts)
+        prediction = denoise(unpair_domains(latents[:active]), timesteps[step, :active], places[:active])
+        prediction = pair_domains(prediction).to(latents)
+        for count, group in groups.items():
+            if count > step:
+                solver = solvers[count]
+                latents[group] = solver.step(
+                    prediction[group], solver.timesteps[step], latents[group], return_dict=False
+                )[0]
+    return unpair_domains(latents[places.argsort()])
 
 
 @dataclass(frozen=True)
@@ -118,10 +129,12 @@ class MattingPipeline:
             )
         pairs, _, height, width = condition.shape
         shape = (self.codec.channels, height, width)
-        noise = self.noise.draw_pairs(shape, strengths=[1.0] * pairs, generators=generators).to(condition)
+        noise = to_device(
+            self.noise.draw_pairs(shape, strengths=[1.0] * pairs, generators=generators), condition.device
+        )
 
         def denoise(noisy: Tensor, timesteps: Tensor, places: Tensor) -> Tensor:
-            return self.joint_unet(noisy, condition[places], timesteps.to(condition.device))
+            return self.joint_unet(noisy, condition[places], timesteps)
 
         return sample_latents(denoise, noise, self.schedule, steps=steps)
 

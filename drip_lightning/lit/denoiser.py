@@ -17,6 +17,7 @@ from drip_lightning.nn.pretrained import Networks, StableDiffusion
 from drip_lightning.nn.switcher import PosEncSwitcher, Switcher
 from drip_lightning.nn.transparency import VaeDecoder
 from drip_lightning.ops.randomness import sample_generator
+from drip_lightning.ops.transfer import to_device
 from drip_lightning.pipeline import MattingPipeline
 
 
@@ -135,4 +136,4 @@ class Denoiser(MattingStage):
         strengths = [timestep / total for timestep in timesteps]
         _, channels, height, width = latents.shape
         noise = self.noise.draw_pairs((channels, height, width), strengths=strengths, generators=generators)
-        return torch.tensor(timesteps, device=latents.device), noise.to(latents, non_blocking=True)
+        return to_device(torch.tensor(timesteps), latents.device), to_device(noise, latents.device)

@@ -5,9 +5,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from drip_lightning.errors import InputError
 from drip_lightning.ops.domains import join_tokens, split_tokens
@@ -25,12 +26,47 @@ class CrossDomainAttnProcessor(AttnProcessor2_0):
         return split_tokens(super().__call__(attn, join_tokens(hidden_states), *args, **kwargs))
 
 
+class PromptAttnProcessor:
+    """Text cross-attention to the one prompt that all samples share: its keys and values are made once for all.
+
+    Where their layer is frozen and no graph is compiled, they are kept from call to call, until its weights change.
+    """
+
+    def __init__(self) -> None:
+        self._kept: tuple[Any, Tensor, Tensor] | None = None
+
+    def __call__(
+        self, attn: Attention, hidden_states: Tensor, encoder_hidden_states: Tensor, *args: Any, **kwargs: Any
+    ) -> Tensor:
+        """Attend from (N, tokens, C) to the prompt's (1, tokens, C'); returns the shape of `hidden_states`."""
+        query = attn.to_q(hidden_states)
+        key, value = self._keys_and_values(attn, encoder_hidden_states, hidden_states.dtype)
+        query, key, value = (
+            one.expand(len(query), -1, -1).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+            for one in (query, key, value)
+        )
+        attended = nn.functional.scaled_dot_product_attention(query, key, value)
+        return attn.to_out[1](attn.to_out[0](attended.transpose(1, 2).flatten(2)))
+
+    def _keys_and_values(self, attn: Attention, prompt: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        weights = [*attn.to_k.parameters(), *attn.to_v.parameters()]
+        if torch.compiler.is_compiling() or any(weight.requires_grad for weight in weights):
+            return attn.to_k(prompt.to(dtype)), attn.to_v(prompt.to(dtype))
+        device = prompt.device.type
+        precision = dtype, torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
+        made_from = precision, [(one.data_ptr(), one._version) for one in (prompt, *weights)]
+        if self._kept is None or self._kept[0] != made_from:
+            with torch.inference_mode(False), torch.no_grad():  # a validation's keys must be fit for training, too
+                self._kept = made_from, attn.to_k(prompt.to(dtype)), attn.to_v(prompt.to(dtype))
+        return self._kept[1:]
+
+
 class DomainAttention(ABC):
     """A choice of self-attention, installed into a U-Net as diffusers attention processors."""
 
     @abstractmethod
     def install(self, unet: UNet2DConditionModel) -> None:
-        """Set the processors of `unet`; its text cross-attention (`attn2`) stays as it is."""
+        """Set the processors of `unet`."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +125,11 @@ def require_independent(attention: DomainAttention, way: object, reason: str) ->
 
 def _install(unet: UNet2DConditionModel, *, cross_domain: Collection[str]) -> None:
     processors: dict[str, Any] = {
-        name: CrossDomainAttnProcessor() if name in cross_domain else AttnProcessor2_0()
+        name: CrossDomainAttnProcessor()
+        if name in cross_domain
+        else AttnProcessor2_0()
+        if name in _self_attentions(unet)
+        else PromptAttnProcessor()
         for name in unet.attn_processors
     }
     unet.set_attn_processor(processors)

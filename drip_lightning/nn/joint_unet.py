@@ -62,8 +62,9 @@ class JointDenoiser(ABC, nn.Module):
 
     def run(self, unet: UNet2DConditionModel, latents: Tensor, timestep: Tensor, **labels: Tensor) -> Tensor:
         """Run one of the U-Nets on (N, …) latents at (N,) timesteps under the empty prompt."""
-        prompt = self.prompt_embedding.to(latents.dtype).expand(len(latents), -1, -1)
-        return unet(latents, timestep, encoder_hidden_states=prompt, **labels).sample
+        latents = latents.contiguous(memory_format=torch.channels_last)
+        # the prompt is that of one sample: see `PromptAttnProcessor`
+        return unet(latents, timestep, encoder_hidden_states=self.prompt_embedding, **labels).sample
 
 
 class JointUNet(JointDenoiser):
@@ -127,7 +128,7 @@ def denoiser_input(noisy: Tensor, condition: Tensor, input_latents: InputLatents
 def widen(
     unet: UNet2DConditionModel, *, inputs: int, outputs: int = 1, changes: Mapping[str, Any] | None = None
 ) -> UNet2DConditionModel:
-    """Copy `unet` into one with several latents as input and output (DRIP Sec. 3.2.1).
+    """Copy `unet` into one with several latents as input and output (DRIP Sec. 3.2.1), its convolutions channels-last.
 
     Args:
         unet: Latent U-Net.
@@ -155,4 +156,4 @@ def widen(
     missing, unexpected = wide.load_state_dict(weights, strict=False)
     assert not unexpected, unexpected
     assert all(name.startswith("class_embedding.") for name in missing), missing
-    return wide
+    return nn.Module.to(wide, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -11,6 +11,7 @@ from drip_lightning.nn.attention import (
     CrossDomainAttnProcessor,
     IndependentAttention,
     LowResolutionCrossDomainAttention,
+    PromptAttnProcessor,
 )
 from drip_lightning.ops.domains import stack_domains
 from tests.networks import NETWORKS, shake, tiny_unet
@@ -79,9 +80,10 @@ def test_install_puts_the_processor_on_self_attention_alone() -> None:
     unet = tiny_unet()
     CrossDomainAttention().install(unet)
     for name, processor in unet.attn_processors.items():
-        assert type(processor) is (CrossDomainAttnProcessor if ".attn1." in name else AttnProcessor2_0), name
+        assert type(processor) is (CrossDomainAttnProcessor if ".attn1." in name else PromptAttnProcessor), name
     IndependentAttention().install(unet)
-    assert {type(processor) for processor in unet.attn_processors.values()} == {AttnProcessor2_0}
+    for name, processor in unet.attn_processors.items():
+        assert type(processor) is (AttnProcessor2_0 if ".attn1." in name else PromptAttnProcessor), name
 
 
 @torch.no_grad()
@@ -140,3 +142,69 @@ def test_low_resolution_attention_is_the_middle_and_the_lowest_levels_that_atten
 def test_a_negative_number_of_levels_is_refused() -> None:
     with pytest.raises(InputError, match=r"attention\.levels"):
         LowResolutionCrossDomainAttention(levels=-1)
+
+
+class TestPrompt:
+    """Of text cross-attention, with the prompt of one sample for all."""
+
+    @pytest.fixture
+    def attn(self) -> Attention:
+        torch.manual_seed(0)
+        own = {"query_dim": 16, "cross_attention_dim": 8, "heads": 2, "dim_head": 8}
+        return Attention(**own, processor=PromptAttnProcessor())
+
+    @pytest.fixture
+    def made(self, attn: Attention) -> list[Tensor]:
+        """What the layer of the keys is given, call by call."""
+        calls: list[Tensor] = []
+        attn.to_k.register_forward_hook(lambda layer, args, output: calls.append(args[0]))
+        return calls
+
+    def test_gives_and_trains_what_a_prompt_for_each_sample_does(self, attn: Attention, made: list[Tensor]) -> None:
+        tokens, prompt = torch.randn(3, 5, 16), torch.randn(1, 4, 8)
+        results = []
+        for ask in (
+            lambda: attn(tokens, encoder_hidden_states=prompt),
+            lambda: AttnProcessor2_0()(attn, tokens, encoder_hidden_states=prompt.expand(3, -1, -1)),
+        ):
+            output = ask()
+            output.square().sum().backward()
+            results.append([output.detach(), *(parameter.grad for parameter in attn.parameters())])
+            attn.zero_grad()
+        torch.testing.assert_close(results[0], results[1], atol=1e-5, rtol=1e-5)
+        assert [len(given) for given in made] == [1, 3]
+
+    def test_frozen_keys_are_kept_until_weights_or_prompt_change(self, attn: Attention, made: list[Tensor]) -> None:
+        attn.requires_grad_(False)
+        tokens, prompt = torch.randn(3, 5, 16), torch.randn(1, 4, 8)
+
+        def check(calls: int) -> None:
+            found = attn(tokens, encoder_hidden_states=prompt)
+            torch.testing.assert_close(found[1], literal(attn, tokens[1], prompt[0]).float(), atol=1e-5, rtol=1e-5)
+            assert len(made) == calls
+
+        for _ in range(3):
+            check(1)
+        attn.load_state_dict({name: 2 * value for name, value in attn.state_dict().items()})
+        check(2)
+        check(2)
+        prompt.mul_(3)
+        check(3)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert attn(tokens, encoder_hidden_states=prompt).dtype == torch.bfloat16
+        assert len(made) == 4
+        check(5)
+
+    def test_trainable_keys_are_made_anew_each_time(self, attn: Attention, made: list[Tensor]) -> None:
+        for _ in range(3):
+            attn(torch.randn(3, 5, 16), encoder_hidden_states=torch.randn(1, 4, 8))
+        assert len(made) == 3
+
+    def test_keys_kept_by_a_validation_serve_training(self, attn: Attention) -> None:
+        attn.to_k.requires_grad_(False)
+        attn.to_v.requires_grad_(False)
+        tokens, prompt = torch.randn(3, 5, 16), torch.randn(1, 4, 8)
+        with torch.inference_mode():
+            attn(tokens, encoder_hidden_states=prompt)
+        attn(tokens, encoder_hidden_states=prompt).sum().backward()
+        assert attn.to_q.weight.grad.abs().sum() > 0
