@@ -128,6 +128,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 _CODEC = "what the shards hold, both without loss; WebP is mostly smaller, and a little faster (default: webp)"
+_SAMPLES_PER_SHARD = "at most; a shard ends at 134 MB, too (default: 250)"
 _ESTIMATE = "the colours are those of photographs: estimate the objects' own (pip install 'drip_lightning[classical]')"
 _TRIMAP_RADIUS = "make the trimaps from alpha: unknown within N pixels of its partial values"
 
@@ -148,7 +149,11 @@ def _add_kind(
     kind.add_argument("--licence", metavar="TEXT", default="", help="what may be done with the pictures, for the index")
     kind.add_argument("--workers", type=int, default=2, metavar="N", help="processes that read and write (default: 2)")
     kind.add_argument(
-        "--samples-per-shard", type=int, default=250, metavar="N", help="in every shard but the last (default: 250)"
+        "--samples-per-shard",
+        type=int,
+        default=250,
+        metavar="N",
+        help="at most; a shard ends at 134 MB, too (default: 250)",
     )
     return kind
 

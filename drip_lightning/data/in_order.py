@@ -1,11 +1,13 @@
 """A function over many items, by several workers, with the results in the items' order and few of them in memory."""
 
+import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -19,7 +21,7 @@ def processes(workers: int) -> AbstractContextManager[Executor | None]:
     """
     if workers == 1:
         return nullcontext()
-    return ProcessPoolExecutor(workers, get_context("spawn"), initializer=_leave_interrupts_to_parent)
+    return ProcessPoolExecutor(workers, get_context("spawn"), initializer=_follow_parent)
 
 
 def in_order(
@@ -49,5 +51,14 @@ def in_order(
             future.cancel()
 
 
-def _leave_interrupts_to_parent() -> None:
+def _follow_parent() -> None:
+    """Leave interrupts to the parent, and end when it is killed: a worker would wait for work from it forever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

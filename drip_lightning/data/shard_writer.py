@@ -45,6 +45,7 @@ class ShardWriter:
         converter: str,
         arguments: Mapping[str, Any],
         samples_per_shard: int,
+        bytes_per_shard: int | None = None,
         licence: str | None = None,
         resume: bool = False,
     ) -> None:
@@ -54,7 +55,8 @@ class ShardWriter:
             folder: Local folder, made if missing.
             converter: Name of what makes the samples, kept in the index.
             arguments: Its arguments, kept in the index; anything JSON holds.
-            samples_per_shard: Size of every shard but the last.
+            samples_per_shard: Size of every shard but the last, unless it gets too big before.
+            bytes_per_shard: Finish a shard, too, when its members have so many bytes; None sets no bound.
             licence: What may be done with the samples, kept in the index.
             resume: Go on after the finished shards of an interrupted writer; without it they are written anew.
 
@@ -72,6 +74,7 @@ class ShardWriter:
         )
         self._licence = licence
         self._samples_per_shard = samples_per_shard
+        self._bytes_per_shard = bytes_per_shard
         self._resume = resume
         self.report: dict[str, Any] = {}
         self.progress: dict[str, Any] = {}
@@ -79,7 +82,7 @@ class ShardWriter:
         self._shards: list[Shard] = []
         self._keys: set[str] = set()
         self._tar: wds.TarWriter | None = None
-        self._samples = 0
+        self._samples, self._bytes = 0, 0
         self._lock: int | None = None
 
     @property
@@ -128,7 +131,9 @@ class ShardWriter:
             self._tar.write(dict(sample))
             self._keys.add(key)
             self._samples += 1
-            if self._samples == self._samples_per_shard:
+            self._bytes += sum(len(member) for member in sample.values() if isinstance(member, bytes))
+            is_big = self._bytes_per_shard is not None and self._bytes >= self._bytes_per_shard
+            if self._samples == self._samples_per_shard or is_big:
                 self._finish_shard()
 
     def __exit__(
@@ -175,7 +180,7 @@ class ShardWriter:
         shard = Shard(self._name, self._samples, self._partial.stat().st_size, digest)
         os.replace(self._partial, self._folder / shard.name)
         self._shards.append(shard)
-        self._tar, self._samples = None, 0
+        self._tar, self._samples, self._bytes = None, 0, 0
         if self._resume:
             self.describe()
             self._replace(JOURNAL_NAME, {**self._index, "report": self.report, "progress": self.progress})

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -33,3 +36,18 @@ def test_an_exception_comes_in_its_turn() -> None:
         assert [next(results), next(results)] == [1.0, 0.5]
         with pytest.raises(ZeroDivisionError):
             next(results)
+
+
+if __name__ == "__main__":  # the parent that is killed
+    with processes(2) as executor:
+        print(*in_order(executor, abs, [0], ahead=1), flush=True)
+        list(in_order(executor, time.sleep, [600.0], ahead=1))
+
+
+def test_workers_end_when_their_parent_is_killed() -> None:
+    """They have its standard output, which ends with the last of them."""
+    parent = subprocess.Popen([sys.executable, "-m", "tests.data.test_in_order"], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == "0\n"
+    parent.kill()
+    parent.communicate(timeout=120)

@@ -59,6 +59,16 @@ def test_same_samples_give_the_same_bytes(tmp_path: Path) -> None:
         assert path.read_bytes() == (second / path.name).read_bytes()
 
 
+def test_a_shard_ends_at_its_bytes_too(tmp_path: Path) -> None:
+    """Members are 600 + i and 7 bytes long: two samples pass 1200 bytes, three pass 1800."""
+    for bound, sizes in ((1200, [2, 2, 2, 1]), (1800, [3, 3, 1]), (1, [1] * 7)):
+        folder = tmp_path / str(bound)
+        with ShardWriter(folder, converter="test", arguments={}, samples_per_shard=5, bytes_per_shard=bound) as writer:
+            for sample in _samples(7):
+                writer.write(sample)
+        assert [shard.samples for shard in read_index(folder).shards] == sizes
+
+
 def test_exception_leaves_no_index_and_the_folder_can_be_made_again(tmp_path: Path) -> None:
     folder = tmp_path / "set"
 

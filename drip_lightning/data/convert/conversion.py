@@ -19,6 +19,8 @@ from drip_lightning.data.shards import INDEX_NAME, ShardIndex, read_index
 from drip_lightning.errors import InputError
 
 DUPLICATE = "duplicate"
+BYTES_PER_SHARD = 1 << 27
+"""A shard is finished at 134 MB, whatever its samples: loaders hold the shard that they read from."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def convert(
     Args:
         kind: What the source is.
         out: Made if missing; must be empty, or this conversion's own.
-        samples_per_shard: Size of every shard but the last.
+        samples_per_shard: Size of every shard but the last, and of those that are finished at `BYTES_PER_SHARD`.
         licence: What may be done with the samples, for the index; a published set says it itself.
         workers: Processes that decode and encode; 1 does it in this one.
         advance: Is told how many of how many jobs are done.
@@ -64,6 +66,7 @@ def convert(
         "sources": [str(source) for source in kind.sources],
         **kind.arguments(),
         "samples_per_shard": samples_per_shard,
+        "bytes_per_shard": BYTES_PER_SHARD,
         "files": found.fingerprint,
     }
     converter = f"prepare {kind.name}"
@@ -75,6 +78,7 @@ def convert(
         converter=converter,
         arguments=arguments,
         samples_per_shard=samples_per_shard,
+        bytes_per_shard=BYTES_PER_SHARD,
         licence=licence or kind.licence,
         resume=True,
     )
