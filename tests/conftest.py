@@ -1,4 +1,5 @@
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from tests.runs import train_all_stages
 from tests.slurm import slurm as slurm
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+_CACHE = tempfile.TemporaryDirectory(prefix="drip-cache-")
+os.environ["DRIP_CACHE"] = _CACHE.name
 
 
 @pytest.fixture(scope="session")

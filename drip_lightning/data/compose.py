@@ -1,25 +1,32 @@
-"""From cropped layers and drawn choices to a batch of composites: one function for worker and training device."""
+"""From cropped layers and drawn choices to a batch of composites: the same in the worker and on the training device."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
 import torch
-from kornia.enhance import adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation
 from torch import Tensor
 
-from drip_lightning.data.augment import Distortion
+from drip_lightning.data.augment import SampleChoices, Spoiling
 from drip_lightning.data.sample import MattingBatch, check_batch
-from drip_lightning.ops.compositing import over
-from drip_lightning.ops.padding import pad_foreground_blur, pad_foreground_push_pull
-from drip_lightning.ops.trimap import trimap_from_alpha
+from drip_lightning.ops.colour import distort, level_matrix
+from drip_lightning.ops.compositing import composite_levels
+from drip_lightning.ops.degrade import add_noise, blur_taps, filter_picture, shrink_taps
+from drip_lightning.ops.jpeg import jpeg_artefacts
+from drip_lightning.ops.padding import (
+    pad_foreground_blur,
+    pad_foreground_normalised_blur,
+    pad_foreground_push_pull,
+)
+from drip_lightning.ops.trimap import Neighbourhood, trimap_from_alpha
 
-ForegroundPadding = Literal["push_pull", "blur", "none"]
+ForegroundPadding = Literal["push_pull", "blur", "normalised_blur", "none"]
 
 _PADDINGS: dict[ForegroundPadding, Callable[[Tensor, Tensor], Tensor]] = {
     "push_pull": pad_foreground_push_pull,
-    "blur": pad_foreground_blur,
-    "none": lambda foreground, alpha: foreground,
+    "blur": lambda foreground, alpha: pad_foreground_blur(_black_out(foreground, alpha), alpha),
+    "normalised_blur": pad_foreground_normalised_blur,
+    "none": lambda foreground, alpha: _black_out(foreground, alpha),
 }
 
 
@@ -33,12 +40,11 @@ class Layers:
     """(1, H, W) uint8."""
     background: Tensor
     """(3, H, W) uint8."""
-    foreground_distortion: Distortion
-    background_distortion: Distortion
-    dilation: int
-    erosion: int
+    choices: SampleChoices
     key: str
     number: int
+    damage: tuple[tuple[str, str], ...] = ()
+    """What had to be replaced to make this sample: (which folder, a line that names shard and key)."""
 
 
 class LayerBatch(TypedDict):
@@ -50,79 +56,115 @@ class LayerBatch(TypedDict):
     """(B, 1, H, W) uint8."""
     background: Tensor
     """(B, 3, H, W) uint8."""
-    foreground_distortion: Tensor
-    """(B, 4) float32, in the order of `Distortion`."""
-    background_distortion: Tensor
-    dilation: Tensor
-    """(B,) int64, trimap radius in pixels."""
-    erosion: Tensor
+    foreground_colours: Tensor
+    """(B, 3, 4) float32, colour maps of `ops.colour`."""
+    background_colours: Tensor
+    dilation: list[int]
+    """Trimap radius in pixels."""
+    erosion: list[int]
+    linear_light: list[bool]
+    spoiling: list[Spoiling]
     key: list[str]
     number: list[int]
+    damage: list[tuple[str, str]]
+
+
+class CompositeLevels(TypedDict):
+    """A composed batch in 8-bit levels, a quarter of the bytes of the `MattingBatch` it becomes."""
+
+    image: Tensor
+    alpha: Tensor
+    trimap: Tensor
+    """0, 128 or 255."""
+    foreground: Tensor
+    background: Tensor
+    key: list[str]
+    number: list[int]
+    damage: list[tuple[str, str]]
 
 
 def stack_layers(samples: Sequence[Layers]) -> LayerBatch:
     """Collate samples of one size into a batch."""
+    choices = [sample.choices for sample in samples]
     return LayerBatch(
         foreground=torch.stack([sample.foreground for sample in samples]),
         alpha=torch.stack([sample.alpha for sample in samples]),
         background=torch.stack([sample.background for sample in samples]),
-        foreground_distortion=torch.tensor([sample.foreground_distortion for sample in samples]),
-        background_distortion=torch.tensor([sample.background_distortion for sample in samples]),
-        dilation=torch.tensor([sample.dilation for sample in samples]),
-        erosion=torch.tensor([sample.erosion for sample in samples]),
+        foreground_colours=torch.stack([level_matrix(drawn.foreground_colours) for drawn in choices]),
+        background_colours=torch.stack([level_matrix(drawn.background_colours) for drawn in choices]),
+        dilation=[drawn.dilation for drawn in choices],
+        erosion=[drawn.erosion for drawn in choices],
+        linear_light=[drawn.linear_light for drawn in choices],
+        spoiling=[drawn.spoiling for drawn in choices],
         key=[sample.key for sample in samples],
         number=[sample.number for sample in samples],
+        damage=[damage for sample in samples for damage in sample.damage],
     )
 
 
 @dataclass(frozen=True)
 class Composer:
-    """Makes a `MattingBatch` of a `LayerBatch`, wherever the batch lies, without chance and without waiting for it.
+    """Makes composites of layers, wherever the batch lies, without chance, in 8-bit levels.
+
+    The CPU has kernels of its own, other devices tensor operations; both compute the same levels.
 
     Attributes:
-        foreground_padding: How the foreground is filled where alpha is 0: `push_pull` (pyramid), `blur` (DRIP Alg. 2)
-            or `none` (black).
+        foreground_padding: How the foreground is filled where alpha is 0: `push_pull` (pyramid), `blur` (DRIP Alg. 2),
+            `normalised_blur` (the same, divided by the equally blurred mask) or `none` (black).
+        trimap_neighbourhood: What the radii of the trimap mean.
     """
 
     foreground_padding: ForegroundPadding = "push_pull"
+    trimap_neighbourhood: Neighbourhood = "square"
 
     def __call__(self, layers: LayerBatch) -> MattingBatch:
-        """Distort colours, pad the foreground, make the trimap, composite; each map rounded as an 8-bit file would be.
+        """Compose, and convert to floats."""
+        return as_batch(self.compose(layers))
 
-        Returns:
-            A batch with `image == over(foreground, alpha, background)` to half a level of 8 bits.
-        """
-        alpha = layers["alpha"].float() / 255
-        foreground = distort(layers["foreground"].float() / 255, layers["foreground_distortion"])
-        foreground = quantise(_PADDINGS[self.foreground_padding](foreground * (alpha > 0), alpha))
-        background = quantise(distort(layers["background"].float() / 255, layers["background_distortion"]))
-        batch = MattingBatch(
-            image=quantise(over(foreground, alpha, background)),
+    def compose(self, layers: LayerBatch) -> CompositeLevels:
+        """Distort colours, pad the foreground, make the trimap, composite; degrade the image last."""
+        alpha = layers["alpha"]
+        foreground = distort(layers["foreground"], layers["foreground_colours"])
+        foreground = _PADDINGS[self.foreground_padding](foreground, alpha)
+        background = distort(layers["background"], layers["background_colours"])
+        image = composite_levels(foreground, alpha, background, layers["linear_light"])
+        return CompositeLevels(
+            image=torch.stack([degrade(*pair) for pair in zip(image, layers["spoiling"], strict=True)]),
             alpha=alpha,
-            trimap=trimap_from_alpha(alpha, layers["dilation"], layers["erosion"]),
+            trimap=trimap_from_alpha(
+                alpha, layers["dilation"], layers["erosion"], neighbourhood=self.trimap_neighbourhood
+            ),
             foreground=foreground,
             background=background,
             key=layers["key"],
             number=layers["number"],
+            damage=layers["damage"],
         )
-        return check_batch(batch)
 
 
-def distort(picture: Tensor, distortion: Tensor) -> Tensor:
-    """Apply each sample's photometric distortion.
+def as_batch(levels: CompositeLevels) -> MattingBatch:
+    """Convert 8-bit levels to what the stages take."""
+    batch = MattingBatch(
+        image=levels["image"] / 255,
+        alpha=levels["alpha"] / 255,
+        trimap=((levels["trimap"] >> 7) + (levels["trimap"] & 1)) / 2,  # 0, 128, 255 to 0, 1, 2 halves
+        foreground=levels["foreground"] / 255,
+        background=levels["background"] / 255,
+        key=levels["key"],
+        number=levels["number"],
+    )
+    return check_batch(batch)
 
-    Args:
-        picture: (B, 3, H, W) in [0, 1].
-        distortion: (B, 4): brightness, contrast, saturation, hue, as in `Distortion`.
 
-    Returns:
-        (B, 3, H, W) in [0, 1].
-    """
-    brightness, contrast, saturation, hue = distortion.unbind(1)
-    picture = adjust_contrast(adjust_brightness(picture, brightness), contrast)
-    return adjust_hue(adjust_saturation(picture, saturation), hue).clamp(0, 1)
+def degrade(image: Tensor, spoiling: Spoiling) -> Tensor:
+    """Blur, reduce and enlarge, add noise to and compress one picture (3, H, W) uint8, as drawn."""
+    for taps, amount in ((blur_taps, spoiling.blur), (shrink_taps, spoiling.shrink)):
+        if amount:
+            image = filter_picture(image, *(taps(size, amount) for size in image.shape[-2:]))
+    if spoiling.noise:
+        image = add_noise(image, spoiling.noise, spoiling.noise_seed)
+    return jpeg_artefacts(image, spoiling.jpeg) if spoiling.jpeg else image
 
 
-def quantise(picture: Tensor) -> Tensor:
-    """Round a picture in [0, 1] to the nearest of the 256 levels of an 8-bit file."""
-    return (picture * 255).round() / 255
+def _black_out(foreground: Tensor, alpha: Tensor) -> Tensor:
+    return torch.where(alpha > 0, foreground, 0)

@@ -1,22 +1,35 @@
 """Samples by number: training layers, a pure function of (seed, number), and evaluation pictures in order."""
 
+from itertools import count
+
+import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from drip_lightning.data.augment import Augmentation, crop_background, crop_foreground
+from drip_lightning.data.augment import Augmentation
+from drip_lightning.data.cache import LocalCache
 from drip_lightning.data.compose import Layers
 from drip_lightning.data.decode import decode_background, decode_evaluation, decode_foreground
+from drip_lightning.data.decoded import DecodedPictures, Picture
 from drip_lightning.data.order import ShardOrder
+from drip_lightning.data.reading import ShardFolder
+from drip_lightning.data.remote import Unreachable
 from drip_lightning.data.sample import MattingBatch, check_batch
-from drip_lightning.data.shards import ShardFolder
+from drip_lightning.data.warp import crop_background, crop_foreground, lay_over
+from drip_lightning.errors import InputError
 from drip_lightning.ops.randomness import sample_generator
 from drip_lightning.ops.trimap import quantise_trimap
+
+_RECENT = 64
+"""How many numbers back a second foreground is taken from: its shard is at hand, its picture probably decoded."""
+_REPLACEMENTS = 16
 
 
 class TrainingLayers(Dataset[Layers]):
     """Training samples without end: `samples[number]` for any number from 0 up.
 
-    Foregrounds and backgrounds are each walked through epoch by epoch, in orders of their own.
+    Foregrounds and backgrounds are each walked through epoch by epoch, in orders of their own. A damaged picture is
+    replaced by another one, which depends on the seed and the number too.
     """
 
     def __init__(
@@ -27,6 +40,7 @@ class TrainingLayers(Dataset[Layers]):
         augmentation: Augmentation,
         image_size: int,
         seed: int,
+        cache: LocalCache | None = None,
     ) -> None:
         """Combine two folders of shards.
 
@@ -36,35 +50,61 @@ class TrainingLayers(Dataset[Layers]):
             augmentation: Ranges of the random choices.
             image_size: Side of the pictures, in pixels.
             seed: The run's.
+            cache: Where decoded pictures are kept; by default the user's.
         """
-        self._foregrounds = foregrounds
-        self._backgrounds = backgrounds
+        cache = cache or LocalCache()
+        self._foregrounds = _Walk(DecodedPictures(foregrounds, decode_foreground, cache), seed, "foregrounds")
+        self._backgrounds = _Walk(DecodedPictures(backgrounds, decode_background, cache), seed, "backgrounds")
         self._augmentation = augmentation
         self._image_size = image_size
         self._seed = seed
-        self._foreground_order, self._background_order = (
-            ShardOrder([shard.samples for shard in folder.index.shards], seed=seed, purpose=purpose)
-            for folder, purpose in ((foregrounds, "foregrounds"), (backgrounds, "backgrounds"))
-        )
 
     def __getitem__(self, number: int) -> Layers:
         choices = self._augmentation.draw(sample_generator(self._seed, number, "augmentation"))
-        foreground_sample = self._foregrounds[self._foreground_order.position(number)]
-        background_sample = self._backgrounds[self._background_order.position(number)]
-        picture = decode_foreground(foreground_sample)
-        foreground, alpha = crop_foreground(picture.foreground, picture.alpha, choices, image_size=self._image_size)
-        background = crop_background(decode_background(background_sample), choices, image_size=self._image_size)
+        size, damage = self._image_size, list[tuple[str, str]]()
+        key, picture = self._foregrounds.at(number, damage)
+        rgba = crop_foreground(picture.levels, picture.centres, choices.foreground, size)
+        if choices.partner is not None:
+            partner = number - 1 - int(choices.partner * min(number, _RECENT)) if number else 1
+            partner_key, picture = self._foregrounds.at(partner, damage)
+            rgba = lay_over(rgba, crop_foreground(picture.levels, picture.centres, choices.partner_placement, size))
+            key += f"+{partner_key}"
+        background_key, picture = self._backgrounds.at(number, damage)
         return Layers(
-            foreground=foreground,
-            alpha=alpha,
-            background=background,
-            foreground_distortion=choices.foreground_distortion,
-            background_distortion=choices.background_distortion,
-            dilation=choices.dilation,
-            erosion=choices.erosion,
-            key=f"{foreground_sample['__key__']}+{background_sample['__key__']}",
+            foreground=torch.from_numpy(rgba[:3]),
+            alpha=torch.from_numpy(rgba[3:]),
+            background=torch.from_numpy(crop_background(picture.levels, choices.background, size)),
+            choices=choices,
+            key=f"{key}+{background_key}",
             number=number,
+            damage=tuple(damage),
         )
+
+
+class _Walk:
+    """The pictures of a folder in the order of a run."""
+
+    def __init__(self, pictures: DecodedPictures, seed: int, purpose: str) -> None:
+        self._pictures = pictures
+        self._seed = seed
+        self._purpose = purpose
+        self._order = ShardOrder([shard.samples for shard in pictures.folder.index.shards], seed=seed, purpose=purpose)
+
+    def at(self, number: int, damage: list[tuple[str, str]]) -> tuple[str, Picture]:
+        """Key and picture at the walk's `number`-th step; damaged pictures are replaced, and added to `damage`."""
+        position = self._order.position(number)
+        for attempt in count(1):
+            try:
+                return self._pictures.folder.key(position), self._pictures[position]
+            except Unreachable:
+                raise
+            except InputError as error:
+                if attempt > _REPLACEMENTS:
+                    raise
+                damage.append((self._purpose, str(error)))
+                chance = sample_generator(self._seed, number, f"replacement {attempt} of {self._purpose}")
+                position = int(torch.randint(len(self._pictures.folder), (), generator=chance))
+        raise AssertionError
 
 
 class EvaluationPictures(Dataset[MattingBatch]):

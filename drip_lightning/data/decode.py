@@ -1,4 +1,4 @@
-"""From the bytes of a shard's sample to 8-bit tensors."""
+"""From the bytes of a shard's sample to 8-bit pixels."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,18 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from drip_lightning.data.pictures import colour_pixels, grey_pixels, open_picture, rgba_pixels
 from drip_lightning.errors import InputError
-
-
-@dataclass(frozen=True)
-class ForegroundPicture:
-    """A foreground sample: straight colour (3, H, W) and alpha (1, H, W), both uint8."""
-
-    foreground: Tensor
-    alpha: Tensor
 
 
 @dataclass(frozen=True)
@@ -30,8 +23,8 @@ class EvaluationPicture:
     foreground: Tensor | None
 
 
-def decode_foreground(sample: Mapping[str, Any]) -> ForegroundPicture:
-    """Decode `rgba.{png,webp}`, or `fg.{png,jpg,webp}` with `alpha.png`.
+def decode_foreground(sample: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """Decode `rgba.{png,webp}`, or `fg.{png,jpg,webp}` with `alpha.png`, to straight RGBA (H, W, 4).
 
     Args:
         sample: Members' bytes by extension, and `__key__`.
@@ -41,19 +34,19 @@ def decode_foreground(sample: Mapping[str, Any]) -> ForegroundPicture:
     """
     member = _find(sample, "rgba.png", "rgba.webp")
     if member is not None:
-        rgba = decode_rgba(sample[member], name=_name(sample, member))
-        return ForegroundPicture(foreground=rgba[:3], alpha=rgba[3:])
+        name = _name(sample, member)
+        return rgba_pixels(open_picture(sample[member], name=name), name=name)
     member = _find(sample, "fg.png", "fg.jpg", "fg.webp")
     if member is None or "alpha.png" not in sample:
         raise _missing(sample, "rgba.png (or webp), or fg.png (or jpg, webp) with alpha.png")
-    foreground = decode_colour(sample[member], name=_name(sample, member))
-    alpha = decode_grey(sample["alpha.png"], name=_name(sample, "alpha.png"))
-    _check_sizes(sample, {member: foreground, "alpha.png": alpha})
-    return ForegroundPicture(foreground=foreground, alpha=alpha)
+    foreground = colour_pixels(open_picture(sample[member], name=_name(sample, member)))
+    alpha = grey_pixels(open_picture(sample["alpha.png"], name=_name(sample, "alpha.png")))
+    _check_sizes(sample, {member: foreground.shape[:2], "alpha.png": alpha.shape})
+    return np.dstack([foreground, alpha])
 
 
-def decode_background(sample: Mapping[str, Any]) -> Tensor:
-    """Decode `jpg`, `png` or `webp` to uint8 (3, H, W).
+def decode_background(sample: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """Decode `jpg`, `png` or `webp` to RGBA (H, W, 4) with alpha 255.
 
     Raises:
         InputError: the member is missing, cannot be decoded or is too big.
@@ -61,7 +54,8 @@ def decode_background(sample: Mapping[str, Any]) -> Tensor:
     member = _find(sample, "jpg", "png", "webp")
     if member is None:
         raise _missing(sample, "jpg, png or webp")
-    return decode_colour(sample[member], name=_name(sample, member))
+    colour = colour_pixels(open_picture(sample[member], name=_name(sample, member)))
+    return np.dstack([colour, np.full(colour.shape[:2], 255, np.uint8)])
 
 
 def decode_evaluation(sample: Mapping[str, Any]) -> EvaluationPicture:
@@ -80,7 +74,7 @@ def decode_evaluation(sample: Mapping[str, Any]) -> EvaluationPicture:
         for member in (*required, "fg.png")
         if member in sample
     }
-    _check_sizes(sample, pictures)
+    _check_sizes(sample, {member: tuple(picture.shape[-2:]) for member, picture in pictures.items()})
     return EvaluationPicture(
         image=pictures["image.png"],
         trimap=pictures["trimap.png"],
@@ -137,7 +131,7 @@ def _missing(sample: Mapping[str, Any], expected: str) -> InputError:
     return InputError(f"sample {sample['__key__']!r}{shard}: expected {expected}, found {found}")
 
 
-def _check_sizes(sample: Mapping[str, Any], pictures: Mapping[str, Tensor]) -> None:
-    if len({tuple(picture.shape[-2:]) for picture in pictures.values()}) > 1:
-        sizes = ", ".join(f"{member} {p.shape[-1]}x{p.shape[-2]}" for member, p in pictures.items())
-        raise InputError(f"{_name(sample, next(iter(pictures)))}: sizes differ: {sizes}")
+def _check_sizes(sample: Mapping[str, Any], sizes: Mapping[str, tuple[int, ...]]) -> None:
+    if len(set(sizes.values())) > 1:
+        listed = ", ".join(f"{member} {width}x{height}" for member, (height, width) in sizes.items())
+        raise InputError(f"{_name(sample, next(iter(sizes)))}: sizes differ: {listed}")

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -82,7 +83,8 @@ class ShardWriter:
         self._shards: list[Shard] = []
         self._keys: set[str] = set()
         self._tar: wds.TarWriter | None = None
-        self._samples, self._bytes = 0, 0
+        self._ends: list[tuple[str, int]] = []
+        self._bytes = 0
         self._lock: int | None = None
 
     @property
@@ -130,10 +132,10 @@ class ShardWriter:
                 self._tar = wds.TarWriter(str(self._partial), user="drip", group="drip", encoder=False, mtime=0)
             self._tar.write(dict(sample))
             self._keys.add(key)
-            self._samples += 1
+            self._ends.append((key, self._tar.tarstream.offset))
             self._bytes += sum(len(member) for member in sample.values() if isinstance(member, bytes))
             is_big = self._bytes_per_shard is not None and self._bytes >= self._bytes_per_shard
-            if self._samples == self._samples_per_shard or is_big:
+            if len(self._ends) == self._samples_per_shard or is_big:
                 self._finish_shard()
 
     def __exit__(
@@ -174,13 +176,19 @@ class ShardWriter:
     def _finish_shard(self) -> None:
         assert self._tar is not None
         self._tar.close()
+        digest, contents, start = hashlib.sha256(), list[str](), 0
         with self._partial.open("rb+") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            for key, end in self._ends:
+                content = stream.read(end - start)
+                digest.update(content)
+                contents.append(f"{key} {start} {len(content)} {zlib.crc32(content):08x}")
+                start = end
+            digest.update(stream.read())
             os.fsync(stream.fileno())
-        shard = Shard(self._name, self._samples, self._partial.stat().st_size, digest)
+        shard = Shard(self._name, len(contents), self._partial.stat().st_size, digest.hexdigest(), contents)
         os.replace(self._partial, self._folder / shard.name)
         self._shards.append(shard)
-        self._tar, self._samples, self._bytes = None, 0, 0
+        self._tar, self._ends, self._bytes = None, [], 0
         if self._resume:
             self.describe()
             self._replace(JOURNAL_NAME, {**self._index, "report": self.report, "progress": self.progress})

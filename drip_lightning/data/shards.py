@@ -1,20 +1,17 @@
-"""Folders of WebDataset shards: described by `index.json`, read in order into a bounded cache."""
+"""Folders of WebDataset shards, as their `index.json` describes them."""
 
 import json
 import os
 import re
 import tarfile
 import zlib
-from bisect import bisect_right
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import webdataset as wds
-
+from drip_lightning.data.urls import is_remote, open_place
 from drip_lightning.errors import InputError
 
 INDEX_NAME = "index.json"
@@ -22,14 +19,34 @@ _SHARD_NAME = re.compile(r"[\w.-]+\.tar")
 READ_ERRORS = (OSError, EOFError, ValueError, tarfile.TarError, zlib.error)
 
 
+class Span(NamedTuple):
+    """Where a sample lies in its shard."""
+
+    key: str
+    offset: int
+    bytes: int
+    crc32: int | None
+    """Of all these bytes, tar headers included; None if the index does not tell."""
+
+
 @dataclass(frozen=True)
 class Shard:
-    """One tar file of a folder: its name there, how many samples and bytes it has, and its SHA-256."""
+    """One tar file of a folder: its name there, how many samples and bytes it has, its SHA-256, and its contents.
+
+    `contents` has a line `KEY OFFSET BYTES CRC32` for each sample, in order; an index may do without.
+    """
 
     name: str
     samples: int
     bytes: int
     sha256: str
+    contents: Sequence[str] = ()
+
+    @cached_property
+    def spans(self) -> tuple[Span, ...]:
+        """Where the samples lie; empty if the index does not tell."""
+        spans = (line.rsplit(" ", 3) for line in self.contents)
+        return tuple(Span(key, int(offset), int(size), int(crc32, 16)) for key, offset, size, crc32 in spans)
 
 
 @dataclass(frozen=True)
@@ -60,7 +77,7 @@ class ShardIndex:
         return sum(shard.samples for shard in self.shards)
 
     def url(self, shard: Shard) -> str:
-        """Where webdataset opens the shard: an absolute path, or a URL under the folder's."""
+        """Where the shard is: an absolute path, or a URL under the folder's."""
         return f"{self.folder}/{shard.name}"
 
 
@@ -68,13 +85,13 @@ def read_index(folder: str | os.PathLike[str]) -> ShardIndex:
     """Read a folder's `index.json`.
 
     Args:
-        folder: A local folder, or any URL that webdataset opens with `/index.json` appended.
+        folder: A local folder, or any URL that fsspec opens with `/index.json` appended.
 
     Raises:
         InputError: there is no such folder, no index in it, or the index cannot be read.
     """
     place = os.fspath(folder).rstrip("/") or "/"
-    if "://" not in place:
+    if not is_remote(place):
         if not Path(place).is_dir():
             raise InputError(f"no shards at {place}: make some with `drip synth {place}` or `drip prepare`")
         if not (Path(place) / INDEX_NAME).is_file():
@@ -82,11 +99,11 @@ def read_index(folder: str | os.PathLike[str]) -> ShardIndex:
             raise InputError(f"{place} {what}: make it with `drip synth {place}` or `drip prepare`")
         place = str(Path(place).resolve())
     try:
-        with wds.gopen(f"{place}/{INDEX_NAME}") as stream:
+        with open_place(f"{place}/{INDEX_NAME}") as stream:
             content = json.loads(stream.read())
         shards = tuple(Shard(**shard) for shard in content.pop("shards"))
         index = ShardIndex(folder=place, shards=shards, **content)
-        sound = bool(shards) and all(_SHARD_NAME.fullmatch(shard.name) and shard.samples > 0 for shard in shards)
+        sound = bool(shards) and all(map(_is_sound, shards))
     except (*READ_ERRORS, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{place}/{INDEX_NAME} cannot be read ({error}): make the folder again") from error
     if not sound:
@@ -94,76 +111,7 @@ def read_index(folder: str | os.PathLike[str]) -> ShardIndex:
     return index
 
 
-class ShardFolder:
-    """Random access to the samples of a folder of shards, `folder[position]`, through a cache of whole shards.
-
-    A shard is read from its beginning, by webdataset, when one of its samples is first wanted, and stays in memory
-    until newer ones need the room. Reading positions shard by shard therefore streams. Every process has its own
-    cache; copies sent to data-loading workers start with an empty one.
-    """
-
-    def __init__(self, folder: str | os.PathLike[str], *, cache_bytes: int) -> None:
-        """Open the folder by its index.
-
-        Args:
-            folder: A local folder, or any URL that webdataset opens.
-            cache_bytes: How much encoded data to keep in memory; the shard in use is kept whatever its size.
-
-        Raises:
-            InputError: as `read_index`.
-        """
-        self.index = read_index(folder)
-        self._cache_bytes = cache_bytes
-        self._starts = list(accumulate((shard.samples for shard in self.index.shards), initial=0))
-        self._cache: OrderedDict[int, list[dict[str, Any]]] = OrderedDict()
-
-    def __len__(self) -> int:
-        return self._starts[-1]
-
-    def __getitem__(self, position: int) -> dict[str, Any]:
-        """Return a sample: its members' bytes by extension, `__key__`, and `__url__`, the shard it came from.
-
-        Raises:
-            IndexError: there is no such position.
-            InputError: the shard is missing, truncated or damaged.
-        """
-        if not 0 <= position < len(self):
-            raise IndexError(f"sample {position} of {len(self)} in {self.index.folder}")
-        number = bisect_right(self._starts, position) - 1
-        if number not in self._cache:
-            self._make_room(self.index.shards[number].bytes)
-            self._cache[number] = _read_shard(self.index, self.index.shards[number])
-        self._cache.move_to_end(number)
-        return self._cache[number][position - self._starts[number]]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_cache": OrderedDict()}
-
-    def _make_room(self, wanted: int) -> None:
-        held = sum(self.index.shards[number].bytes for number in self._cache)
-        while self._cache and held + wanted > self._cache_bytes:
-            number, _ = self._cache.popitem(last=False)
-            held -= self.index.shards[number].bytes
-
-
-def _read_shard(index: ShardIndex, shard: Shard) -> list[dict[str, Any]]:
-    url = index.url(shard)
-    # A list of one URL is not brace-expanded, and without splitters every worker and rank reads what it asks for.
-    stream = wds.WebDataset([url], shardshuffle=False, nodesplitter=None, workersplitter=None, seed=0)
-    samples: list[dict[str, Any]] = []
-    try:
-        samples.extend(stream)
-    except READ_ERRORS as error:
-        why = str(error.args[0]) if error.args else type(error).__name__
-        raise InputError(_damage(url, shard, samples, why)) from error
-    if len(samples) != shard.samples:
-        raise InputError(_damage(url, shard, samples, "the file ends early or was changed"))
-    return samples
-
-
-def _damage(url: str, shard: Shard, samples: list[dict[str, Any]], why: str) -> str:
-    where = f"after sample {samples[-1]['__key__']!r}" if samples else "at its first sample"
-    return (
-        f"shard {url} cannot be read {where} ({len(samples)} of {shard.samples} samples read; {why}): "
-        "copy or make the folder again"
-    )
+def _is_sound(shard: Shard) -> bool:
+    spans = shard.spans
+    within = all(span.offset >= 0 and 0 < span.bytes <= shard.bytes for span in spans)
+    return bool(_SHARD_NAME.fullmatch(shard.name)) and len(spans) in (0, shard.samples) and shard.samples > 0 and within

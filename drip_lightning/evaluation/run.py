@@ -14,7 +14,7 @@ from lightning.pytorch import Trainer
 
 from drip_lightning import __version__
 from drip_lightning.data.datasets import EvaluationPictures
-from drip_lightning.data.shards import ShardFolder
+from drip_lightning.data.reading import ShardFolder
 from drip_lightning.errors import InputError
 from drip_lightning.evaluation.curve import draw_steps, steps_csv
 from drip_lightning.evaluation.evaluation import Evaluation
@@ -26,7 +26,6 @@ from drip_lightning.evaluation.summary import FORMAT_VERSION, RowResult, all_row
 from drip_lightning.evaluation.table import report
 from drip_lightning.evaluation.worst import WorstCases
 
-_CACHE_BYTES = 1 << 28
 _EXPECTED_WARNINGS = (
     "does not have many workers",
     "isinstance.treespec, LeafSpec.. is deprecated",  # Lightning's own
@@ -68,7 +67,7 @@ def evaluate(methods: Sequence[Method], plan: Plan, *, trainer: Trainer, overwri
     twice = [row for row, count in Counter(names).items() if count > 1]
     if twice:
         raise InputError(f"two methods are both called {twice[0]!r}: name them, NAME=METHOD")
-    folder = ShardFolder(plan.data, cache_bytes=_CACHE_BYTES)
+    folder = ShardFolder(plan.data)
     pictures = EvaluationPictures(folder)
     journal = Journal(plan.out / "results")
     protocol = _protocol(methods, plan, folder, precision=str(trainer.precision))

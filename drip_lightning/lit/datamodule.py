@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
@@ -10,11 +11,21 @@ from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import DataLoader
 
 from drip_lightning.data.augment import Augmentation
-from drip_lightning.data.compose import Composer, ForegroundPadding, LayerBatch, Layers, stack_layers
+from drip_lightning.data.cache import LocalCache, default_cache_folder
+from drip_lightning.data.compose import (
+    Composer,
+    CompositeLevels,
+    ForegroundPadding,
+    LayerBatch,
+    Layers,
+    as_batch,
+    stack_layers,
+)
+from drip_lightning.data.damage import DamageLedger
 from drip_lightning.data.datasets import EvaluationPictures, TrainingLayers
 from drip_lightning.data.order import BatchNumbers
+from drip_lightning.data.reading import ShardFolder
 from drip_lightning.data.sample import MattingBatch
-from drip_lightning.data.shards import ShardFolder
 from drip_lightning.errors import InputError
 from drip_lightning.lit.signals import ignore_stop_signals
 
@@ -39,7 +50,9 @@ class MattingDataModule(LightningDataModule):
         augmentation: Augmentation = Augmentation(),  # noqa: B008 - frozen
         foreground_padding: ForegroundPadding = "push_pull",
         compose_on: Literal["device", "worker"] = "device",
-        cache_bytes: int = 1 << 28,
+        cache_bytes: int = 1 << 36,
+        cache_folder: str | None = None,
+        damaged_share: float = 0.01,
     ) -> None:
         """Describe the data; nothing is opened before `setup`.
 
@@ -55,10 +68,15 @@ class MattingDataModule(LightningDataModule):
             seed: Decides order, pairing and augmentation of the training samples.
             augmentation: Ranges of the random choices made for each training sample.
             foreground_padding: Fill of the foreground where alpha is 0: a pyramid (`push_pull`), DRIP Alg. 2 (`blur`),
-                or `none`.
-            compose_on: Where layers become composites: on the training `device`, or in the `worker`. The same
-                function does both.
-            cache_bytes: Encoded data that each process keeps in memory, for each folder.
+                the same divided by the equally blurred mask (`normalised_blur`), or `none`.
+            compose_on: Where layers become composites: on the training `device`, or in the `worker`, which saves the
+                device's time. Both make the same levels.
+            cache_bytes: Bound on the local disk cache of decoded pictures and shards from far away, which all
+                processes of a machine share; 0 for none. A twentieth of the disk always stays free.
+            cache_folder: Where that cache is; by default `$DRIP_CACHE`, or `drip_lightning` in the user's cache
+                folder. It can be deleted at any time.
+            damaged_share: Part of the foregrounds, and of the backgrounds, that may turn out to be damaged, and is
+                replaced, before training stops. A single one always may.
         """
         super().__init__()
         if image_size < 1 or batch_size < 1:
@@ -76,8 +94,12 @@ class MattingDataModule(LightningDataModule):
         self.seed = seed
         self.augmentation = augmentation
         self.compose_on = compose_on
-        self.cache_bytes = cache_bytes
-        self._composer = Composer(foreground_padding=foreground_padding)
+        if not 0 <= damaged_share <= 1:
+            raise InputError(f"damaged_share: expected 0 to 1, got {damaged_share}")
+        self.damaged_share = damaged_share
+        self._cache = LocalCache(Path(cache_folder or default_cache_folder()), cache_bytes)
+        self._composer = Composer(foreground_padding, augmentation.trimap_neighbourhood)
+        self._damage = DamageLedger({}, allowed_share=damaged_share)
         self._training: TrainingLayers | None = None
         self._evaluation: EvaluationPictures | None = None
         self._resumed_step, self._resumed_number = 0, 0
@@ -89,15 +111,18 @@ class MattingDataModule(LightningDataModule):
             InputError: a folder is missing or incomplete, or the stage needs an evaluation folder and none is set.
         """
         if stage == "fit":
+            folders = [ShardFolder(folder, cache=self._cache) for folder in (self.foregrounds, self.backgrounds)]
             self._training = TrainingLayers(
-                ShardFolder(self.foregrounds, cache_bytes=self.cache_bytes),
-                ShardFolder(self.backgrounds, cache_bytes=self.cache_bytes),
+                *folders,
                 augmentation=self.augmentation,
                 image_size=self.image_size,
                 seed=self.seed,
+                cache=self._cache,
             )
+            samples = dict(zip(("foregrounds", "backgrounds"), map(len, folders), strict=True))
+            self._damage = DamageLedger(samples, allowed_share=self.damaged_share)
         if self.evaluation is not None:
-            self._evaluation = EvaluationPictures(ShardFolder(self.evaluation, cache_bytes=self.cache_bytes))
+            self._evaluation = EvaluationPictures(ShardFolder(self.evaluation, cache=self._cache))
         elif stage in ("validate", "test", "predict"):
             raise InputError(f"data.evaluation is not set, and there is nothing else to {stage} on")
 
@@ -163,9 +188,18 @@ class MattingDataModule(LightningDataModule):
         """As `test_dataloader`."""
         return self.test_dataloader()
 
-    def on_after_batch_transfer(self, batch: LayerBatch | MattingBatch, dataloader_idx: int) -> MattingBatch:
-        """Compose training batches that come as layers; composites and evaluation pictures pass as they are."""
-        return cast(MattingBatch, batch) if "image" in batch else self._composer(batch)
+    def on_after_batch_transfer(
+        self, batch: LayerBatch | CompositeLevels | MattingBatch, dataloader_idx: int
+    ) -> MattingBatch:
+        """Compose what comes as layers, turn levels into floats; evaluation pictures pass as they are.
+
+        Raises:
+            InputError: too much of the training data is damaged.
+        """
+        if "damage" not in batch:
+            return batch
+        self._damage.add(cast(LayerBatch | CompositeLevels, batch)["damage"])
+        return as_batch(cast(CompositeLevels, batch)) if "image" in batch else self._composer(batch)
 
     def _evaluation_loader(self, pictures: EvaluationPictures) -> DataLoader[MattingBatch]:
         assert self.trainer is not None
@@ -196,5 +230,5 @@ class EndlessLoader:
         return iter(self._make_loader())
 
 
-def _compose(composer: Composer, samples: list[Layers]) -> MattingBatch:
-    return composer(stack_layers(samples))
+def _compose(composer: Composer, samples: list[Layers]) -> CompositeLevels:
+    return composer.compose(stack_layers(samples))

@@ -1,10 +1,16 @@
 """Trimaps: exactly 0 (known background), 0.5 (unknown) or 1 (known foreground)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Literal
 
+import numba
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+Neighbourhood = Literal["square", "disc"]
+"""What a radius means: the square of side 2 r + 1, or all pixels at a Euclidean distance of at most r."""
 
 
 def unknown_mask(trimap: Tensor) -> Tensor:
@@ -12,31 +18,34 @@ def unknown_mask(trimap: Tensor) -> Tensor:
     return trimap == 0.5
 
 
-def trimap_from_alpha(alpha: Tensor, dilation: Tensor | Sequence[int], erosion: Tensor | Sequence[int]) -> Tensor:
+def trimap_from_alpha(
+    alpha: Tensor,
+    dilation: Tensor | Sequence[int],
+    erosion: Tensor | Sequence[int],
+    *,
+    neighbourhood: Neighbourhood = "square",
+) -> Tensor:
     """Make trimaps from true mattes: what is certain shrinks, the rest is unknown (DRIP App. A.2).
 
-    Known foreground is where alpha is 1 in the whole square of side `2 * erosion + 1` around the pixel; known
-    background, where alpha is 0 in the whole square of side `2 * dilation + 1`. Beyond the picture's edge anything
-    goes. The cost does not depend on the radii.
+    Known foreground is where alpha is 1 all around the pixel, within the radius `erosion`; known background, where
+    alpha is 0 within the radius `dilation`. Beyond the picture's edge anything goes.
 
     Args:
-        alpha: (B, 1, H, W) in [0, 1].
+        alpha: (B, 1, H, W) in [0, 1], or uint8 levels.
         dilation: B radii in pixels, not negative: how far the object grows into the background.
         erosion: B radii in pixels, not negative: how far the opaque part shrinks.
+        neighbourhood: Squares (dilation and erosion), or discs (a threshold on the distance).
 
     Returns:
-        (B, 1, H, W), exactly 0, 0.5 or 1, in alpha's dtype.
+        (B, 1, H, W), exactly 0, 0.5 or 1, in alpha's dtype; of uint8 levels, exactly 0, 128 or 255.
 
     Raises:
         ValueError: alpha has another shape, or there is not one radius for each sample.
     """
     if alpha.ndim != 4 or alpha.shape[1] != 1:
         raise ValueError(f"alpha: expected (B, 1, H, W), got {tuple(alpha.shape)}")
-    return _trimap(
-        maybe_foreground=_dilate(alpha > 0, _radii("dilation", dilation, alpha)),
-        maybe_background=_dilate(alpha < 1, _radii("erosion", erosion, alpha)),
-        dtype=alpha.dtype,
-    )
+    dilate = _near_other if alpha.device.type == "cpu" else _near_other_tensors
+    return _shrink_certain(dilate, alpha, dilation, erosion, neighbourhood)
 
 
 def trimap_from_mask(mask: Tensor, band: int) -> Tensor:
@@ -67,28 +76,116 @@ def quantise_trimap(gray: Tensor) -> Tensor:
 
 
 def _trimap(*, maybe_foreground: Tensor, maybe_background: Tensor, dtype: torch.dtype) -> Tensor:
+    if not dtype.is_floating_point:
+        return maybe_foreground.to(dtype) * 128 + (1 - maybe_background.to(dtype)) * 127
     return (maybe_foreground.to(dtype) + 1 - maybe_background.to(dtype)) / 2
 
 
-def _radii(name: str, radii: Tensor | Sequence[int], alpha: Tensor) -> Tensor:
-    reach = torch.as_tensor(radii, dtype=torch.int64).to(alpha.device, non_blocking=True)
-    if reach.shape != alpha.shape[:1]:
-        raise ValueError(f"{name}: expected {len(alpha)} radii, one for each sample, got shape {tuple(reach.shape)}")
+def _radii(name: str, radii: Tensor | Sequence[int], alpha: Tensor) -> list[int]:
+    reach = radii.tolist() if isinstance(radii, Tensor) else list(radii)
+    if len(reach) != len(alpha):
+        raise ValueError(f"{name}: expected {len(alpha)} radii, one for each sample, got {len(reach)}")
     return reach
 
 
-def _dilate(mask: Tensor, radius: Tensor) -> Tensor:
-    """Where any pixel of the square around a pixel is set: one axis after the other."""
-    return _dilate_axis(_dilate_axis(mask, radius, -1), radius, -2)
+def _shrink_certain(
+    near_other: Callable[[Tensor, int, Sequence[int], Neighbourhood], Tensor],
+    alpha: Tensor,
+    dilation: Tensor | Sequence[int],
+    erosion: Tensor | Sequence[int],
+    neighbourhood: Neighbourhood,
+) -> Tensor:
+    opaque = 1 if alpha.is_floating_point() else 255
+    return _trimap(
+        maybe_foreground=near_other(alpha, 0, _radii("dilation", dilation, alpha), neighbourhood),
+        maybe_background=near_other(alpha, opaque, _radii("erosion", erosion, alpha), neighbourhood),
+        dtype=alpha.dtype,
+    )
 
 
-def _dilate_axis(mask: Tensor, radius: Tensor, axis: int) -> Tensor:
-    # Counting set pixels by running sums serves every sample's own radius at once, on the device, without waiting.
-    size = mask.shape[axis]
-    counts = F.pad(mask.to(torch.int32).cumsum(axis), (1, 0) if axis == -1 else (0, 0, 1, 0))
-    line = (1, 1, 1, size) if axis == -1 else (1, 1, size, 1)
-    position = torch.arange(size, device=mask.device).view(line)
-    reach = radius.view(-1, 1, 1, 1)
-    first = (position - reach).clamp_min(0).expand_as(mask)
-    after = (position + reach + 1).clamp_max(size).expand_as(mask)
-    return counts.gather(axis, after) > counts.gather(axis, first)
+def _near_other(alpha: Tensor, level: int, radii: Sequence[int], neighbourhood: Neighbourhood) -> Tensor:
+    """Where alpha differs from `level` anywhere within a sample's radius."""
+    grow = _grow_square if neighbourhood == "square" else _grow_disc
+    source = alpha if alpha.dtype == torch.uint8 else alpha.float()
+    grown = torch.empty(alpha.shape, dtype=torch.bool)
+    for picture, target, radius in zip(source.detach().numpy(), grown.numpy(), radii, strict=True):
+        grow(np.ascontiguousarray(picture[0]), level, radius, target[0].view(np.uint8))
+    return grown
+
+
+def _near_other_tensors(alpha: Tensor, level: int, radii: Sequence[int], neighbourhood: Neighbourhood) -> Tensor:
+    samples = zip(alpha != level, radii, strict=True)
+    return torch.cat([_dilate_tensors(mask[None], radius, neighbourhood) for mask, radius in samples])
+
+
+def _dilate_tensors(mask: Tensor, radius: int, neighbourhood: Neighbourhood) -> Tensor:
+    """Where anything within the radius is set, as the kernels find it, for other devices."""
+    grown = mask.half()
+    if neighbourhood == "square":
+        for sides in ((1, 2 * radius + 1), (2 * radius + 1, 1)):
+            grown = F.max_pool2d(grown, sides, stride=1, padding=(sides[0] // 2, sides[1] // 2))
+        return grown > 0
+    height = mask.shape[-2]
+    padded = F.pad(grown, (0, 0, radius, radius))
+    result = torch.zeros_like(mask)
+    for offset in range(-radius, radius + 1):
+        reach = int((radius * radius - offset * offset) ** 0.5)
+        row = F.max_pool2d(padded, (1, 2 * reach + 1), stride=1, padding=(0, reach))
+        result |= row[..., radius + offset : radius + offset + height, :] > 0
+    return result
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def _grow_square(alpha: np.ndarray, level: int, radius: int, grown: np.ndarray) -> None:
+    """Windows of 2 r + 1 pixels: along the rows, then down the columns."""
+    height, width = alpha.shape
+    stride = width + 2 * radius
+    pixels = np.zeros((height + 2 * radius) * stride, np.uint8)
+    room = np.zeros_like(pixels)
+    for i in range(height):
+        line = pixels[(radius + i) * stride + radius :]
+        for j in range(width):
+            line[j] = alpha[i, j] != level
+    # a window that begins in a row's last 2 r pixels runs into the next row: those are not looked at
+    pixels, room = _any_in_window(pixels, room, 2 * radius + 1, 1)
+    pixels, room = _any_in_window(pixels, room, 2 * radius + 1, stride)
+    for i in range(height):
+        grown[i] = pixels[i * stride : i * stride + width]
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def _any_in_window(pixels: np.ndarray, room: np.ndarray, window: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
+    """Whether any of `window` pixels, `stride` apart, from each on is set: windows double until they cover it."""
+    size = 1
+    while size < window:
+        step = min(size, window - size) * stride
+        later = pixels[step:]  # its own array: vector instructions need an index known not to be negative
+        for i in range(len(later)):
+            room[i] = pixels[i] | later[i]
+        room[len(later) :] = 0
+        pixels, room = room, pixels
+        size += min(size, window - size)
+    return pixels, room
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def _grow_disc(alpha: np.ndarray, level: int, radius: int, grown: np.ndarray) -> None:
+    """Distance along the row to the nearest set pixel; then, for each row of the disc, whether its chord reaches it."""
+    height, width = alpha.shape
+    distance = np.empty((height, width), np.int32)
+    for i in range(height):
+        since = width + radius
+        for j in range(width):
+            since = 0 if alpha[i, j] != level else since + 1
+            distance[i, j] = since
+        since = width + radius
+        for j in range(width - 1, -1, -1):
+            since = 0 if alpha[i, j] != level else since + 1
+            distance[i, j] = min(distance[i, j], since)
+    grown[:] = 0
+    for offset in range(-radius, radius + 1):
+        reach = np.int32(np.sqrt(radius * radius - offset * offset))
+        for i in range(max(0, -offset), min(height, height - offset)):
+            row, near = grown[i], distance[i + offset]
+            for j in range(width):
+                row[j] |= np.uint8(near[j] <= reach)

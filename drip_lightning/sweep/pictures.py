@@ -6,12 +6,11 @@ from PIL import Image
 from torch import Tensor
 
 from drip_lightning.data.datasets import EvaluationPictures
-from drip_lightning.data.shards import ShardFolder
+from drip_lightning.data.reading import ShardFolder
 from drip_lightning.evaluation.named import evaluation_data, methods_of
 
 KINDS = ("image", "trimap", "truth", "alpha", "foreground")
 """What is kept of each picture, as `NUMBER.KIND.png`."""
-_CACHE_BYTES = 1 << 26
 
 
 def keep_pictures(run: Path, folder: Path, *, count: int, steps: int | None = None) -> None:
@@ -24,7 +23,7 @@ def keep_pictures(run: Path, folder: Path, *, count: int, steps: int | None = No
         steps: Denoising steps; none takes the stage's own.
     """
     (method,) = methods_of([str(run)])
-    pictures = EvaluationPictures(ShardFolder(evaluation_data(run), cache_bytes=_CACHE_BYTES))
+    pictures = EvaluationPictures(ShardFolder(evaluation_data(run)))
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(min(count, len(pictures))):
         batch = pictures[number]

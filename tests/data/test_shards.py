@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from drip_lightning import __version__
-from drip_lightning.data import shards as module
 from drip_lightning.data.shard_writer import ShardWriter
-from drip_lightning.data.shards import ShardFolder, read_index
+from drip_lightning.data.shards import read_index
 from drip_lightning.errors import InputError
 
 
@@ -29,17 +28,6 @@ def _one_line(error: pytest.ExceptionInfo[InputError]) -> str:
     message = str(error.value)
     assert "\n" not in message
     return message
-
-
-def test_every_sample_comes_back_in_any_order(tmp_path: Path) -> None:
-    samples = _samples(8)
-    folder = ShardFolder(_write(tmp_path / "set", samples), cache_bytes=1 << 20)
-    assert len(folder) == 8
-    for position in (7, 0, 3, 2, 5, 1, 4, 6, 0):
-        sample = folder[position]
-        assert {name: sample[name] for name in samples[position]} == samples[position]
-    with pytest.raises(IndexError):
-        folder[8]
 
 
 def test_index_tells_what_is_on_disk(tmp_path: Path) -> None:
@@ -94,22 +82,6 @@ def test_unusable_keys_are_refused(tmp_path: Path, key: str) -> None:
         _write(tmp_path / "set", [*_samples(1), {"__key__": key, "png": b"x"}])
 
 
-def test_cache_keeps_at_most_its_bytes_and_the_newest_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = _write(tmp_path / "set", _samples(6), samples_per_shard=2)
-    shard_bytes = read_index(path).shards[0].bytes
-    reads: list[str] = []
-    read_shard = module._read_shard
-    monkeypatch.setattr(
-        module, "_read_shard", lambda index, shard: reads.append(shard.name) or read_shard(index, shard)
-    )
-    folder = ShardFolder(path, cache_bytes=2 * shard_bytes)
-    for position in (0, 2, 1, 4, 0, 2):  # shards 0, 1, 0, 2 (drops 1), 0, 1 (drops 2)
-        folder[position]
-    assert [name[6:12] for name in reads] == ["000000", "000001", "000002", "000001"]
-    tiny = ShardFolder(path, cache_bytes=0)
-    assert [tiny[position]["__key__"] for position in (5, 0, 1)] == ["s005", "s000", "s001"]
-
-
 def test_missing_folder_empty_folder_and_bad_index_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         read_index(tmp_path / "nowhere")
@@ -133,18 +105,3 @@ def test_index_cannot_point_out_of_its_folder(tmp_path: Path) -> None:
         (folder / "index.json").write_text(json.dumps(index))
         with pytest.raises(InputError, match="no usable shards"):
             read_index(folder)
-
-
-def test_damaged_shards_are_named(tmp_path: Path) -> None:
-    folder = _write(tmp_path / "set", _samples(4))
-    shard = folder / "shard-000000.tar"
-    content = shard.read_bytes()
-    shard.write_bytes(content[: len(content) // 3 + 700])
-    with pytest.raises(InputError) as error:
-        ShardFolder(folder, cache_bytes=1 << 20)[2]
-    assert str(shard) in _one_line(error)
-    assert "'s000'" in str(error.value)
-    shard.unlink()
-    with pytest.raises(InputError, match=r"shard-000000\.tar cannot be read"):
-        ShardFolder(folder, cache_bytes=1 << 20)[0]
-    assert ShardFolder(folder, cache_bytes=1 << 20)[3]["__key__"] == "s003"

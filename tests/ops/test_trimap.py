@@ -62,3 +62,23 @@ def test_wrong_shapes_are_refused() -> None:
         trimap_from_alpha(torch.zeros(2, 3, 4, 4), [1, 1], [1, 1])
     with pytest.raises(ValueError, match="erosion: expected 2 radii"):
         trimap_from_alpha(torch.zeros(2, 1, 4, 4), [1, 1], [1])
+
+
+def test_discs_are_thresholds_on_the_distance() -> None:
+    alpha = torch.zeros(2, 1, 41, 37)
+    alpha[0, 0, 20, 12] = alpha[1, 0, 3, 30] = 1
+    radii = [9, 4]
+    trimap = trimap_from_alpha(alpha, radii, [0, 0], neighbourhood="disc")
+    for sample, radius in zip(alpha, radii, strict=True):
+        distance = ndimage.distance_transform_edt(sample[0] == 0)
+        unknown = trimap[radii.index(radius), 0] == 0.5
+        assert (unknown.numpy() == ((distance <= radius) & (distance > 0))).all()
+
+
+def test_levels_give_the_same_trimap() -> None:
+    levels = torch.randint(0, 4, (3, 1, 20, 30), generator=torch.Generator().manual_seed(0)).mul(85).to(torch.uint8)
+    for neighbourhood in ("square", "disc"):
+        radii = ([0, 2, 5], [1, 0, 3])
+        from_levels = trimap_from_alpha(levels, *radii, neighbourhood=neighbourhood)
+        from_floats = trimap_from_alpha(levels / 255, *radii, neighbourhood=neighbourhood)
+        assert torch.equal((from_levels.float() / 127).floor() / 2, from_floats)
