@@ -238,7 +238,7 @@ class ShardWriter:
         try:
             yield
         except OSError as error:
-            kept = "; finished shards are kept, run again to go on" if self._resume else ""
+            kept = "; finished shards are kept, run again to go on" if self._resume and self._shards else ""
             raise InputError(f"cannot write to {self._folder} ({error.strerror or error}){kept}") from error
 
 
