@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from drip_lightning.data.augment import SampleChoices, Spoiling
+from drip_lightning.data.damage import Damage
 from drip_lightning.data.sample import MattingBatch, check_batch
 from drip_lightning.ops.colour import distort, level_matrix
 from drip_lightning.ops.compositing import composite_levels
@@ -43,8 +44,8 @@ class Layers:
     choices: SampleChoices
     key: str
     number: int
-    damage: tuple[tuple[str, str], ...] = ()
-    """What had to be replaced to make this sample: (which folder, a line that names shard and key)."""
+    damage: tuple[Damage, ...] = ()
+    """What had to be replaced to make this sample."""
 
 
 class LayerBatch(TypedDict):
@@ -66,7 +67,7 @@ class LayerBatch(TypedDict):
     spoiling: list[Spoiling]
     key: list[str]
     number: list[int]
-    damage: list[tuple[str, str]]
+    damage: list[Damage]
 
 
 class CompositeLevels(TypedDict):
@@ -80,7 +81,7 @@ class CompositeLevels(TypedDict):
     background: Tensor
     key: list[str]
     number: list[int]
-    damage: list[tuple[str, str]]
+    damage: list[Damage]
 
 
 def stack_layers(samples: Sequence[Layers]) -> LayerBatch:

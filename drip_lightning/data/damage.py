@@ -2,10 +2,21 @@
 
 import logging
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from drip_lightning.errors import InputError
 
 _LOG = logging.getLogger(__name__)
+
+
+class Damage(NamedTuple):
+    """A sample that had to be replaced."""
+
+    folder: str
+    """Which folder it is in: `foregrounds` or `backgrounds`."""
+    position: int
+    line: str
+    """What is wrong with it, with shard and key."""
 
 
 class DamageLedger:
@@ -24,22 +35,22 @@ class DamageLedger:
         """
         self._samples = dict(samples)
         self._allowed_share = allowed_share
-        self._seen: dict[str, set[str]] = {folder: set() for folder in samples}
+        self._seen: dict[str, set[int]] = {folder: set() for folder in samples}
 
-    def add(self, damage: Iterable[tuple[str, str]]) -> None:
+    def add(self, damage: Iterable[Damage]) -> None:
         """Log what is new.
 
         Args:
-            damage: (folder, line that names shard and key) of each replaced sample.
+            damage: What was replaced.
 
         Raises:
             InputError: more of a folder is damaged than may be.
         """
-        for folder, line in damage:
+        for folder, position, line in damage:
             seen = self._seen[folder]
-            if line in seen:
+            if position in seen:
                 continue
-            seen.add(line)
+            seen.add(position)
             _LOG.warning("replaced: %s", line)
             if len(seen) > max(1, self._allowed_share * self._samples[folder]):
                 raise InputError(

@@ -9,6 +9,7 @@ from torch.utils.data import Dataset
 from drip_lightning.data.augment import Augmentation
 from drip_lightning.data.cache import LocalCache
 from drip_lightning.data.compose import Layers
+from drip_lightning.data.damage import Damage
 from drip_lightning.data.decode import decode_background, decode_evaluation, decode_foreground
 from drip_lightning.data.decoded import DecodedPictures, Picture
 from drip_lightning.data.order import ShardOrder
@@ -61,7 +62,7 @@ class TrainingLayers(Dataset[Layers]):
 
     def __getitem__(self, number: int) -> Layers:
         choices = self._augmentation.draw(sample_generator(self._seed, number, "augmentation"))
-        size, damage = self._image_size, list[tuple[str, str]]()
+        size, damage = self._image_size, list[Damage]()
         key, picture = self._foregrounds.at(number, damage)
         rgba = crop_foreground(picture.levels, picture.centres, choices.foreground, size)
         if choices.partner is not None:
@@ -90,7 +91,7 @@ class _Walk:
         self._purpose = purpose
         self._order = ShardOrder([shard.samples for shard in pictures.folder.index.shards], seed=seed, purpose=purpose)
 
-    def at(self, number: int, damage: list[tuple[str, str]]) -> tuple[str, Picture]:
+    def at(self, number: int, damage: list[Damage]) -> tuple[str, Picture]:
         """Key and picture at the walk's `number`-th step; damaged pictures are replaced, and added to `damage`."""
         position = self._order.position(number)
         for attempt in count(1):
@@ -101,7 +102,7 @@ class _Walk:
             except InputError as error:
                 if attempt > _REPLACEMENTS:
                     raise
-                damage.append((self._purpose, str(error)))
+                damage.append(Damage(self._purpose, position, str(error)))
                 chance = sample_generator(self._seed, number, f"replacement {attempt} of {self._purpose}")
                 position = int(torch.randint(len(self._pictures.folder), (), generator=chance))
         raise AssertionError

@@ -9,7 +9,7 @@ import zlib
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from drip_lightning.errors import InputError
 
@@ -52,6 +52,8 @@ def open_picture(content: bytes, *, name: str, formats: tuple[str, ...] = FORMAT
         raise
     except Image.DecompressionBombError as error:
         raise TooBigError(f"{name} has more than {MAX_PIXELS} pixels, which are not decoded") from error
+    except UnidentifiedImageError as error:
+        raise InputError(f"{name} cannot be decoded: it is none of {', '.join(formats)}") from error
     except _DECODE_ERRORS as error:
         raise InputError(
             f"{name} cannot be decoded: {str(error).splitlines()[0] if str(error) else error!r}"
