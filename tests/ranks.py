@@ -24,7 +24,7 @@ class Rank:
     def output(self) -> str:
         return self.log.read_text()
 
-    def wait(self, timeout_s: float = 120) -> int:
+    def wait(self, timeout_s: float = 300) -> int:
         """Its exit status, minus a signal's number if it was killed."""
         self.process.join(timeout_s)
         assert self.process.exitcode is not None, f"not over after {timeout_s} s:\n{self.output}"
@@ -58,7 +58,7 @@ def run_on_ranks(count: int, arguments: Sequence[str], folder: Path) -> None:
         assert [rank.wait() for rank in ranks] == [0] * count, "\n".join(rank.output for rank in ranks)
 
 
-def wait_for(word: str, rank: Rank, timeout_s: float = 120) -> None:
+def wait_for(word: str, rank: Rank, timeout_s: float = 300) -> None:
     """Wait until a rank has printed `word`."""
     deadline = time.monotonic() + timeout_s
     while not rank.log.exists() or word not in rank.output:

@@ -19,6 +19,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -35,7 +36,9 @@ class Slurm:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.environment = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf")}
+        own = {"SLURM_CONF": str(folder / "slurm.conf"), "MASTER_ADDR": "127.0.0.1"}  # the nodes' names do not resolve
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        self.environment = {**os.environ, **own, "PATH": path, "PYTHONPATH": str(Path(__file__).parents[1])}
 
     def run(self, *command: str) -> str:
         """Run a command of Slurm's and return what it prints."""
@@ -54,7 +57,7 @@ class Slurm:
 
     def wait(self, job: str, *, timeout_s: float) -> str:
         """Wait until a job has finished for good; return its state, such as COMPLETED or FAILED."""
-        _until(
+        until(
             lambda: self.show(job)["JobState"] not in UNFINISHED,
             timeout_s,
             lambda: f"job {job}: {self.show(job)['JobState']}\n{self.logs()}",
@@ -77,11 +80,11 @@ def slurm() -> Iterator[Slurm]:
         cluster = Slurm(Path(name))
         _configure(cluster.folder)
         _daemon(stack, cluster, "munged", "--foreground", "--force", *_munge_files(cluster.folder))
-        _until((cluster.folder / "munge.socket").exists, 20, cluster.logs)
+        until((cluster.folder / "munge.socket").exists, 20, cluster.logs)
         _daemon(stack, cluster, "slurmctld", "-D", "-c")
         for node in ("node1", "node2"):
             _daemon(stack, cluster, "slurmd", "-D", "-N", node)
-        _until(lambda: cluster.run("sinfo", "--noheader", "--format=%t").split() == ["idle"], 60, cluster.logs)
+        until(lambda: cluster.run("sinfo", "--noheader", "--format=%t").split() == ["idle"], 60, cluster.logs)
         stack.callback(_cancel_all, cluster)
         yield cluster
 
@@ -147,7 +150,7 @@ def _daemon(stack: contextlib.ExitStack, cluster: Slurm, *command: str) -> None:
 
 def _cancel_all(cluster: Slurm) -> None:
     cluster.run("scancel", "--full", "--user", getpass.getuser())
-    _until(lambda: not cluster.run("squeue", "--noheader"), 60, cluster.logs)
+    until(lambda: not cluster.run("squeue", "--noheader"), 60, cluster.logs)
 
 
 def _free_ports(count: int) -> list[int]:
@@ -158,7 +161,8 @@ def _free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-def _until(done: Callable[[], bool], timeout_s: float, complaint: Callable[[], str]) -> None:
+def until(done: Callable[[], bool], timeout_s: float, complaint: Callable[[], str]) -> None:
+    """Wait until `done`; fail with `complaint` if it takes too long."""
     deadline = time.monotonic() + timeout_s
     while not done():
         assert time.monotonic() < deadline, f"not within {timeout_s} s: {complaint()}"
