@@ -13,7 +13,13 @@ from torch.optim import Optimizer
 
 from drip_lightning.errors import InputError, Stopped
 from drip_lightning.lit.checkpoint_io import checkpoint_name, checkpoints_in, remove_partial_files, step_of
-from drip_lightning.lit.position import go_on_after, is_between_steps, let_one_more_step_begin, validate_now
+from drip_lightning.lit.position import (
+    go_on_after,
+    is_step_over,
+    is_step_taken,
+    let_one_more_step_begin,
+    validate_now,
+)
 from drip_lightning.lit.random_state import collect_random_state, restore_random_state
 from drip_lightning.lit.run_log import cut_log_back, log_lengths
 from drip_lightning.lit.signals import StopSignals
@@ -99,14 +105,14 @@ class Checkpoints(Checkpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Watch for signals; bring random generators and log to where the checkpoint had them; validate if due."""
         self._signals.install()
-        loaded = self._loaded or {"step": 0, "validation_due": False, "random": [], "log": {}}
+        loaded = self._loaded or {"step": 0, "validation_due": False, "log": {}}
         cut_log_back(trainer, loaded["log"])
-        if len(loaded["random"]) == trainer.world_size:
-            restore_random_state(loaded["random"][trainer.global_rank])
         if (self.folder / checkpoint_name(loaded["step"])).exists():
             self._saved = _Mark(loaded["step"], loaded["validation_due"], random=None)
         if loaded["validation_due"]:
             validate_now(trainer, max_steps=self._max_steps)
+        else:
+            self._restore_random_state(trainer)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Between two steps: save if it is time, stop if a signal says so."""
@@ -132,7 +138,12 @@ class Checkpoints(Checkpoint):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save before a validation within training: it takes long, and is where memory runs out."""
-        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking and not self._is_saved(trainer):
+        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
+            return
+        if self._is_saved(trainer):
+            self._restore_random_state(trainer)  # only now, for Lightning drew a number when it opened the data
+            return
+        if is_step_taken(trainer):  # and no batch of the next is accumulated
             self._mark = _mark(trainer, validation_due=True)
             self._save(trainer)
 
@@ -140,7 +151,7 @@ class Checkpoints(Checkpoint):
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         """Leave a validation when a signal says so; several ranks, whose shares may differ, finish it first."""
-        if trainer.state.fn == TrainerFn.FITTING and trainer.world_size == 1:
+        if trainer.state.fn == TrainerFn.FITTING and trainer.world_size == 1 and self._is_saved(trainer):
             self._stop_if(self._signals.agreed(trainer), trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -157,13 +168,19 @@ class Checkpoints(Checkpoint):
             return
         if trainer.world_size > 1 or self._mark is None or not trainer.training or self._is_saved(trainer):
             return
-        if is_between_steps(trainer):  # as when the data fails
+        if is_step_over(trainer):  # as when the data fails
             self._mark = _mark(trainer, validation_due=False)
         elif self._touched:
             return
         if all(torch.isfinite(parameter).all() for parameter in pl_module.parameters()):
             self._save(trainer)
             rank_zero_info(f"saved after step {trainer.global_step}" if self._saved else "nothing to save")
+
+    def _restore_random_state(self, trainer: Trainer) -> None:
+        """Once, and on as many ranks as there were."""
+        states = self._loaded.pop("random", []) if self._loaded else []
+        if len(states) == trainer.world_size:
+            restore_random_state(states[trainer.global_rank])
 
     def _is_saved(self, trainer: Trainer, *, validated: bool = False) -> bool:
         saved = self._saved

@@ -17,14 +17,15 @@ def go_on_after(trainer: Trainer, step: int) -> None:
     loop._batches_that_stepped = step
 
 
-def is_between_steps(trainer: Trainer) -> bool:
+def is_step_taken(trainer: Trainer) -> bool:
+    """Whether no batch is under way or waits for others to make a step with it."""
+    batches = trainer.fit_loop.epoch_loop.batch_progress.total
+    return batches.ready == batches.completed == trainer.global_step * trainer.accumulate_grad_batches
+
+
+def is_step_over(trainer: Trainer) -> bool:
     """Whether the last step is whole: weights, schedule and logs are written, and validation is over."""
-    loop = trainer.fit_loop.epoch_loop
-    batches = loop.batch_progress.total
-    return (
-        batches.ready == batches.completed == trainer.global_step * trainer.accumulate_grad_batches
-        and loop._batches_that_stepped == trainer.global_step
-    )
+    return is_step_taken(trainer) and trainer.fit_loop.epoch_loop._batches_that_stepped == trainer.global_step
 
 
 def let_one_more_step_begin(trainer: Trainer) -> None:
