@@ -18,7 +18,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if
 # The tiny networks run faster on one thread than on two that wait for each other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help fit test test-slow test-slurm lint clean
+.PHONY: help fit test test-slow test-slurm chaos lint clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -72,6 +72,10 @@ test-slow: .venv/installed-dev
 ## make test-slurm   … those that start a Slurm of their own, if slurm-wlm and munge are installed
 test-slurm: .venv/installed-dev
 	$(BIN)/python -m pytest -m slurm -rs
+
+## make chaos       … throw 100 faults at training runs and compare each with the same run unharmed (FAULTS=, MINUTES=, SEED=)
+chaos: .venv/installed-dev
+	$(BIN)/python -m tests.chaos --count $(or $(FAULTS),100) --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 
 ## make lint    set up and run ruff and mypy
 lint: .venv/installed-dev

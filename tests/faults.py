@@ -1,27 +1,26 @@
-"""Runs in forked processes, what can befall them, and what must be equal in the end."""
+"""Runs in forked processes, and what can befall them."""
 
 import os
 import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import drip_lightning.cli.lightning_cli  # noqa: F401 - so that a forked process need not import it
 import drip_lightning.cli.main as command
 from drip_lightning.data.datasets import TrainingLayers
 from drip_lightning.data.order import ShardOrder
 from drip_lightning.lit import checkpoint_io
-from drip_lightning.lit.checkpoint_io import checkpoints_in, newest_checkpoint, read_checkpoint
+from drip_lightning.lit.checkpoint_io import checkpoints_in
 from drip_lightning.lit.checkpoints import Checkpoints
 from drip_lightning.lit.stage import Stage
-from tests.runs import tiny_arguments
+from tests.runs import CONFIGS, tiny_arguments
 
 STEPS = 7
 LENGTH = (
@@ -40,6 +39,7 @@ VARIATIONS: dict[str, tuple[str, ...]] = {
     "autoencoder": ("autoencoder",),
     "denoiser": ("denoiser",),
     "transparency": ("transparency",),
+    "averages": ("denoiser", f"--config={CONFIGS / 'ablation' / 'ema.yaml'}"),
     "accumulated": ("autoencoder", "--trainer.accumulate_grad_batches=2", "--trainer.val_check_interval=5"),
     "workers": ("autoencoder", "--data.num_workers=1"),
     "constant rate": ("autoencoder", "--model.init_args.lr_scheduler=null"),
@@ -246,38 +246,3 @@ def damage(folder: Path, share: float, *, cut: bool) -> bool:
         content[position] ^= 1 << (position % 8)
     files[0].write_bytes(content)
     return True
-
-
-def differences(first: Path, second: Path) -> list[str]:
-    """What two runs' last checkpoints and logs do not share; nothing for runs that are the same, bit for bit."""
-    mine, theirs = (read_checkpoint(newest_checkpoint(folder)) for folder in (first, second))
-    for checkpoint in (mine, theirs):
-        del checkpoint["run"]["log"]  # names and lengths of files
-    found = list(_unequal(mine, theirs, "checkpoint"))
-    logs = [logged(folder) for folder in (first, second)]
-    return found + ([] if logs[0] == logs[1] else [f"log: {sorted(set(logs[0]) ^ set(logs[1]))[:4]}"])
-
-
-def logged(folder: Path) -> list[tuple[str, int, float]]:
-    """Every scalar in a run's TensorBoard files that tells no time: name, step, value; doubles are there twice."""
-    found = []
-    for file in sorted((folder / "tensorboard").glob("events.*")):
-        events = EventAccumulator(str(file), size_guidance={"scalars": 0}).Reload()
-        for name in events.Tags()["scalars"]:
-            if name.startswith(("train/", "val/", "optimizer/")):
-                found += [(name, event.step, event.value) for event in events.Scalars(name)]
-    return sorted(found)
-
-
-def _unequal(first: Any, second: Any, name: str) -> Iterator[str]:
-    if isinstance(first, dict) and isinstance(second, dict):
-        for key in sorted({*first, *second}, key=str):
-            yield from _unequal(first.get(key), second.get(key), f"{name}.{key}")
-    elif isinstance(first, list | tuple) and isinstance(second, list | tuple) and len(first) == len(second):
-        for place, pair in enumerate(zip(first, second, strict=True)):
-            yield from _unequal(*pair, f"{name}.{place}")
-    elif isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor):
-        if not torch.equal(first, second):
-            yield name
-    elif first != second:
-        yield name

@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from drip_lightning.lit.provenance import note_start
 from drip_lightning.lit.step_log import is_logged
 from drip_lightning.ops.panel import matte_panel
 from drip_lightning.pipeline import Matte
@@ -36,7 +37,7 @@ class Progress(RichProgressBar):
 
 
 class KeepConfig(SaveConfigCallback):
-    """Stores the resolved configuration as `config.yaml` in the run folder.
+    """Stores the resolved configuration as `config.yaml` in the run folder, and beside it what else made the run.
 
     A run in a folder that has one keeps it if it is the same, and stores its own beside it, numbered, if it differs.
     """
@@ -57,6 +58,7 @@ class KeepConfig(SaveConfigCallback):
         partial = path.with_suffix(".partial")
         partial.write_text(text)
         os.replace(partial, path)
+        note_start(trainer, folder, config=path.name, checkpoint=self.config.ckpt_path)
 
 
 class MattePanels(Callback):

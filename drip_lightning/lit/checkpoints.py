@@ -104,7 +104,7 @@ class Checkpoints(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Watch for signals; bring random generators and log to where the checkpoint had them; validate if due."""
-        self._signals.install()
+        self._signals.install(trainer)
         loaded = self._loaded or {"step": 0, "validation_due": False, "log": {}}
         cut_log_back(trainer, loaded["log"])
         if (self.folder / checkpoint_name(loaded["step"])).exists():

@@ -1,6 +1,5 @@
 """Before ranks train together: do they all run the same thing? They compare notes, or one line says what differs."""
 
-import hashlib
 import json
 import os
 import platform
@@ -8,21 +7,18 @@ import socket
 import time
 from collections.abc import Mapping
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
 import lightning
 import torch
 from jsonargparse import Namespace
 from torch.distributed import DistError, PrefixStore, Store, TCPStore
 
-from drip_lightning.data.shards import read_index
 from drip_lightning.errors import InputError
+from drip_lightning.lit.provenance import code_hash, index_hash
 
 Facts = Mapping[str, str]
 """What a rank knows of its run, by name, such as `trainer.max_steps`, `code`, `world size`."""
 
-_PACKAGE = Path(__file__).parents[1]
 _SHOWN = 3
 _FAREWELL_S = 10.0
 
@@ -31,8 +27,8 @@ def facts_of_run(config: Namespace) -> Facts:
     """All that must be the same on every rank: the resolved configuration, the data's indices, code and libraries."""
     facts = {name: str(value) for name, value in vars(config.as_flat()).items() if name.split(".")[0] != "config"}
     for folder in ("foregrounds", "backgrounds", "evaluation"):
-        facts[f"index of data.{folder}"] = _index_hash(config.data[folder])
-    facts["code of drip_lightning"] = _code_hash()
+        facts[f"index of data.{folder}"] = index_hash(config.data[folder])
+    facts["code of drip_lightning"] = code_hash()
     facts |= {"Python": platform.python_version(), "torch": torch.__version__, "lightning": lightning.__version__}
     return facts
 
@@ -130,21 +126,3 @@ def _let_others_hear(store: Store, others: int) -> None:
     deadline = time.monotonic() + _FAREWELL_S
     while store.add("heard", 0) < others and time.monotonic() < deadline:
         time.sleep(0.05)
-
-
-def _index_hash(folder: Any) -> str:
-    if folder is None:
-        return "none"
-    try:
-        return _short_hash(repr(read_index(folder).shards).encode())
-    except InputError as error:
-        return str(error)
-
-
-def _code_hash() -> str:
-    files = sorted(_PACKAGE.rglob("*.py"))
-    return _short_hash(b"".join(str(file.relative_to(_PACKAGE)).encode() + file.read_bytes() for file in files))
-
-
-def _short_hash(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:12]

@@ -20,9 +20,9 @@ class StopSignals:
         self._received = 0
         self._previous: dict[int, Any] = {}
 
-    def install(self) -> None:
-        """Take the signals over from whoever handles them; only a process's main thread can."""
-        self._received = 0
+    def install(self, trainer: Trainer) -> None:
+        """Take the signals over from Lightning, with what it received; only a process's main thread can."""
+        self._received = int(signal.SIGTERM) if trainer.received_sigterm else 0
         if threading.current_thread() is threading.main_thread():
             self._previous = {number: signal.signal(number, self._note) for number in STOP_SIGNALS}
 
