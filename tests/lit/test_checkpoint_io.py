@@ -125,7 +125,8 @@ def test_a_damaged_file_is_named_and_the_one_before_it_used(folder: Path, kind: 
 def test_no_sound_checkpoint_is_no_fresh_start(folder: Path) -> None:
     for file in checkpoints_in(folder):
         file.write_bytes(b"")
-    with pytest.warns(UserWarning), pytest.raises(InputError, match=r"none of the 3 checkpoints in .* can be used"):
+    complaint = r"none of the 3 checkpoints in .* can be used"
+    with pytest.warns(UserWarning, match="looking for"), pytest.raises(InputError, match=complaint):
         checkpoint_to_go_on_from("auto", folder / "checkpoints")
 
 

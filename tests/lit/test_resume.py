@@ -58,7 +58,7 @@ def _launch(arguments: list[str], folder: Path, fault: Fault | None = None) -> N
         ("autoencoder", [signal_in_step(SIGTERM, 2), signal_in_writing(SIGKILL, "middle", 1), failing_step(3)]),
         ("denoiser", [signal_in_validation(SIGKILL, 1), signal_in_step(SIGINT, 2)]),
         ("transparency", [signal_in_writing(SIGKILL, "rename", 2), signal_in_validation(SIGTERM, 2)]),
-        ("averages", [signal_in_validation(SIGKILL, 3), signal_in_step(SIGTERM, 2), failing_validation(1)]),
+        ("averages", [signal_in_step(SIGTERM, 2), signal_in_validation(SIGKILL, 3), failing_validation(1)]),
         ("accumulated", [signal_in_step(SIGTERM, 2), failing_step(4), signal_in_step(SIGKILL, 1)]),
         ("workers", [failing_sample(5)]),
         ("constant rate", [failing_validation(2), full_disk(2)]),
