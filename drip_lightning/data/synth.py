@@ -3,19 +3,16 @@
 The procedural default: no download, no licence.
 """
 
-import signal
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import repeat
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from drip_lightning.data.shard_writer import ShardWriter
+from drip_lightning.data.in_order import in_order, processes
+from drip_lightning.data.shard_writer import JOURNAL_NAME, ShardWriter
 from drip_lightning.data.shards import INDEX_NAME, read_index
 from drip_lightning.data.synth_samples import SPLITS, Split, SynthSettings, sample_members
 from drip_lightning.errors import InputError
@@ -46,7 +43,8 @@ def synthesise(
     """Make `out/foregrounds`, `out/backgrounds` and `out/evaluation`, or keep those that are complete.
 
     The bytes depend on the settings alone, not on `workers`. A folder counts as complete when its index is there;
-    one that was interrupted is begun anew. Nothing but shards and indices in these folders is ever removed.
+    one that was interrupted goes on after its finished shards. Nothing but shards and indices in these folders is
+    ever removed.
 
     Args:
         out: Made if missing.
@@ -54,11 +52,11 @@ def synthesise(
         settings: What decides the pixels.
         samples_per_shard: Size of every shard but a folder's last.
         workers: Processes that draw; 1 draws in this one.
-        overwrite: Make complete folders again too.
+        overwrite: Make folders again, complete or not.
         say: Where to say that a folder is reused.
 
     Raises:
-        InputError: an impossible count; a complete folder that was made with other arguments, with `overwrite` off;
+        InputError: an impossible count; a folder that was made or begun with other arguments, with `overwrite` off;
             or one that was not made by `drip synth` at all.
     """
     _check_counts(counts, workers=workers, samples_per_shard=samples_per_shard)
@@ -70,7 +68,13 @@ def synthesise(
     complete = {split for split in wanted if _is_complete(out / split, wanted[split], overwrite=overwrite)}
     for split in complete:
         say(f"reusing {out / split} ({counts[split]} samples)")
-    _write_folders(out, {split: wanted[split] for split in wanted if split not in complete}, settings, workers)
+    _write_folders(
+        out,
+        {split: wanted[split] for split in wanted if split not in complete},
+        settings,
+        workers=workers,
+        overwrite=overwrite,
+    )
     return [SynthFolder(out / split, counts[split], split in complete) for split in wanted]
 
 
@@ -108,23 +112,30 @@ def _is_complete(folder: Path, arguments: dict[str, Any], *, overwrite: bool) ->
     return True
 
 
-def _write_folders(out: Path, folders: dict[Split, dict[str, Any]], settings: SynthSettings, workers: int) -> None:
+def _write_folders(
+    out: Path, folders: dict[Split, dict[str, Any]], settings: SynthSettings, *, workers: int, overwrite: bool
+) -> None:
     if not folders:
         return
     columns = (TextColumn("{task.description:12}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with _Drawing(workers) as drawing, Progress(*columns) as progress:
+    with processes(workers) as executor, Progress(*columns) as progress:
         for split, arguments in folders.items():
-            _clear(out / split)
-            numbers = range(arguments["samples"])
+            if overwrite or not (out / split / JOURNAL_NAME).exists():
+                _clear(out / split)
             writer = ShardWriter(
                 out / split,
                 converter=CONVERTER,
                 arguments=arguments,
                 samples_per_shard=arguments["samples_per_shard"],
+                resume=True,
             )
             with writer:
-                for members in progress.track(drawing(split, numbers, settings), len(numbers), description=split):
+                task = progress.add_task(split, total=arguments["samples"], completed=writer.samples)
+                numbers = range(writer.samples, arguments["samples"])
+                draw = partial(sample_members, split, settings=settings)
+                for members in in_order(executor, draw, numbers, ahead=8 * workers):
                     writer.write(members)
+                    progress.advance(task)
 
 
 def _clear(folder: Path) -> None:
@@ -133,31 +144,3 @@ def _clear(folder: Path) -> None:
     for pattern in _OWN_FILES:
         for file in folder.glob(pattern):
             file.unlink()
-
-
-class _Drawing:
-    """Draws samples in order, in this process or in several; leaving the `with` block drops what is not yet drawn."""
-
-    def __init__(self, workers: int) -> None:
-        # Spawned, because a forked process would inherit the progress bar's and PyTorch's locks in any state.
-        self._pool = (
-            ProcessPoolExecutor(workers, get_context("spawn"), initializer=_leave_interrupts_to_parent)
-            if workers > 1
-            else None
-        )
-
-    def __enter__(self) -> "_Drawing":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-
-    def __call__(self, split: Split, numbers: range, settings: SynthSettings) -> Iterator[dict[str, str | bytes]]:
-        if self._pool is None:
-            return (sample_members(split, number, settings) for number in numbers)
-        return self._pool.map(partial(sample_members, split), numbers, repeat(settings), chunksize=4)
-
-
-def _leave_interrupts_to_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

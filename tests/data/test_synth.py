@@ -136,7 +136,7 @@ def test_splits_and_seeds_share_no_picture():
     assert len(set(alphas)) == len(alphas)
 
 
-def test_finished_folders_are_kept_and_unfinished_ones_begun_anew(tmp_path):
+def test_finished_folders_are_kept_and_damaged_ones_begun_anew(tmp_path):
     make(tmp_path)
     before = shard_bytes(tmp_path)
     (tmp_path / "backgrounds" / "index.json").unlink()
@@ -149,7 +149,7 @@ def test_finished_folders_are_kept_and_unfinished_ones_begun_anew(tmp_path):
     assert shard_bytes(tmp_path) == {**before, "backgrounds/notes.txt": b"mine"}
 
 
-def test_an_interrupted_run_leaves_no_index_and_can_be_repeated(tmp_path, monkeypatch):
+def test_an_interrupted_run_leaves_no_index_and_goes_on(tmp_path, monkeypatch):
     def interrupted(split, number, settings):
         if number == 5:
             raise KeyboardInterrupt
@@ -160,7 +160,12 @@ def test_an_interrupted_run_leaves_no_index_and_can_be_repeated(tmp_path, monkey
         with pytest.raises(KeyboardInterrupt):
             make(tmp_path / "again")
     assert not (tmp_path / "again" / "foregrounds" / "index.json").exists()
+    finished = tmp_path / "again" / "foregrounds" / "shard-000000.tar"
+    written = finished.stat().st_mtime_ns
+    with pytest.raises(InputError, match="begun with another argument"):
+        make(tmp_path / "again", settings=SynthSettings(size=48, seed=4))
     make(tmp_path / "again")
+    assert finished.stat().st_mtime_ns == written
     make(tmp_path / "straight")
     assert shard_bytes(tmp_path / "again") == shard_bytes(tmp_path / "straight")
 
