@@ -13,7 +13,7 @@ from drip_lightning.data.datasets import EvaluationPictures
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.errors import InputError
 from drip_lightning.evaluation.journal import Journal, Result, task_of
-from drip_lightning.evaluation.measure import measure
+from drip_lightning.evaluation.measure import as_file, measure
 from drip_lightning.evaluation.method import Method
 from drip_lightning.evaluation.plan import Plan, Task
 from drip_lightning.evaluation.worst import WorstCases
@@ -81,7 +81,8 @@ class Evaluation(LightningModule):
         except InputError as error:
             self._fail(task, f"{picture['key'][0]}: {error}")
             return
-        rows = dict(zip(self.plan.rows(self.method, task.steps), mattes, strict=True))
+        files = [as_file(matte, picture["trimap"]) for matte in mattes]
+        rows = dict(zip(self.plan.rows(self.method, task.steps), files, strict=True))
         height, width = picture["image"].shape[-2:]
         result = _result(
             self.method,

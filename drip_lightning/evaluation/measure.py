@@ -2,6 +2,7 @@
 
 from typing import TypedDict
 
+import torch
 from torch import Tensor
 
 from drip_lightning.data.sample import MattingBatch
@@ -42,6 +43,15 @@ def metric_names(region: Region) -> list[str]:
 def region_mask(trimap: Tensor, region: Region) -> Tensor:
     """Where to measure: bool, in the trimap's shape."""
     return unknown_mask(trimap) if region == "unknown" else trimap >= 0
+
+
+def as_file(matte: Matte, trimap: Tensor) -> Matte:
+    """What a picture file of the matte would hold, in 8 bits, alpha taken from the trimap where that is sure.
+
+    Published figures are measured on such files; gradient and connectivity see the known pixels, too.
+    """
+    alpha, foreground = ((maps.float().clamp(0, 1) * 255).round() / 255 for maps in (matte.alpha, matte.foreground))
+    return Matte(foreground=foreground, alpha=torch.where(unknown_mask(trimap), alpha, trimap))
 
 
 def measure(matte: Matte, batch: MattingBatch, region: Region) -> Scores:

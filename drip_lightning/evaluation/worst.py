@@ -60,7 +60,7 @@ class WorstCases:
             own = [one for one in results if one.row == row]
             own = [one for one in own if one.result["seed"] == own[0].result["seed"]]
             own.sort(key=lambda one: (-one.scores["metrics"][metric], one.result["number"]))
-            strips += [self._captioned(one, metric) for one in own[: self.cases]]
+            strips += [self._captioned(one, metric) for one in own[: self.cases] if one.scores["metrics"][metric]]
         sheet = Image.new("RGB", (len(_COLUMNS) * PANEL, sum(strip.height for strip in strips)), "white")
         top = 0
         for strip in strips:
