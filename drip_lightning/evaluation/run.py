@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 
 from drip_lightning import __version__
@@ -30,6 +31,7 @@ _EXPECTED_WARNINGS = (
     "does not have many workers",
     "isinstance.treespec, LeafSpec.. is deprecated",  # Lightning's own
     "The `srun` command is available",
+    "Total length of `DataLoader` across ranks is zero",  # nothing is left to do
 )
 
 
@@ -75,7 +77,12 @@ def evaluate(methods: Sequence[Method], plan: Plan, *, trainer: Trainer, overwri
         journal.open(protocol, overwrite=overwrite)
     worst = WorstCases(journal.folder / "worst", names)
     for method in methods:
-        trainer.test(Evaluation(method, plan, journal, pictures, worst), verbose=False)
+        try:
+            trainer.test(Evaluation(method, plan, journal, pictures, worst), verbose=False)
+        except SystemExit as stop:
+            if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning turns it into exit status 1
+                raise KeyboardInterrupt from stop
+            raise
     if not trainer.is_global_zero:
         return None
     images = min(len(pictures), plan.limit or len(pictures))
@@ -166,16 +173,23 @@ def _save_text(path: Path, *, text: str) -> None:
 
 
 def quiet_trainer(accelerator: str, devices: int, precision: str) -> Trainer:
-    """A trainer that evaluates and leaves nothing else behind."""
+    """A trainer that evaluates and leaves nothing else behind.
+
+    Raises:
+        InputError: there is no such accelerator or precision.
+    """
     for message in _EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", message=f".*{message}")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    return Trainer(
-        accelerator=accelerator,
-        devices=devices,
-        precision=precision,  # type: ignore[arg-type]
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
+    try:
+        return Trainer(
+            accelerator=accelerator,
+            devices=devices,
+            precision=precision,  # type: ignore[arg-type]
+            logger=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
+    except (MisconfigurationException, ValueError) as error:
+        raise InputError(str(error).splitlines()[0]) from error

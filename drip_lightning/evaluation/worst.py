@@ -44,21 +44,21 @@ class WorstCases:
 
     def see(self, row: str, number: int, error: float, picture: MattingBatch, matte: Matte) -> None:
         """Keep a case if it is among the worst of its row so far."""
-        kept = self._kept[row]
-        if any(number == other for _, other in kept) or (len(kept) == self.cases and error <= kept[0][0]):
+        kept, case = self._kept[row], (error, -number)  # of equal ones the first counts as the worst, as in `sheet`
+        if len(kept) == self.cases and case < kept[0]:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         draw_case(picture, matte).save(self._file(row, number))
-        heapq.heappush(kept, (error, number))
+        heapq.heappush(kept, case)
         if len(kept) > self.cases:
-            self._file(row, heapq.heappop(kept)[1]).unlink(missing_ok=True)
+            self._file(row, -heapq.heappop(kept)[1]).unlink(missing_ok=True)
 
     def sheet(self, results: Sequence[RowResult], metric: str) -> Image.Image:
         """Draw the worst cases of every row, of the first seed, worst first."""
         strips = [_header()]
         for row in self._rows:
             own = [one for one in results if one.row == row]
-            own = [one for one in own if one.result["seed"] == own[0].result["seed"]]
+            own = [one for one in own if one.result["seed"] == own[0].result["seed"] and self._has(one)]
             own.sort(key=lambda one: (-one.scores["metrics"][metric], one.result["number"]))
             strips += [self._captioned(one, metric) for one in own[: self.cases] if one.scores["metrics"][metric]]
         sheet = Image.new("RGB", (len(_COLUMNS) * PANEL, sum(strip.height for strip in strips)), "white")
@@ -76,6 +76,10 @@ class WorstCases:
             strip.paste(case, (0, _LINE))
         _write(strip, 0, caption)
         return strip
+
+    def _has(self, one: RowResult) -> bool:
+        """Whether the case was drawn: one that takes the place of a picture left out of another row may not be."""
+        return self._file(one.row, one.result["number"]).is_file()
 
     def _file(self, row: str, number: int) -> Path:
         return self._folder / f"{self._rows.index(row)}-{number}.png"

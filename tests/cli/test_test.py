@@ -1,11 +1,15 @@
 import csv
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import drip_lightning.cli.main as command
+from tests.shards import evaluation_shards
 
 
 @pytest.fixture
@@ -14,14 +18,96 @@ def run(runs: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(runs / "transparency", tmp_path / "transparency"))
 
 
+def per_image(out: Path) -> list[dict[str, str]]:
+    """The lines of `per_image.csv`, but for the seconds, which no two runs share."""
+    with (out / "per_image.csv").open() as stream:
+        return [{**line, "seconds": ""} for line in csv.DictReader(stream)]
+
+
 def test_a_run_folder_is_all_that_is_needed(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.run(["test", str(run)]) == 0
     assert (run / "test" / "table.md").read_text() in capsys.readouterr().out
     summary = json.loads((run / "test" / "summary.json").read_text())
     assert list(summary["rows"]) == ["transparency, VAE decoder", "transparency"]
     assert (summary["format"], summary["protocol"]["count"], summary["protocol"]["region"]) == (1, 2, "unknown")
-    with (run / "test" / "per_image.csv").open() as stream:
-        lines = list(csv.DictReader(stream))
-    own = [float(line["alpha_sad_unknown"]) for line in lines if line["row"] == "transparency"]
+    own = [float(line["alpha_sad_unknown"]) for line in per_image(run / "test") if line["row"] == "transparency"]
     assert summary["rows"]["transparency"]["alpha_sad_unknown"]["mean"] == pytest.approx(sum(own) / 2)
     assert summary["rows"]["transparency"]["alpha_sad_unknown"]["sd"] is None
+
+
+def test_several_methods_share_one_table_under_the_names_given(runs: Path, tmp_path: Path) -> None:
+    methods = ["trimap", f"ours={runs / 'denoiser'}", str(runs / "denoiser" / "checkpoints" / "last.ckpt")]
+    out = tmp_path / "out"
+    assert command.run(["test", *methods, "--out", str(out), "--limit=1", "--steps=1", "--ensemble=2"]) == 0
+    rows = {line["row"]: line for line in per_image(out)}
+    assert list(rows) == ["trimap", "ours", "last.ckpt"]
+    assert {**rows["ours"], "row": ""} == {**rows["last.ckpt"], "row": ""}  # the same weights and draws
+
+
+def test_the_ceiling_has_a_folder_of_its_own(run: Path) -> None:
+    assert command.run(["test", str(run), "--vae-only", "--seeds=0,1"]) == 0
+    assert [line["row"] for line in per_image(run / "ceiling")] == [
+        *["transparency, true latents, VAE decoder"] * 2, *["transparency, true latents"] * 2,
+    ]  # fmt: skip
+
+
+def test_two_ranks_measure_each_picture_once_and_end_in_the_same_table(runs: Path, tmp_path: Path) -> None:
+    data = evaluation_shards(tmp_path / "shards")
+    arguments = ["test", "trimap", str(runs / "denoiser"), "--data", data, "--seeds=0,1", "--accelerator=cpu"]
+    assert command.run([*arguments, "--out", str(tmp_path / "one")]) == 0
+    drip = Path(sys.executable).with_name("drip")
+    done = subprocess.run(
+        [drip, *arguments, "--out", tmp_path / "two", "--devices=2"],
+        capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=560,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert per_image(tmp_path / "two") == per_image(tmp_path / "one")
+    shares = [len(file.read_text().splitlines()) for file in (tmp_path / "two" / "results").glob("rank-*.jsonl")]
+    assert sorted(shares) == [4, 5]  # 3 pictures of the trimap, 3 × 2 seeds of the denoiser
+    tables = [json.loads((tmp_path / name / "summary.json").read_text()) for name in ("one", "two")]
+    for table in tables:
+        for row in table["rows"].values():
+            del row["seconds"]
+    assert tables[0] == tables[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["nothing"], "--out is needed"),
+        (["nothing", "--out=o", "--data=d"], "no method 'nothing': neither a run folder nor a checkpoint, nor one of"),
+        (["trimap", "--out=o"], "--data is needed: a baseline names no evaluation shards"),
+        (["trimap", "--out=o", "--data=d"], "no shards at d"),
+        (["trimap", "trimap", "--out=o", "--data=d"], "two methods are both called 'trimap'"),
+        (["trimap", "--out=o", "--data=d", "--steps=0"], "--steps: expected different numbers of at least 1, got 0"),
+        (["trimap", "--out=o", "--data=d", "--accelerator=abacus"], "abacus"),
+        (["autoencoder", "--out=o"], "the stage Autoencoder, expected"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    runs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    complaint: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "autoencoder").symlink_to(runs / "autoencoder")
+    assert command.run(["test", *arguments]) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("drip test: ")
+    assert complaint in said
+
+
+def test_a_broken_picture_costs_the_exit_status_unless_allowed(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = Path(evaluation_shards(tmp_path / "shards"))
+    shard = data / "shard-000001.tar"
+    shard.write_bytes(shard.read_bytes()[:700])
+    arguments = ["test", "trimap", "--data", str(data), "--out", str(tmp_path / "out")]
+    assert command.run(arguments) == 1
+    assert "1 pictures were left out, such as number 2" in capsys.readouterr().err
+    assert command.run([*arguments, "--allow-broken"]) == 0
+    assert [line["key"] for line in per_image(tmp_path / "out")] == ["e000", "e001"]
