@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import drip_lightning.cli.main as command
+from drip_lightning.lit.stage import newest_checkpoint
 from tests.shards import evaluation_shards
 
 
@@ -36,12 +37,13 @@ def test_a_run_folder_is_all_that_is_needed(run: Path, capsys: pytest.CaptureFix
 
 
 def test_several_methods_share_one_table_under_the_names_given(runs: Path, tmp_path: Path) -> None:
-    methods = ["trimap", f"ours={runs / 'denoiser'}", str(runs / "denoiser" / "checkpoints" / "last.ckpt")]
+    checkpoint = newest_checkpoint(runs / "denoiser")
+    methods = ["trimap", f"ours={runs / 'denoiser'}", str(checkpoint)]
     out = tmp_path / "out"
     assert command.run(["test", *methods, "--out", str(out), "--limit=1", "--steps=1", "--ensemble=2"]) == 0
     rows = {line["row"]: line for line in per_image(out)}
-    assert list(rows) == ["trimap", "ours", "last.ckpt"]
-    assert {**rows["ours"], "row": ""} == {**rows["last.ckpt"], "row": ""}  # the same weights and draws
+    assert list(rows) == ["trimap", "ours", checkpoint.name]
+    assert {**rows["ours"], "row": ""} == {**rows[checkpoint.name], "row": ""}  # the same weights and draws
 
 
 def test_the_ceiling_has_a_folder_of_its_own(run: Path) -> None:
