@@ -27,7 +27,7 @@ def connectivity(preds: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     (of equal ones, the first in column-major order). A pixel's level is `l = t_{k-1}` at the first `k` whose `ω_k`
     misses it, else 1; `φ(α) = 1 - d·(d ≥ 0.15)` with `d = α - l`. Thresholds are single precision: 153/255 reaches 0.6.
 
-    Runs on the CPU, wherever the tensors are; the first call of a process compiles for about a second.
+    Runs on the CPU, wherever the tensors are; the first call of a process compiles for a few seconds.
 
     Args:
         preds: (B, 1, H, W) in [0, 1].
