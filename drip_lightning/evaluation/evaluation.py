@@ -10,6 +10,7 @@ from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import DataLoader, Dataset
 
 from drip_lightning.data.datasets import EvaluationPictures
+from drip_lightning.data.remote import Unreachable
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.errors import InputError
 from drip_lightning.evaluation.journal import Journal, Result, task_of
@@ -135,6 +136,8 @@ class _TaskPictures(Dataset[Any]):
             return None
         try:
             return task, self._pictures[task.number]
+        except Unreachable:  # the picture may be sound: go on when the network is back
+            raise
         except InputError as error:
             return task, str(error)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from drip_lightning.data.reading import ShardFolder
 from drip_lightning.data.sample import MattingBatch
-from drip_lightning.data.shards import ShardFolder
 from drip_lightning.errors import InputError
 from drip_lightning.evaluation.method import Trimap
 from drip_lightning.evaluation.plan import Plan
@@ -89,7 +89,7 @@ def test_interrupted_it_goes_on_and_ends_as_if_it_had_not_been(data: str, tmp_pa
 def test_a_broken_picture_is_left_out_of_every_row_and_told(
     data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    samples = [ShardFolder(data, cache_bytes=1 << 20)[number] for number in range(3)]
+    samples = [ShardFolder(data)[number] for number in range(3)]
     samples[1] = {**samples[1], "alpha.png": samples[1]["alpha.png"][:40]}
     broken = write_shards(
         tmp_path / "broken",
