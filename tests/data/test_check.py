@@ -1,3 +1,4 @@
+import random
 from pathlib import Path
 
 import numpy as np
@@ -64,3 +65,25 @@ def test_samples_that_no_stage_can_use_are_named(tmp_path: Path) -> None:
         "odd",
         "half",
     ]
+
+
+def test_no_mutation_is_missed_and_none_crashes(tmp_path: Path) -> None:
+    folder = Path(foreground_shards(tmp_path / "set"))
+    chance = random.Random(0)
+    for _ in range(60):
+        shard = chance.choice(sorted(folder.glob("*.tar")))
+        content = shard.read_bytes()
+        first, last = sorted(chance.sample(range(len(content)), 2))
+        header = 512 * chance.randrange(len(content) // 512)
+        mutated = chance.choice(
+            [
+                content[:first],
+                content[:first] + content[last:],
+                content[:first] + bytes([content[first] ^ 0xFF]) + content[first + 1 :],
+                content[:header] + chance.randbytes(512) + content[header + 512 :],
+            ]
+        )
+        shard.write_bytes(mutated)
+        assert check_folder(folder, workers=1).damage
+        shard.write_bytes(content)
+    assert not check_folder(folder).damage

@@ -114,6 +114,18 @@ def test_palette_grey_and_turned_pictures_are_read_rightly(tmp_path: Path) -> No
     assert (found["turned.rgba.png"] == SHOWN).all()
 
 
+def test_tiffs_of_whole_numbers_are_read_and_of_floating_point_refused(tmp_path: Path) -> None:
+    levels = ALPHA.astype(np.uint16) * 257
+    for name, alpha in (("whole", levels), ("floating", levels.astype(np.float32) / 65535)):
+        save(tmp_path / "s" / "fg" / f"{name}.tif", COLOUR)
+        save(tmp_path / "s" / "alpha" / f"{name}.TIFF", alpha)
+    found, report = prepare(tmp_path / "s", tmp_path / "out")
+    assert (found["whole.rgba.png"] == SHOWN).all()
+    assert [(finding.what, finding.detail) for finding in report.refused] == [
+        ("unreadable", "has floating-point pixels: give 8 or 16 bits")
+    ]
+
+
 def test_cmyk_colour_is_converted(tmp_path: Path) -> None:
     flat = np.zeros((20, 24, 4), np.uint8)
     flat[..., 1] = 255  # magenta ink alone
