@@ -5,6 +5,7 @@ import sys
 
 ACTIONS = {
     "check": ("data_check", "verify folders of shards against their index"),
+    "show": ("data_show", "draw training samples again from their numbers"),
 }
 """Action to its module in this package, imported when it is wanted, and its line in the help."""
 

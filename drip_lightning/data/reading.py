@@ -5,6 +5,7 @@ import os
 import tarfile
 import zlib
 from bisect import bisect_right
+from contextlib import suppress
 from functools import lru_cache
 from itertools import accumulate
 from typing import Any
@@ -124,14 +125,13 @@ def _scan(path: str, state: int) -> tuple[Span, ...]:
         state: Its time of change, so that a changed file is scanned again.
     """
     spans: list[Span] = []
-    with open(path, "rb") as stream, tarfile.open(fileobj=stream, mode="r:", ignore_zeros=True) as tar:
-        while True:
-            try:
-                member = tar.next()
-            except READ_ERRORS:
-                break
-            if member is None:
-                break
+    # What cannot be read any more is missed by whoever asks for it.
+    with (
+        suppress(*READ_ERRORS),
+        open(path, "rb") as stream,
+        tarfile.open(fileobj=stream, mode="r:", ignore_zeros=True) as tar,
+    ):
+        while (member := tar.next()) is not None:
             key = member.name.partition(".")[0]
             end = member.offset_data + (member.size + 511) // 512 * 512
             first = spans.pop().offset if spans and spans[-1].key == key else member.offset

@@ -1,6 +1,6 @@
 """Shards to batches for every stage: which sample, on which rank, after which resume."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -140,6 +140,17 @@ class MattingDataModule(LightningDataModule):
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Go on from `state_dict`."""
         self._resumed_step, self._resumed_number = state_dict["step"], state_dict["number"]
+
+    def samples(self, numbers: Sequence[int]) -> MattingBatch:
+        """Training samples by their numbers, as a run was or will be given them, however it was or will be run.
+
+        Raises:
+            InputError: a folder is missing, or too much in it is damaged.
+        """
+        if self._training is None:
+            self.setup("fit")
+        assert self._training is not None
+        return self.on_after_batch_transfer(stack_layers([self._training[number] for number in numbers]), 0)
 
     def train_dataloader(self) -> "EndlessLoader":
         """Training batches, from where the run is.
