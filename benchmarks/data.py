@@ -245,21 +245,25 @@ def main() -> None:
     parser.add_argument("--foregrounds", type=int, default=24)
     parser.add_argument("--backgrounds", type=int, default=64)
     parser.add_argument("--samples", type=int, default=200, help="warm samples; the plain pipeline makes a quarter")
+    parser.add_argument("--rounds", type=int, default=3, help="of cold, warm and plain in turn; the median counts")
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         make_sources(folder, options.foregrounds, options.backgrounds)
-        engine, plain = Engine(folder, LocalCache(folder / "cache")), Plain(folder)
+        plain, few = Plain(folder), range(options.samples // 4)
+        warm = range(options.foregrounds, options.foregrounds + options.samples)
         Engine(folder, LocalCache(folder / "none", 0))[0]  # compiles
         plain[0]
-        few = range(options.samples // 4)
-        rows = [("cold: first epoch", *measure(engine, range(options.foregrounds)))]
-        warm = range(options.foregrounds, options.foregrounds + options.samples)
-        rows.append(("warm", *measure(engine, warm)))
-        rows.append(("plain", *measure(plain, few)))
-        rows.append(("warm, 2 workers", *measure(engine, warm, workers=2)))
-        rows.append(("plain, 2 workers", *measure(plain, few, workers=2)))
+        rounds = defaultdict(list)
+        for number in range(options.rounds):
+            engine = Engine(folder, LocalCache(folder / f"cache{number}"))
+            rounds["cold: first epoch"].append(measure(engine, range(options.foregrounds)))
+            rounds["warm"].append(measure(engine, warm))
+            rounds["plain"].append(measure(plain, few))
+        rounds["warm, 2 workers"].append(measure(engine, warm, workers=2))
+        rounds["plain, 2 workers"].append(measure(plain, few, workers=2))
+        rows = [(name, *np.median(measured, axis=0)) for name, measured in rounds.items()]
         print("| pipeline | CPU ms a sample | samples/s |\n|---|---:|---:|")
         for name, cpu, rate in rows:
             print(f"| {name} | {cpu:.1f} | {rate:.1f} |")
@@ -272,7 +276,7 @@ def main() -> None:
         print("| part, warm | CPU ms a sample |\n|---|---:|")
         for label, seconds in spent.items():
             print(f"| {label} | {1000 * seconds / len(warm):.2f} |")
-        size = sum(path.stat().st_size for path in (folder / "cache").rglob("*") if path.is_file())
+        size = sum(path.stat().st_size for path in (folder / "cache0").rglob("*") if path.is_file())
         sources = sum(path.stat().st_size for path in folder.glob("*grounds/*.tar"))
         print(f"\ncache on disk: {size / 1e6:.0f} MB for {sources / 1e6:.0f} MB of shards")
 

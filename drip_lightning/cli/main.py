@@ -23,7 +23,7 @@ train and evaluate
 data
   synth       draw procedural training data: no download, no licence
   prepare     make shards of your own pictures, or of a published set
-  data        look after folders of shards: check …
+  data        look after folders of shards and what is drawn from them: check, show …
 
 use
   matte       cut objects out of pictures with a trained checkpoint
