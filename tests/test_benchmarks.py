@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from benchmarks.flops import step_flops
 from benchmarks.own_step import OwnStep, build_denoiser
 from benchmarks.plain_step import PlainStep
 from benchmarks.scales import RandomSmall, Scale, load_scale, random_batch
@@ -33,6 +34,15 @@ def test_the_parts_make_up_the_whole() -> None:
     whole = watch.seconds.pop("whole")
     assert set(watch.seconds) == {"VAE encode", "U-Net forward", "backward", "optimizer"}
     assert 0 < sum(watch.seconds.values()) <= whole
+
+
+def test_flops_are_those_of_a_convolution_counted_by_hand() -> None:
+    """`conv_in` of the VAE: 4 maps, 16² pixels, 3 to 8 channels, 3×3; the whole has it and more."""
+    by_hand = 2 * 4 * 16 * 16 * 3 * 8 * 3 * 3
+    flops = step_flops(SMALLEST, 16)
+    assert flops["encode"] > by_hand
+    assert flops["backward"] == pytest.approx(2 * flops["forward"], rel=0.05)
+    assert step_flops(SMALLEST, 32)["encode"] == pytest.approx(4 * flops["encode"], rel=0.01)
 
 
 @pytest.mark.parametrize("name", ["tiny", "small", "sd2"])

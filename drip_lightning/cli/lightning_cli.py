@@ -19,6 +19,7 @@ from drip_lightning.lit.autoencoder import Autoencoder
 from drip_lightning.lit.callbacks import KeepConfig, MattePanels, Progress
 from drip_lightning.lit.checkpoint_io import CheckpointFiles, checkpoint_to_go_on_from, newest_checkpoint
 from drip_lightning.lit.checkpoints import Checkpoints
+from drip_lightning.lit.compilation import Compilation
 from drip_lightning.lit.datamodule import MattingDataModule
 from drip_lightning.lit.denoiser import Denoiser
 from drip_lightning.lit.matting import MattingStage
@@ -77,6 +78,7 @@ class DripCLI(LightningCLI):
         parser.add_lightning_class_args(Checkpoints, "checkpoint")
         parser.add_lightning_class_args(MattePanels, "panels")
         parser.add_lightning_class_args(Watchdog, "watchdog")
+        parser.add_lightning_class_args(Compilation, "compilation")
         parser.link_arguments("seed_everything", "data.seed")
         parser.link_arguments("seed_everything", "model.init_args.seed")
         parser.link_arguments("trainer.default_root_dir", "checkpoint.dirpath", compute_fn=_checkpoint_folder)

@@ -14,8 +14,8 @@ from drip_lightning.ops.domains import split_domains
 CPU_PIXELS_AT_ONCE = 2**16
 """At most so many pixels enter the VAE in one call, but at least one picture: a CPU is fastest with few, whose
 activations stay in its cache."""
-GPU_PIXELS_AT_ONCE = 2**22
-"""Sixteen pictures of 512×512 keep a GPU busy; more would cost memory and save no time."""
+GPU_PIXELS_AT_ONCE = 2**21
+"""Eight pictures of 512×512 keep a GPU busy; more would cost memory and save little time."""
 
 AlphaDecoding = Literal["mean", "first"]
 
