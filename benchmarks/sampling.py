@@ -1,4 +1,4 @@
-"""Seconds a picture, by denoising steps and size, against diffusers' MarigoldDepthPipeline with a U-Net of the same size.
+"""Seconds a picture, by steps and size, against diffusers' MarigoldDepthPipeline with a U-Net of the same size.
 
     OMP_NUM_THREADS=1 python -m benchmarks.sampling [--scale small] [--device cpu] [--steps 1 4 10] [--sizes 256]
 
