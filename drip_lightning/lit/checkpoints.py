@@ -140,10 +140,8 @@ class Checkpoints(Checkpoint):
         """Save before a validation within training: it takes long, and is where memory runs out."""
         if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
             return
-        if self._is_saved(trainer):
-            self._restore_random_state(trainer)  # only now, for Lightning drew a number when it opened the data
-            return
-        if is_step_taken(trainer):  # and no batch of the next is accumulated
+        self._restore_random_state(trainer)  # if due: only now, for Lightning drew a number when it opened the data
+        if is_step_taken(trainer) and not self._is_saved(trainer):  # and no batch of the next is accumulated
             self._mark = _mark(trainer, validation_due=True)
             self._save(trainer)
 
