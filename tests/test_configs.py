@@ -43,7 +43,7 @@ def _name(config: Path) -> str:
 
 
 def test_every_file_is_of_a_known_kind() -> None:
-    known = {*RUNS, *SCALES, *HARDWARE, *ABLATIONS, *SWEEPS, *CONFIGS.glob("sweep/scale/*.yaml")}
+    known = {*RUNS, *SCALES, *HARDWARE, *ABLATIONS, *SWEEPS, *CONFIGS.glob("sweep/*/*.yaml")}
     assert {path for path in CONFIGS.rglob("*") if path.is_file()} == known
     assert [path.stem for path in RUNS] == sorted(STAGES)
 

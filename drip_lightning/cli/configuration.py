@@ -1,5 +1,6 @@
 """What `drip fit` would run, without running it."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ class FitConfigurations(DripCLI):
     """Arguments of `drip fit` to the configuration they resolve to: the text of the run folder's `config.yaml`."""
 
     def __init__(self) -> None:
+        os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # LightningCLI's, not the user's
         super().__init__(args=[])
 
     def __call__(self, arguments: Sequence[str]) -> str:

@@ -86,6 +86,8 @@ def main(arguments: list[str]) -> int:
     """
     options = build_parser().parse_args(arguments)
 
+    from rich.console import Console
+
     from drip_lightning.cli.configuration import FitConfigurations
     from drip_lightning.sweep.describe import describe_plan, describe_run
     from drip_lightning.sweep.plan import make_plan
@@ -93,7 +95,8 @@ def main(arguments: list[str]) -> int:
 
     seeds = None if options.seeds is None else _numbers(options.seeds)
     settings = read_sweep(options.file, scale=options.scale, seeds=seeds)
-    plan = make_plan(settings, FitConfigurations(), overlays=options.config)
+    with Console(stderr=True).status("reading configurations"):
+        plan = make_plan(settings, FitConfigurations(), overlays=options.config)
     folder = options.out or Path("runs") / "sweep" / f"{options.file.stem}-{settings.scale}"
     if options.print_run is not None:
         print(describe_run(plan, options.print_run, folder / "stages"))

@@ -1,5 +1,6 @@
 """Curves of a sweep as PNG: losses and scores while training, and the score against a factor that is a number."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from drip_lightning.sweep.plan import Plan
 from drip_lightning.sweep.settings import TEST
 
 _LOSS, _SCORE = "train/loss", "val/alpha_sad_unknown"
+_PANELS_A_ROW = 3
 _SMOOTHED_OVER = 5
 """Logged losses in a running mean: single batches of a tiny run say little."""
 
@@ -36,13 +38,12 @@ def draw_training_curves(plan: Plan, variants: Sequence[Variant], folder: Path, 
                 panels.append((title, tag, lines))
     if not panels:
         return []
-    figure = Figure(figsize=(4.6 * len(panels), 3.6), layout="constrained")
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    for axis, (title, tag, lines) in zip(axes, panels, strict=True):
+    rows = math.ceil(len(panels) / _PANELS_A_ROW)
+    figure = Figure(figsize=(4.6 * min(len(panels), _PANELS_A_ROW), 3.4 * rows), layout="constrained")
+    for place, (title, tag, lines) in enumerate(panels, start=1):
+        axis = figure.add_subplot(rows, min(len(panels), _PANELS_A_ROW), place)
         _draw_lines(axis, lines, factor=1e-3 if tag == _SCORE else 1.0)
         axis.set(title=title, xlabel="training step")
-        if tag == _LOSS:
-            axis.set_yscale("log")
     return [_saved(figure, out / "curves.png")]
 
 

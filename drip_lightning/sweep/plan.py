@@ -21,7 +21,8 @@ Resolve = Callable[[Sequence[str]], str]
 STAGES_FOLDER = "SWEEP/stages"
 """Stands in a plan's configurations for the folder of the stages."""
 _SELF = "THIS-STAGE"
-_SEED, _FOLDER = "seed_everything", "trainer.default_root_dir"
+_ANY_SEED = 918273645
+"""Stands for the seed, as `INPUT-…` for an input, so that a configuration is parsed, which is slow, once for all."""
 
 
 @dataclass(frozen=True)
@@ -203,15 +204,14 @@ def _plan_training(
     missing = [other for other in inputs if other not in chain]
     if missing:
         raise InputError(f"stage {name} needs {missing[0]}, which a level leaves out")
-    folders = {other: f"{STAGES_FOLDER}/{chain[other].key}" for other in inputs}
-    settings = {key: value.format(**folders) for key, value in stage.inputs.items()}
-    settings |= {_SEED: str(seed if stage.seed is None else stage.seed), _FOLDER: f"{STAGES_FOLDER}/{_SELF}"}
-    settings["trainer.enable_progress_bar"] = "false"  # the sweep shows its own
     base = [f"--config={path}" for path in (*stage.configs, *overlays)]
+    set_here = _settings(stage, inputs)
     if own:
-        check_overlays(own, base=yaml.safe_load(resolve(base)), own=list(settings))
-    arguments = [f"--config={path}" for path in own] + [f"--{key}={value}" for key, value in settings.items()]
-    config = resolve([*base, *arguments])
+        check_overlays(own, base=yaml.safe_load(resolve(base)), own=list(set_here))
+    config = resolve([*base, *(f"--config={path}" for path in own), *(f"--{key}={set_here[key]}" for key in set_here)])
+    config = config.replace(str(_ANY_SEED), str(seed if stage.seed is None else stage.seed))
+    for other in inputs:
+        config = config.replace(f"INPUT-{other}", chain[other].key)
     content = yaml.safe_load(config)
     key = f"{name}-{_digest(json.dumps(content, sort_keys=True), _data_digest(content['data']))}"
     return PlannedStage(
@@ -222,6 +222,17 @@ def _plan_training(
         options={},
         steps=content["trainer"]["max_steps"],
     )
+
+
+def _settings(stage: StageSettings, inputs: Sequence[str]) -> dict[str, str]:
+    """What the sweep itself sets: the seed, the run folder, the inputs; the progress is its own to show."""
+    folders = {other: f"{STAGES_FOLDER}/INPUT-{other}" for other in inputs}
+    return {
+        "seed_everything": str(_ANY_SEED),
+        "trainer.default_root_dir": f"{STAGES_FOLDER}/{_SELF}",
+        "trainer.enable_progress_bar": "false",
+        **{key: value.format(**folders) for key, value in stage.inputs.items()},
+    }
 
 
 def _plan_test(options: dict[str, Any], last: PlannedStage) -> PlannedStage:

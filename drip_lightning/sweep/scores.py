@@ -5,7 +5,8 @@ from pathlib import Path
 
 from drip_lightning.errors import InputError
 
-_NO_METRICS = ("row", "seed", "key", "height", "width", "unknown_pixels")
+_METRICS = ("alpha_", "foreground_")
+"""What the names of metrics begin with; other columns are about the picture."""
 
 Scores = dict[str, dict[str, float]]
 """Metric to picture to raw value."""
@@ -28,7 +29,7 @@ def read_scores(test_folder: Path) -> Scores:
     values: dict[str, dict[str, list[float]]] = {}
     for line in own:
         for metric, value in line.items():
-            if metric not in _NO_METRICS and value:
+            if metric.startswith(_METRICS) and value:
                 values.setdefault(metric, {}).setdefault(line["key"], []).append(float(value))
     return {
         metric: {key: sum(several) / len(several) for key, several in pictures.items()}

@@ -65,11 +65,13 @@ def _fit(arguments: list[str]) -> int:
 
 def _test(arguments: list[str]) -> int:
     config = yaml.safe_load((Path(arguments[1]) / "config.yaml").read_text())
+    below = config["model"].get("denoiser", arguments[1])
+    worse = yaml.safe_load((Path(below) / "config.yaml").read_text())["model"].get("worse", 0)
     folder = Path(arguments[2].removeprefix("--out="))
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "calls").open("a") as calls:
         calls.write(f"{os.getpid()}\n")
-    seed, worse = int(config["seed_everything"]), config["model"].get("worse", 0)
+    seed = int(config["seed_everything"])
     with (folder / "per_image.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         columns = ["row", "seed", "key", "height", "width", "unknown_pixels", "alpha_sad_unknown", "seconds"]

@@ -1,0 +1,123 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+import drip_lightning.cli.main as command
+from drip_lightning.cli.configuration import FitConfigurations
+from drip_lightning.sweep.plan import Plan, make_plan
+from drip_lightning.sweep.settings import read_sweep
+from tests.runs import CONFIGS, tiny_arguments
+
+SWEEPS = sorted(CONFIGS.glob("sweep/*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def resolve() -> FitConfigurations:
+    return FitConfigurations()
+
+
+def test_a_configuration_is_resolved_as_fit_stores_it(resolve: FitConfigurations, synth: Path, runs: Path) -> None:
+    stored = (runs / "denoiser" / "config.yaml").read_text()
+    assert resolve(tiny_arguments("denoiser", synth, runs)[1:]) == stored
+    assert resolve([f"--config={runs / 'denoiser' / 'config.yaml'}"]) == stored
+
+
+@pytest.mark.parametrize("scale", ["tiny", "small"])
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_a_shipped_sweep_holds_together(path: Path, scale: str, resolve: FitConfigurations) -> None:
+    settings = read_sweep(path, scale=scale, seeds=[0])
+    plan = make_plan(settings, resolve)
+    assert len({run.stages["test"] for run in plan.runs}) == len(plan.runs)  # no two are the same
+    (autoencoder,) = [stage for stage in plan.stages.values() if stage.kind == "autoencoder"]
+    for stage in plan.stages.values():
+        config = yaml.safe_load(stage.config) if stage.config else None
+        if stage.kind == "denoiser":
+            assert config["model"]["init_args"]["networks"]["init_args"]["vae"] == (
+                f"SWEEP/stages/{autoencoder.key}/pretrained"
+            )
+        if config and config["model"]["init_args"]["lr_scheduler"]:
+            assert config["model"]["init_args"]["lr_scheduler"]["init_args"]["total_iters"] == stage.steps
+
+
+def test_the_papers_table_has_its_rows(resolve: FitConfigurations) -> None:
+    plan = make_plan(read_sweep(CONFIGS / "sweep" / "paper_table3.yaml"), resolve)
+    assert len(plan.runs) == 12
+    rows = ["full", "without cross-domain attention", "without switcher", "without D_trans"]
+    assert plan.factors == {"variant": rows}
+    kinds = [stage.kind for stage in plan.stages.values()]
+    counts = {kind: kinds.count(kind) for kind in kinds}
+    assert counts == {"autoencoder": 1, "denoiser": 9, "transparency": 9, "test": 12}
+
+
+@pytest.fixture
+def small_sweep(tmp_path: Path, synth: Path, resolve: FitConfigurations) -> Path:
+    """A sweep of two denoisers over one autoencoder, a step each, at the smallest size."""
+    content = yaml.safe_load(resolve(tiny_arguments("denoiser", synth, tmp_path)[1:]))
+    sizes = {"networks": content["model"]["init_args"]["networks"]}
+    content["trainer"] |= {"max_steps": 1, "val_check_interval": 1}
+    trainer = {key: content["trainer"][key] for key in ("max_steps", "val_check_interval", "accelerator")}
+    shared = {"trainer": trainer, "data": content["data"], "model": {"init_args": sizes}}
+    (tmp_path / "shared.yaml").write_text(yaml.safe_dump(shared))
+    (tmp_path / "two_steps.yaml").write_text("model: {init_args: {sampling_steps: 2}}")
+    usual = yaml.safe_load((CONFIGS / "sweep" / "noise.yaml").read_text())
+    stages = usual["stages"]
+    stages["autoencoder"]["configs"] = [str(CONFIGS / "autoencoder.yaml"), "shared.yaml"]
+    stages["denoiser"]["configs"] = [str(CONFIGS / "denoiser.yaml"), "shared.yaml", "two_steps.yaml"]
+    gaussian = {"overlays": {"denoiser": [str(CONFIGS / "ablation" / "gaussian_noise.yaml")]}}
+    usual |= {"stages": stages, "factors": {"noise": {"annealed": {}, "Gaussian": gaussian}}, "seeds": [0]}
+    usual["report"]["pictures"] = 1
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(usual, sort_keys=False))
+    return tmp_path / "sweep.yaml"
+
+
+@pytest.mark.slow
+def test_one_command_trains_tests_and_reports(
+    small_sweep: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert command.run(["sweep", str(small_sweep), "--out", str(out)]) == 0
+    said = capfd.readouterr().out
+    assert "2 of 2 runs are finished" in said
+    assert "| Gaussian" in (out / "report" / "table.md").read_text()
+    assert (out / "report" / "pictures.png").is_file()
+    for run in Plan.load(out).runs:
+        own = out / "runs" / run.name
+        assert list(own.glob("events.*"))
+        stored = sorted(path.name for path in (own / "denoiser").glob("config*.yaml"))
+        assert stored == ["config.yaml"]  # fit found in its folder what it would have stored
+    assert command.run(["sweep", str(small_sweep), "--out", str(out)]) == 0
+    assert "5 of 5 stages are finished already" in capfd.readouterr().out
+
+
+def test_looking_first_does_nothing(small_sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    arguments = ["sweep", str(small_sweep), "--out", str(out), "--seeds", "0,4"]
+    assert command.run([*arguments, "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "4 runs: 5 different trainings and 4 tests, 5 training steps (8 if nothing were shared)" in said
+    assert command.run([*arguments, "--print-run", "3"]) == 0
+    documents = list(yaml.safe_load_all(capsys.readouterr().out))
+    assert documents[-1]["model"]["init_args"]["noise"]["class_path"].endswith("GaussianNoise")
+    assert documents[-1]["seed_everything"] == 4
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "complaint"),
+    [
+        (["--seeds", "one"], "--seeds: expected whole numbers"),
+        (["--print-run", "9"], "--print-run: expected 0 to 1, got 9"),
+        (["--config", "nowhere.yaml"], "nowhere.yaml"),
+        (["--launcher", "slurm", "--slurm", "partition"], "--slurm: expected KEY=VALUE, got 'partition'"),
+        (["--jobs", "-1"], "at least one stage at a time, got -1"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    small_sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], complaint: str
+) -> None:
+    assert command.run(["sweep", str(small_sweep), "--out", str(tmp_path / "out"), *more]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("drip sweep: ")
+    assert complaint in said
+    assert said.count("\n") == 1

@@ -1,0 +1,112 @@
+import csv
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from torch.utils.tensorboard import SummaryWriter
+
+import drip_lightning.cli.main as command
+from drip_lightning.errors import InputError
+from drip_lightning.report.report import write_report
+from drip_lightning.sweep.pictures import KINDS
+from drip_lightning.sweep.plan import Plan
+
+Swept = Callable[..., Path]
+
+
+def test_the_tables_say_what_was_measured(swept: Swept) -> None:
+    folder = swept()
+    said = write_report(folder)
+    rows = re.sub(" +", " ", said)
+    # the fake's scores: 1000 + 10 p + 2 seed, 8 pictures, seeds 0 and 1: 1035 and 1037; "without attention" 40 more
+    assert "| full | 1.036 ± 0.001 |" in rows
+    assert "| without attention | 1.076 ± 0.001 |" in rows
+    assert "| without attention | +0.040 ± 0.000 †, p = 0.008 |" in rows
+    assert "| without decoder | +0.000 ± 0.000, p = 1.000 |" in rows
+    assert said.startswith((folder / "report" / "table.md").read_text())
+    with (folder / "report" / "table.csv").open(newline="") as file:
+        lines = {line["variant"]: line for line in csv.DictReader(file)}
+    worse = lines["without attention"]
+    assert (worse["metric"], worse["unit"], worse["seeds"], worse["pictures"]) == (
+        "alpha_sad_unknown",
+        "/10³",
+        "2",
+        "8",
+    )
+    assert float(worse["mean"]) == pytest.approx(1.076)
+    assert float(worse["sd"]) == pytest.approx(0.002 / np.sqrt(2))
+    assert float(worse["difference"]) == pytest.approx(0.04)
+    assert worse["exceeds_seeds"] == "true"
+    assert lines["full"]["difference"] == ""
+
+
+def test_latex_has_a_row_a_variant_and_balanced_braces(swept: Swept) -> None:
+    folder = swept(title="Noise & 100 % of it")
+    write_report(folder)
+    text = (folder / "report" / "table.tex").read_text()
+    assert r"Noise \& 100 \% of it" in text
+    assert r"without attention & $1.076 \pm 0.001^\dagger$ \\" in text
+    assert text.count("{") == text.count("}")
+    assert not re.search(r"[α×³±_]", text)
+
+
+def test_what_is_not_finished_is_said(swept: Swept) -> None:
+    said = write_report(swept(only_seeds=(0,)))
+    assert "Unfinished, by seeds: full: 1 of 2; without attention: 1 of 2; without decoder: 1 of 2." in said
+    assert "| full              |          1.035 |" in said
+
+
+def test_a_report_needs_the_folder_alone(swept: Swept, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = swept()
+    first = write_report(folder).replace(str(folder), "DIR")
+    moved = folder.rename(tmp_path / "moved")
+    capsys.readouterr()
+    assert command.run(["report", str(moved)]) == 0
+    assert capsys.readouterr().out.replace(str(moved), "DIR").strip() == first.strip()
+
+
+def test_nothing_to_report_is_one_line(swept: Swept, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.run(["report", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith(f"drip report: no sweep in {tmp_path}: plan.json is missing")
+    with pytest.raises(InputError, match=r"no run in .* is tested"):
+        write_report(swept(only_seeds=()))
+    with pytest.raises(InputError, match="no metric 'sad'"):
+        write_report(swept(report={"metrics": ["sad"], "pictures": 0}))
+
+
+def test_numbers_as_levels_are_drawn_as_a_curve(swept: Swept) -> None:
+    levels = {str(steps): {"test": {"steps": steps}} for steps in (1, 2, 10)}
+    folder = swept(factors={"sampling_steps": levels})
+    assert str(folder / "report" / "sampling_steps.png") in write_report(folder)
+    with Image.open(folder / "report" / "sampling_steps.png") as picture:
+        assert np.asarray(picture.convert("L")).std() > 1
+
+
+def test_curves_are_drawn_of_what_was_logged(swept: Swept) -> None:
+    folder = swept()
+    for key, stage in Plan.load(folder).stages.items():
+        if stage.kind == "denoiser":
+            with SummaryWriter(str(folder / "stages" / key / "tensorboard")) as writer:
+                for step in range(4):
+                    writer.add_scalar("train/loss", 2.0 - step, step)
+    assert "curves.png" in write_report(folder)
+
+
+def test_the_grid_has_a_column_a_variant(swept: Swept) -> None:
+    folder = swept(seeds=[0], report={"metrics": ["alpha_sad_unknown"], "pictures": 0})
+    made = Plan.load(folder)
+    assert "pictures.png" not in write_report(folder)
+    for run in made.runs:
+        pictures = folder / "stages" / run.stages["test"] / "pictures"
+        pictures.mkdir()
+        for kind in KINDS:
+            shape = (8, 8, 3) if kind in ("image", "foreground") else (8, 8)
+            Image.fromarray(np.full(shape, 90, np.uint8)).save(pictures / f"0.{kind}.png")
+    text = (folder / "plan.json").read_text().replace('"pictures": 0', '"pictures": 1')
+    (folder / "plan.json").write_text(text)
+    assert "pictures.png" in write_report(folder)
+    with Image.open(folder / "report" / "pictures.png") as picture:
+        assert picture.width == 6 * 165  # image, trimap, truth and three variants, 1.5 inches of 110 pixels each
