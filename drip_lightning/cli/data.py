@@ -6,6 +6,7 @@ import sys
 ACTIONS = {
     "check": ("data_check", "verify folders of shards against their index"),
     "show": ("data_show", "draw training samples again from their numbers"),
+    "cache-latents": ("data_cache_latents", "sample the transparency decoder's training latents once"),
 }
 """Action to its module in this package, imported when it is wanted, and its line in the help."""
 

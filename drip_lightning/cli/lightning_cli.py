@@ -22,6 +22,8 @@ from drip_lightning.lit.checkpoints import Checkpoints
 from drip_lightning.lit.compilation import Compilation
 from drip_lightning.lit.datamodule import MattingDataModule
 from drip_lightning.lit.denoiser import Denoiser
+from drip_lightning.lit.finite_guard import FiniteGuard
+from drip_lightning.lit.gradient_audit import GradientAudit
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.lit.parallel import ComparesRanks
 from drip_lightning.lit.preflight import facts_of_run
@@ -79,6 +81,7 @@ class DripCLI(LightningCLI):
         parser.add_lightning_class_args(MattePanels, "panels")
         parser.add_lightning_class_args(Watchdog, "watchdog")
         parser.add_lightning_class_args(Compilation, "compilation")
+        parser.add_lightning_class_args(GradientAudit, "gradient_audit")
         parser.link_arguments("seed_everything", "data.seed")
         parser.link_arguments("seed_everything", "model.init_args.seed")
         parser.link_arguments("trainer.default_root_dir", "checkpoint.dirpath", compute_fn=_checkpoint_folder)
@@ -148,7 +151,7 @@ class DripCLI(LightningCLI):
             warnings.filterwarnings("ignore", message=f".*{message}")
         logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_advertisement)
         settings = self._get(self.config_init, "trainer")
-        callbacks = [*(settings["callbacks"] or [])]
+        callbacks = [*(settings["callbacks"] or []), FiniteGuard()]
         if settings["enable_progress_bar"] is not False and not any(isinstance(own, ProgressBar) for own in callbacks):
             callbacks.append(Progress())
         if settings["profiler"] is None:
@@ -171,6 +174,18 @@ def _refuse_foreign_checkpoints(folder: Path) -> None:
         raise InputError(
             f"{found}: Lightning would silently go on from it under Slurm; remove it, or take a new folder"
         )
+
+
+class _ConfiguredCLI(DripCLI):
+    """Stage, data and trainer of a `fit`'s arguments, and nothing run."""
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        pass
+
+
+def configured(arguments: list[str]) -> DripCLI:
+    """What `drip fit` with these arguments would train, for other work with the same configuration."""
+    return _ConfiguredCLI(["fit", *arguments])
 
 
 def _checkpoint_folder(default_root_dir: str | None) -> str:

@@ -1,14 +1,14 @@
 """Trained networks as methods: the sampler with every decoder, and the ceiling that the VAE sets."""
 
-import hashlib
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.evaluation.method import Method
 from drip_lightning.lit.matting import MattingStage
+from drip_lightning.nn.digest import weights_digest
 from drip_lightning.nn.transparency import LatentDecoder, VaeDecoder
 from drip_lightning.ops.domains import stack_domains
 from drip_lightning.ops.geometry import pad_to_multiple
@@ -103,12 +103,3 @@ def median_matte(members: Sequence[Matte]) -> Matte:
 def _median(members: Sequence[Tensor]) -> Tensor:
     ordered = torch.stack(list(members)).sort(dim=0).values
     return (ordered[(len(members) - 1) // 2] + ordered[len(members) // 2]) / 2
-
-
-def weights_digest(module: nn.Module) -> str:
-    """A digest of all weights, frozen ones included, that does not depend on where they were loaded from."""
-    digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()[:16]

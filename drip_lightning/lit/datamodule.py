@@ -98,6 +98,7 @@ class MattingDataModule(LightningDataModule):
             raise InputError(f"damaged_share: expected 0 to 1, got {damaged_share}")
         self.damaged_share = damaged_share
         self._cache = LocalCache(Path(cache_folder or default_cache_folder()), cache_bytes)
+        self.foreground_padding = foreground_padding
         self._composer = Composer(foreground_padding, augmentation.trimap_neighbourhood)
         self._damage = DamageLedger({}, allowed_share=damaged_share)
         self._training: TrainingLayers | None = None

@@ -23,7 +23,7 @@ from drip_lightning.lit.step_log import is_logged
 FORMAT_VERSION = 2
 """Of what a checkpoint holds. Format 1, without the run's place and random state, is read, too."""
 
-_HOW_TO_TRAIN = {"averaging", "optimizer", "lr_scheduler", "loss"}
+_HOW_TO_TRAIN = {"averaging", "latents", "optimizer", "lr_scheduler", "loss"}
 
 
 class Stage(LightningModule):
@@ -76,14 +76,23 @@ class Stage(LightningModule):
         return self.averaging.callbacks()
 
     def configure_optimizers(self) -> Any:
-        """Optimise every parameter that is not frozen."""
+        """Optimise every parameter that is not frozen, if there are any."""
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        if not trained:
+            return None
         with _told_as("optimizer"):
-            optimizer = self.optimizer(parameter for parameter in self.parameters() if parameter.requires_grad)
+            optimizer = self.optimizer(trained)
         if self.lr_scheduler is None:
             return optimizer
         with _told_as("lr_scheduler"):
             lr_scheduler = self.lr_scheduler(optimizer)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": lr_scheduler, "interval": "step"}}
+
+    def on_train_start(self) -> None:
+        """A stage without anything to train ends at once, with a checkpoint that says what it is."""
+        if not any(parameter.requires_grad for parameter in self.parameters()):
+            rank_zero_info(f"{type(self).__name__}: nothing to train")
+            self.trainer.should_stop = True
 
     def log_losses(self, loss: Tensor, terms: dict[str, Tensor]) -> None:
         """Log a training step's loss and its terms, all scalars, as `train/…`: means over the ranks.

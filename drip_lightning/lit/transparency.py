@@ -10,6 +10,7 @@ from drip_lightning.data.sample import MattingBatch
 from drip_lightning.errors import InputError
 from drip_lightning.lit.averaging import Averaging, NoAveraging
 from drip_lightning.lit.denoiser import Denoiser
+from drip_lightning.lit.latent_source import LatentSource, LiveLatents
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.nn.losses import MattingLoss
 from drip_lightning.nn.pretrained import Networks, StableDiffusion
@@ -25,6 +26,7 @@ class TransparencyDecoder(MattingStage):
         denoiser: Run folder or checkpoint of the denoiser stage; frozen, it brings VAE, noise and schedule.
         networks: Sizes of the decoder.
         decoder: The decoder to train.
+        latents: Whether training latents are sampled live or read from shards.
         loss: Weights of the matting loss's terms (DRIP App. A.3).
         max_steps: Each training sample's latents come from a random number of denoising steps, 1 to this.
         sampling_steps: Denoising steps in validation, test and prediction.
@@ -39,6 +41,7 @@ class TransparencyDecoder(MattingStage):
         denoiser: str = "runs/denoiser",
         networks: Networks = StableDiffusion(),  # noqa: B008 (frozen, as the next)
         decoder: DecoderChoice = UNetDecoder(),  # noqa: B008
+        latents: LatentSource = LiveLatents(),  # noqa: B008
         loss: MattingLoss | None = None,
         max_steps: int = 10,
         sampling_steps: int = 10,
@@ -59,6 +62,7 @@ class TransparencyDecoder(MattingStage):
         self.denoiser = denoiser
         self.networks = networks
         self.decoder = decoder
+        self.latents = latents
         self.loss = loss or MattingLoss()
         self.max_steps = max_steps
 
@@ -67,12 +71,7 @@ class TransparencyDecoder(MattingStage):
         denoiser = Denoiser.from_checkpoint(self.denoiser)
         self.codec, self.joint_unet = denoiser.codec, denoiser.joint_unet
         self.denoiser_pipeline = denoiser.pipeline
-        self.latent_decoder = self.decoder.build(
-            channels=self.networks.transparency_channels,
-            layers_per_block=self.networks.transparency_layers,
-            latent_channels=self.codec.channels,
-            downsampling=self.codec.downsampling,
-        )
+        self.latent_decoder = self.decoder.build(self.codec, self.networks)
 
     @property
     def reloaded(self) -> tuple[str, ...]:
@@ -86,12 +85,8 @@ class TransparencyDecoder(MattingStage):
 
     def training_step(self, batch: MattingBatch, batch_index: int) -> Tensor:
         """Mend the denoiser's foreground and alpha (DRIP Eq. 6, App. A.3)."""
-        latents = self.sample_latents(batch)
-        with torch.no_grad():
-            decoded_foreground, decoded_alpha = self.codec.decode(latents)
-        foreground, alpha = self.latent_decoder(
-            batch["image"], batch["trimap"], decoded_foreground, decoded_alpha, latents
-        )
+        latents = self.latents(self, batch)
+        foreground, alpha = self.latent_decoder.decode(self.codec, batch["image"], batch["trimap"], latents)
         loss = self.loss(
             foreground=foreground,
             alpha=alpha,

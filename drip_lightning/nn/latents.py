@@ -1,6 +1,6 @@
 """The door between pixels and latents: a frozen VAE and its scale (DRIP Sec. 3.1)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal, Self
 
@@ -76,11 +76,13 @@ class LatentCodec(nn.Module):
         # outside of inference mode, the product is an ordinary tensor that autograd may keep
         return (torch.cat(modes).float() * self.vae.config["scaling_factor"]).chunk(len(pictures))
 
-    def decode(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+    def decode(self, latents: Tensor, additions: Sequence[Tensor] = ()) -> tuple[Tensor, Tensor]:
         """Decode stacked latents as one batch.
 
         Args:
             latents: (2B, C, h, w) scaled latents, domains stacked.
+            additions: Nothing, or what is added to the features that enter each of the decoder's upward blocks,
+                (2B, …), domains stacked.
 
         Returns:
             Foreground (B, 3, 8h, 8w), and alpha (B, 1, 8h, 8w) as the mean or first of its three channels; near [0, 1],
@@ -88,10 +90,21 @@ class LatentCodec(nn.Module):
         """
         unscaled = latents.to(self.vae.dtype) / self.vae.config["scaling_factor"]
         picture_pixels = latents[0, 0].numel() * self.downsampling**2
+        slices = zip(*(_slices(whole, picture_pixels) for whole in (unscaled, *additions)), strict=True)
         with _no_float16(latents):
-            pixels = torch.cat([self.vae.decode(slice_).sample for slice_ in _slices(unscaled, picture_pixels)])
+            pixels = torch.cat([_run_decoder(self.vae, slice_, own) for slice_, *own in slices])
         foreground, alpha = split_domains(from_vae_range(pixels))
         return foreground, alpha.mean(dim=1, keepdim=True) if self.alpha_decoding == "mean" else alpha[:, :1]
+
+    @torch.no_grad()
+    def features(self, image: Tensor) -> list[Tensor]:
+        """The encoder's features of an image (B, 3, H, W) in [0, 1] as they enter its levels, from full size down."""
+        encoder = self.vae.encoder
+        with _no_float16(image):
+            features = [encoder.conv_in(stack_for_vae(image).to(self.vae.dtype))]
+            for block in encoder.down_blocks[:-1]:
+                features.append(block(features[-1]))
+        return features
 
 
 def vae_downsampling(vae: AutoencoderKL) -> int:
@@ -107,6 +120,16 @@ def stack_for_vae(*pictures: Tensor) -> Tensor:
 def from_vae_range(pixels: Tensor) -> Tensor:
     """Bring the VAE's output from [-1, 1] to float32 in [0, 1]; not clamped."""
     return (pixels.float() + 1) / 2
+
+
+def _run_decoder(vae: AutoencoderKL, latents: Tensor, additions: Sequence[Tensor]) -> Tensor:
+    if not additions:
+        return vae.decode(latents).sample
+    decoder = vae.decoder
+    features = decoder.mid_block(decoder.conv_in(vae.post_quant_conv(latents) if vae.post_quant_conv else latents))
+    for block, addition in zip(decoder.up_blocks, additions, strict=True):
+        features = block(features + addition)
+    return decoder.conv_out(decoder.conv_act(decoder.conv_norm_out(features)))
 
 
 def _slices(batch: Tensor, picture_pixels: int) -> tuple[Tensor, ...]:

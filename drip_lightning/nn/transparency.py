@@ -8,6 +8,8 @@ import torch
 from diffusers.models.unets.unet_2d_blocks import DownBlock2D, UNetMidBlock2D, UpBlock2D
 from torch import Tensor, nn
 
+from drip_lightning.nn.latents import LatentCodec
+from drip_lightning.nn.pretrained import Networks
 from drip_lightning.ops.domains import split_domains
 
 IMAGE_CHANNELS = 3 + 1 + 3 + 1
@@ -19,6 +21,12 @@ class LatentDecoder(ABC, nn.Module):
 
     size_multiple: int = 1
     """Pictures' height and width must be divisible by this."""
+
+    def decode(self, codec: LatentCodec, image: Tensor, trimap: Tensor, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Decode from the latents (2B, C, h, w) on; gradient passes through this decoder, not through the VAE's."""
+        with torch.no_grad():
+            foreground, alpha = codec.decode(latents)
+        return self(image, trimap, foreground, alpha, latents)
 
     @abstractmethod
     def forward(
@@ -143,30 +151,33 @@ class DecoderChoice(ABC):
     """A decoder named in a configuration, built once the sizes of the other networks are known."""
 
     @abstractmethod
-    def build(
-        self, *, channels: tuple[int, ...], layers_per_block: int, latent_channels: int, downsampling: int
-    ) -> LatentDecoder:
+    def build(self, codec: LatentCodec, networks: Networks) -> LatentDecoder:
         """Build the decoder.
 
         Args:
-            channels: The networks' `transparency_channels`.
-            layers_per_block: The networks' `transparency_layers`.
-            latent_channels: Channels of one latent.
-            downsampling: Pixels to a latent's side.
+            codec: The frozen VAE whose latents it decodes.
+            networks: Its sizes.
         """
+
+
+@dataclass(frozen=True)
+class FrozenVae(DecoderChoice):
+    """No D_trans: the frozen VAE decoder alone. There is nothing to train."""
+
+    def build(self, codec: LatentCodec, networks: Networks) -> VaeDecoder:
+        """Build a `VaeDecoder`."""
+        return VaeDecoder()
 
 
 @dataclass(frozen=True)
 class UNetDecoder(DecoderChoice):
     """D_trans as a pixel-space U-Net: the paper's choice."""
 
-    def build(
-        self, *, channels: tuple[int, ...], layers_per_block: int, latent_channels: int, downsampling: int
-    ) -> TransparencyUNet:
+    def build(self, codec: LatentCodec, networks: Networks) -> TransparencyUNet:
         """Build a `TransparencyUNet`."""
         return TransparencyUNet(
-            channels,
-            latent_channels=latent_channels,
-            latent_level=downsampling.bit_length() - 1,
-            layers_per_block=layers_per_block,
+            networks.transparency_channels,
+            latent_channels=codec.channels,
+            latent_level=codec.downsampling.bit_length() - 1,
+            layers_per_block=networks.transparency_layers,
         )

@@ -11,6 +11,7 @@ from drip_lightning.cli.fit import run
 from drip_lightning.errors import InputError
 from drip_lightning.lit.autoencoder import Autoencoder
 from drip_lightning.lit.averaging import EMA, AveragedWeights, NoAveraging
+from drip_lightning.lit.checkpoint_io import newest_checkpoint, read_checkpoint
 from drip_lightning.lit.denoiser import Denoiser
 from drip_lightning.nn.fine_tuning import AttentionOnly
 from tests.networks import NETWORKS, fit, matting_batch, with_saved_vae
@@ -64,14 +65,14 @@ def test_only_trained_weights_are_averaged_and_frozen_ones_not_copied(tmp_path: 
 def test_a_resumed_run_has_the_averages_of_one_that_never_stopped(synth: Path, tmp_path: Path) -> None:
     more = (f"--config={CONFIGS / 'ablation' / 'ema.yaml'}", "--trainer.limit_val_batches=1", "--panels.count=0")
 
-    def averaged_run(runs: Path, steps: int, *resume: str) -> dict:
-        run(tiny_arguments("autoencoder", synth, runs, *more, f"--trainer.max_steps={steps}", *resume))
-        checkpoint = torch.load(runs / "autoencoder" / "checkpoints" / "last.ckpt", weights_only=True)
+    def averaged_run(runs: Path, steps: int) -> dict:
+        run(tiny_arguments("autoencoder", synth, runs, *more, f"--trainer.max_steps={steps}"))
+        checkpoint = read_checkpoint(newest_checkpoint(runs / "autoencoder"))
         assert checkpoint["averages"]["updates"] == steps
         return {"averages": checkpoint["averages"]["weights"], "weights": checkpoint["state_dict"]}
 
     averaged_run(tmp_path / "stopped", 2)
-    resumed = averaged_run(tmp_path / "stopped", 4, "--ckpt_path=last")
+    resumed = averaged_run(tmp_path / "stopped", 4)
     torch.testing.assert_close(resumed, averaged_run(tmp_path / "whole", 4), rtol=0, atol=0)
 
 

@@ -1,10 +1,13 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
+from drip_lightning.nn.latents import LatentCodec
 from drip_lightning.nn.transparency import TransparencyUNet, UNetDecoder, VaeDecoder
 from drip_lightning.ops.domains import split_domains, stack_domains
-from tests.networks import shake
+from tests.networks import NETWORKS, shake
 
 
 def inputs(height: int, width: int, downsampling: int) -> dict[str, Tensor]:
@@ -106,7 +109,8 @@ def test_too_few_levels_are_refused() -> None:
 @pytest.mark.parametrize(("downsampling", "level"), [(2, 1), (4, 2), (8, 3)])
 def test_latents_enter_where_features_have_their_size(downsampling, level) -> None:
     channels = (4, 4, 8, 8, 12)
-    decoder = UNetDecoder().build(channels=channels, layers_per_block=1, latent_channels=4, downsampling=downsampling)
+    vae = replace(NETWORKS, vae_channels=(8,) * (level + 1)).new_vae()
+    decoder = UNetDecoder().build(LatentCodec(vae), replace(NETWORKS, transparency_channels=channels))
     assert decoder.latent_level == level
     shake(decoder)
     given = inputs(16, 16, downsampling)
