@@ -19,6 +19,7 @@ from drip_lightning.ops.domains import pair_domains, unpair_domains
 if TYPE_CHECKING:
     from drip_lightning.lit.transparency import TransparencyDecoder
 
+
 class LatentSource(ABC):
     """A choice of where sampled latents come from; both give the same."""
 

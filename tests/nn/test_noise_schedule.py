@@ -40,6 +40,11 @@ def test_zero_terminal_snr_with_epsilon_is_refused_by_name() -> None:
     assert "\n" not in str(error.value)
 
 
+def test_zero_terminal_snr_with_leading_timesteps_is_refused_by_name() -> None:
+    with pytest.raises(InputError, match="zero_terminal_snr with timestep_spacing=leading"):
+        NoiseSchedule(prediction_type="sample", zero_terminal_snr=True, timestep_spacing="leading")
+
+
 def test_each_solver_is_fresh() -> None:
     schedule = NoiseSchedule()
     first, second = schedule.solver(3), schedule.solver(5)
