@@ -106,7 +106,8 @@ def test_an_ablation_changes_what_it_says_and_trains(ablation: Path, synth: Path
     own += ("--trainer.limit_val_batches=0", "--gradient_audit.steps=2")
     cli = run(tiny_arguments(stage, synth, runs, *own))
     if ablation.stem == "vae_decoder":
-        assert cli.trainer.global_step == 0
+        again = run(tiny_arguments(stage, synth, runs, *own, "--ckpt_path=auto"))
+        assert cli.trainer.global_step == again.trainer.global_step == 0
     else:
         assert cli.trainer.callback_metrics["train/loss"] > 0
     plain, changed = (_settings(yaml.safe_load((at / "config.yaml").read_text())) for at in (runs / stage, tmp_path))

@@ -185,7 +185,8 @@ class Checkpoints(Checkpoint):
         return saved is not None and saved.step == trainer.global_step and not (validated and saved.validation_due)
 
     def _save(self, trainer: Trainer) -> None:
-        if self.keep == 0 or trainer.global_step == 0:
+        trains = any(weight.requires_grad for weight in trainer.lightning_module.parameters())
+        if self.keep == 0 or (trainer.global_step == 0 and trains):  # a stage that only tells what it is has no steps
             return
         self._saving = True
         trainer.save_checkpoint(self.folder / checkpoint_name(trainer.global_step))

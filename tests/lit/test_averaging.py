@@ -66,7 +66,7 @@ def test_a_resumed_run_has_the_averages_of_one_that_never_stopped(synth: Path, t
     more = (f"--config={CONFIGS / 'ablation' / 'ema.yaml'}", "--trainer.limit_val_batches=1", "--panels.count=0")
 
     def averaged_run(runs: Path, steps: int) -> dict:
-        run(tiny_arguments("autoencoder", synth, runs, *more, f"--trainer.max_steps={steps}"))
+        run(tiny_arguments("autoencoder", synth, runs, *more, f"--trainer.max_steps={steps}", "--ckpt_path=auto"))
         checkpoint = read_checkpoint(newest_checkpoint(runs / "autoencoder"))
         assert checkpoint["averages"]["updates"] == steps
         return {"averages": checkpoint["averages"]["weights"], "weights": checkpoint["state_dict"]}
