@@ -49,7 +49,7 @@ class FiniteGuard(Callback):
             return
         finite = torch.stack(self._finite).tolist() if self._finite else []
         bad = [numbers for (_, numbers), good in zip(self._batches, finite, strict=True) if not good]
-        hint = f"; {_samples(bad[0])}" if bad else ""
+        hint = f"; {_samples(bad[0], trainer)}" if bad else ""
         raise InputError(f"weights are not finite at step {trainer.global_step}, so they are not saved{hint}")
 
     def _look(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -60,9 +60,10 @@ class FiniteGuard(Callback):
         batches, self._finite, self._batches = len(finite), [], []
         worst = min(trainer.strategy.all_gather(found).view(-1, len(found)).tolist())
         if worst[0] < batches:
-            raise InputError(f"the loss of step {worst[1]} is not finite; {_samples(worst[2:])}")
+            raise InputError(f"the loss of step {worst[1]} is not finite; {_samples(worst[2:], trainer)}")
 
 
-def _samples(numbers: list[int]) -> str:
+def _samples(numbers: list[int], trainer: Trainer) -> str:
     listed = ", ".join(str(number) for number in numbers)
-    return f"samples {listed}: look at them with `drip data show --sample {numbers[0]}`"
+    config = f"{trainer.default_root_dir}/config.yaml"
+    return f"samples {listed}: look at them with `drip data show --config {config} --sample {numbers[0]}`"

@@ -80,7 +80,9 @@ def test_counts_by_hand() -> None:
 @pytest.mark.parametrize("log_every_n_steps", [1, 4, 50])
 def test_a_loss_that_is_not_finite_stops_by_the_batchs_samples(log_every_n_steps: int, accumulate_grad_batches) -> None:
     options = {"log_every_n_steps": log_every_n_steps, "accumulate_grad_batches": accumulate_grad_batches}
-    with pytest.raises(InputError, match=r"is not finite; samples 6, 7: .* `drip data show --sample 6`") as error:
+    with pytest.raises(
+        InputError, match=r"is not finite; samples 6, 7: .* `drip data show --config .*config.yaml --sample 6`"
+    ) as error:
         _fit(_Chain(poisoned=7), FiniteGuard(), **options)
     assert "\n" not in str(error.value)
     assert f"step {4 // accumulate_grad_batches} " in str(error.value)
