@@ -63,7 +63,7 @@ def _assert_same(first: Path, second: Path) -> None:
     torch.testing.assert_close(_weights(first), _weights(second), rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("stage", ["autoencoder", "denoiser", "transparency"])
+@pytest.mark.parametrize("stage", ["autoencoder", "denoiser", pytest.param("transparency", marks=pytest.mark.slow)])
 def test_two_ranks_train_and_score_as_one(stage: str, data: Path, runs: Path, tmp_path: Path) -> None:
     run(_arguments(stage, data, runs, tmp_path / "one"))
     run_on_ranks(2, _arguments(stage, data, runs, tmp_path / "two"), tmp_path)
@@ -83,7 +83,7 @@ def test_ranks_and_accumulation_may_change_at_every_resume(data: Path, runs: Pat
     assert len(logged) == STEPS
 
 
-@pytest.mark.parametrize("end", ["SIGKILL", "exception", "worker"])
+@pytest.mark.parametrize("end", ["SIGKILL", "exception", pytest.param("worker", marks=pytest.mark.slow)])
 def test_a_rank_that_dies_fails_all(
     data: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
@@ -158,7 +158,7 @@ def test_nodes_that_were_told_differently_say_so(data: Path, runs: Path, tmp_pat
     ]
     first, second = (node.communicate(timeout=300)[0] for node in nodes)
     assert all(node.returncode for node in nodes)
-    lines = [line for line in (first + second).splitlines() if line.startswith("drip ")]
+    lines = [line for line in (first + second).splitlines() if line.startswith("drip fit: ")]
     assert len(lines) == 1
     assert lines[0].startswith("drip fit: rank 1 on ")
     assert lines[0].endswith(": model.init_args.optimizer.init_args.lr is 0.2, not 0.05")

@@ -65,8 +65,8 @@ def test_waiting_for_data_and_for_each_other(
     ("module", "name", "calls", "phase"),
     [
         (checkpoint_io, "_write_with_checksum", 0, "writing a checkpoint, in validation"),
-        (MattingStage, "validation_step", 1, "in validation"),
-        (MattingStage, "log_losses", 1, "in the training step"),
+        pytest.param(MattingStage, "validation_step", 1, "in validation", marks=pytest.mark.slow),
+        pytest.param(MattingStage, "log_losses", 1, "in the training step", marks=pytest.mark.slow),
     ],
 )
 def test_other_phases(
