@@ -21,6 +21,7 @@ from tests.shards import evaluation_shards
 from tests.slurm import until
 
 STEPS = 4
+_TAGS = ("train/", "val/")
 SMOOTH = "--model.init_args.optimizer.class_path=torch.optim.SGD"  # Adam's first steps are signs, whatever the gradient
 
 
@@ -46,7 +47,9 @@ def _arguments(stage: str, data: Path, runs: Path, folder: Path, *more: str) -> 
 
 def _scalars(folder: Path) -> dict[str, list[float]]:
     events = EventAccumulator(str(folder / "tensorboard")).Reload()
-    return {tag: [event.value for event in events.Scalars(tag)] for tag in events.Tags()["scalars"] if "/" in tag}
+    return {
+        tag: [event.value for event in events.Scalars(tag)] for tag in events.Tags()["scalars"] if tag.startswith(_TAGS)
+    }
 
 
 def _weights(folder: Path) -> dict[str, torch.Tensor]:
