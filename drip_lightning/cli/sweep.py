@@ -89,6 +89,7 @@ def main(arguments: list[str]) -> int:
     from rich.console import Console
 
     from drip_lightning.cli.configuration import FitConfigurations
+    from drip_lightning.report.tables import columns
     from drip_lightning.sweep.describe import describe_plan, describe_run
     from drip_lightning.sweep.plan import make_plan
     from drip_lightning.sweep.settings import read_sweep
@@ -97,6 +98,7 @@ def main(arguments: list[str]) -> int:
     settings = read_sweep(options.file, scale=options.scale, seeds=seeds)
     with Console(stderr=True).status("reading configurations"):
         plan = make_plan(settings, FitConfigurations(), overlays=options.config)
+    columns(plan.metrics)  # refuses what cannot be shown, before hours are spent on it
     folder = options.out or Path("runs") / "sweep" / f"{options.file.stem}-{settings.scale}"
     if options.print_run is not None:
         print(describe_run(plan, options.print_run, folder / "stages"))

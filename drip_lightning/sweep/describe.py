@@ -29,7 +29,7 @@ def describe_plan(plan: Plan) -> str:
 def _stage_line(plan: Plan, run: PlannedRun, kind: str, key: str) -> str:
     first = next(other.name for other in plan.runs if key in other.stages.values())
     shared = "" if first == run.name else f", the one of {first}"
-    options = "".join(f" {name}={value}" for name, value in plan.stages[key].options.items())
+    options = "".join(f" {word}" for word in plan.stages[key].option_words)
     overlays = "".join(f" + {Path(path).stem}" for path in run.overlays.get(kind, []))
     steps = f", {plan.stages[key].steps} steps" if plan.stages[key].steps else ""
     return f"{key}{overlays}{options}{steps}{shared}"
@@ -48,7 +48,7 @@ def describe_run(plan: Plan, number: int, stages_folder: Path) -> str:
     for kind, key in run.stages.items():
         stage = plan.stages[key]
         if kind == TEST:
-            parts.append(f"# {key}: drip test {stages_folder / stage.inputs[0]} {stage.options or ''}".rstrip())
+            parts.append(" ".join([f"# {key}: drip test {stages_folder / stage.inputs[0]}", *stage.option_words]))
         else:
             parts.append(f"---\n# {key}\n{stage.config.replace(STAGES_FOLDER, str(stages_folder)).rstrip()}")
     return "\n".join(parts)

@@ -46,6 +46,11 @@ class PlannedStage:
     options: dict[str, Any]
     steps: int
 
+    @property
+    def option_words(self) -> list[str]:
+        """The options as words of a command line."""
+        return [f"--{name.replace('_', '-')}={value}" for name, value in self.options.items()]
+
 
 @dataclass(frozen=True)
 class PlannedRun:

@@ -133,8 +133,18 @@ def _check(settings: SweepSettings, path: Path) -> None:
             for stage_name in (*level.overlays, *level.without):
                 if stage_name not in stages:
                     refuse(f"factors.{factor}.{label}: no stage {stage_name!r}, expected one of {', '.join(stages)}")
+            _check_test(level.test, f"{path}: factors.{factor}.{label}.test")
+    _check_test(settings.test, f"{path}: test")
     if settings.report.pictures < 0:
         refuse(f"report.pictures: expected 0 or more, got {settings.report.pictures}")
+
+
+def _check_test(options: dict[str, str | int | float], where: str) -> None:
+    """Refuse what a run's test cannot have: several numbers of steps are a factor, its folder is the sweep's."""
+    if not isinstance(options.get("steps", 1), int):
+        raise InputError(f"{where}.steps: expected one number, got {options['steps']!r}; several are a factor's levels")
+    if "out" in options:
+        raise InputError(f"{where}.out: the sweep says where results go")
 
 
 def _with_paths(settings: SweepSettings, folder: Path) -> SweepSettings:

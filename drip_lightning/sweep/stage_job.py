@@ -51,8 +51,8 @@ class StageJob:
                 partial.write_text(self.stage.config.replace(STAGES_FOLDER, str(self.stages_folder)))
                 partial.replace(config)
             return ["fit", f"--config={config}", "--ckpt_path=auto"]
-        options = [f"--{name.replace('_', '-')}={value}" for name, value in self.stage.options.items()]
-        return ["test", str(self.stages_folder / self.stage.inputs[0]), f"--out={self.folder.path}", *options]
+        tested = self.stages_folder / self.stage.inputs[0]
+        return ["test", str(tested), f"--out={self.folder.path}", *self.stage.option_words]
 
     def __call__(self) -> int:
         """Run the stage with its output in its log, unless it is finished.

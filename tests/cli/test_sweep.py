@@ -1,3 +1,4 @@
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,7 @@ import yaml
 
 import drip_lightning.cli.main as command
 from drip_lightning.cli.configuration import FitConfigurations
-from drip_lightning.sweep.plan import Plan, make_plan
+from drip_lightning.sweep.plan import Plan, Resolve, make_plan
 from drip_lightning.sweep.settings import read_sweep
 from tests.runs import CONFIGS, tiny_arguments
 
@@ -13,11 +14,13 @@ SWEEPS = sorted(CONFIGS.glob("sweep/*.yaml"))
 
 
 @pytest.fixture(scope="module")
-def resolve() -> FitConfigurations:
-    return FitConfigurations()
+def resolve() -> Resolve:
+    """The sweeps have much in common: each configuration is parsed once."""
+    parse = cache(FitConfigurations())
+    return lambda arguments: parse(tuple(arguments))
 
 
-def test_a_configuration_is_resolved_as_fit_stores_it(resolve: FitConfigurations, synth: Path, runs: Path) -> None:
+def test_a_configuration_is_resolved_as_fit_stores_it(resolve: Resolve, synth: Path, runs: Path) -> None:
     stored = (runs / "denoiser" / "config.yaml").read_text()
     assert resolve(tiny_arguments("denoiser", synth, runs)[1:]) == stored
     assert resolve([f"--config={runs / 'denoiser' / 'config.yaml'}"]) == stored
@@ -25,7 +28,7 @@ def test_a_configuration_is_resolved_as_fit_stores_it(resolve: FitConfigurations
 
 @pytest.mark.parametrize("scale", ["tiny", "small"])
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
-def test_a_shipped_sweep_holds_together(path: Path, scale: str, resolve: FitConfigurations) -> None:
+def test_a_shipped_sweep_holds_together(path: Path, scale: str, resolve: Resolve) -> None:
     settings = read_sweep(path, scale=scale, seeds=[0])
     plan = make_plan(settings, resolve)
     assert len({run.stages["test"] for run in plan.runs}) == len(plan.runs)  # no two are the same
@@ -40,7 +43,7 @@ def test_a_shipped_sweep_holds_together(path: Path, scale: str, resolve: FitConf
             assert config["model"]["init_args"]["lr_scheduler"]["init_args"]["total_iters"] == stage.steps
 
 
-def test_the_papers_table_has_its_rows(resolve: FitConfigurations) -> None:
+def test_the_papers_table_has_its_rows(resolve: Resolve) -> None:
     plan = make_plan(read_sweep(CONFIGS / "sweep" / "paper_table3.yaml"), resolve)
     assert len(plan.runs) == 12
     rows = ["full", "without cross-domain attention", "without switcher", "without D_trans"]
@@ -51,7 +54,7 @@ def test_the_papers_table_has_its_rows(resolve: FitConfigurations) -> None:
 
 
 @pytest.fixture
-def small_sweep(tmp_path: Path, synth: Path, resolve: FitConfigurations) -> Path:
+def small_sweep(tmp_path: Path, synth: Path, resolve: Resolve) -> Path:
     """A sweep of two denoisers over one autoencoder, a step each, at the smallest size."""
     content = yaml.safe_load(resolve(tiny_arguments("denoiser", synth, tmp_path)[1:]))
     sizes = {"networks": content["model"]["init_args"]["networks"]}

@@ -132,5 +132,8 @@ def test_one_run_is_printed_whole(plan: MakePlan) -> None:
     documents = list(yaml.safe_load_all(said))
     assert [document["model"].get("worse") for document in documents[-3:]] == [None, 40, None]
     assert documents[-1]["model"]["denoiser"].startswith("out/stages/denoiser-")
+    tested = describe_run(plan(test={"steps": 4}), 0, Path("out/stages")).splitlines()[-1]
+    assert "drip test out/stages/decoder-" in tested
+    assert tested.endswith(" --steps=4")
     with pytest.raises(InputError, match="expected 0 to 5, got 6"):
         describe_run(plan(), 6, Path("out"))

@@ -38,6 +38,8 @@ def test_paths_are_joined_to_the_files_folder_and_the_scale_put_in(sweep_file: S
         ({"stages": {**STAGES, "denoiser": {"configs": ["nowhere.yaml"]}}}, "no configuration at "),
         ({"stages": {"a": {"configs": ["base.yaml"], "inputs": {"k": "{b}/x"}}}}, "'b' is no earlier stage"),
         ({"scale": "huge"}, "huge.yaml, which the sweep file names"),
+        ({"test": {"steps": "1,4"}}, "test.steps: expected one number, got '1,4'"),
+        ({"factors": {"a": {"x": {"test": {"out": "there"}}}}}, "factors.a.x.test.out: the sweep says where"),
         ({"report": {"pictures": -1}}, "report.pictures: expected 0 or more"),
     ],
 )
