@@ -27,6 +27,7 @@ data
 
 use
   matte       cut objects out of pictures with a trained checkpoint
+  export      a trained checkpoint as one self-contained folder
 
 Every verb explains itself: drip VERB --help. DRIP_TRACEBACK=1 in the environment shows where an error came from.
 """
@@ -37,6 +38,7 @@ MODULES = dict.fromkeys(("fit", "validate", "predict"), "fit") | {
     "prepare": "prepare",
     "data": "data",
     "matte": "matte",
+    "export": "export",
     "sweep": "sweep",
     "report": "report",
 }

@@ -65,7 +65,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--band", type=int, default=15, metavar="PIXELS", help="with --mask: half the unknown band (default: 15)"
     )
     parser.add_argument(
-        "--checkpoint", metavar="C", type=Path, help="checkpoint or run folder: transparency or denoiser"
+        "--checkpoint",
+        metavar="C",
+        type=Path,
+        help="checkpoint, run folder or exported folder: transparency or denoiser",
     )
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="where results go, made if missing")
     parser.add_argument("--panel", action="store_true", help="also write NAME.panel.jpg: input and result side by side")

@@ -17,6 +17,7 @@ Measure methods on evaluation shards, all in the same way, and write one table.
 METHOD is what makes mattes, or NAME=METHOD to call it NAME in the table:
 
   runs/transparency     a run folder, whose newest checkpoint is meant, or a checkpoint
+  exports/matting       a pipeline folder that `drip export` wrote
   trimap                the trimap as alpha, the image as foreground
   closed-form, knn, large-kernel
                         classical matting and multilevel foreground estimation, by PyMatting
@@ -55,7 +56,9 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("methods", metavar="METHOD", nargs="+", help="run folder, checkpoint, or baseline by name")
+    parser.add_argument(
+        "methods", metavar="METHOD", nargs="+", help="run folder, checkpoint, pipeline folder, or baseline by name"
+    )
     parser.add_argument("--data", metavar="SHARDS", help="evaluation shards (default: what the run's config.yaml says)")
     parser.add_argument("--out", metavar="DIR", type=Path, help="where results go (default: RUN/test, or RUN/ceiling)")
     parser.add_argument("--set", metavar="NAME", help="what published tables call the data, such as composition1k")

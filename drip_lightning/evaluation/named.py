@@ -25,7 +25,8 @@ def methods_of(words: Sequence[str], *, vae_only: bool = False) -> list[Method]:
     """Make the methods that a command line names.
 
     Args:
-        words: Each a baseline's name, a run folder or a checkpoint, or any of these as `NAME=WORD`, to be called NAME.
+        words: Each a baseline's name, a run folder, a checkpoint or an exported folder, or any of these as
+            `NAME=WORD`, to be called NAME.
         vae_only: Of trained stages, evaluate the ceiling that their VAE sets.
 
     Raises:

@@ -18,6 +18,7 @@ from torch import Tensor
 from drip_lightning.errors import InputError
 from drip_lightning.lit.averaging import Averaging
 from drip_lightning.lit.checkpoint_io import newest_checkpoint, read_checkpoint
+from drip_lightning.lit.exported import is_exported, read_exported
 from drip_lightning.lit.step_log import is_logged
 
 FORMAT_VERSION = 2
@@ -109,6 +110,10 @@ class Stage(LightningModule):
         """The mean of every rank's `values`; every rank must ask for it."""
         return values if self._trainer is None else cast(Tensor, self.trainer.strategy.reduce(values, reduce_op="mean"))
 
+    def describe(self) -> dict[str, Any]:
+        """What the stage is and which weights it has, in plain values."""
+        return {"format": FORMAT_VERSION, "weights": self.weights, **choice_to_config(self)}
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what the stage is; leave out frozen weights."""
         checkpoint["drip"] = {"format": FORMAT_VERSION, **choice_to_config(self)}
@@ -130,7 +135,8 @@ class Stage(LightningModule):
         weights = checkpoint["state_dict"]
         if self._trainer is None or self.trainer.state.fn != "fit":
             weights = weights | averages["weights"] if averages else weights
-            self.weights = f"averages of {averages['updates']} steps" if averages else "of the last step, not averaged"
+            exported = checkpoint["drip"].get("weights", "of the last step, not averaged")
+            self.weights = f"averages of {averages['updates']} steps" if averages else exported
             rank_zero_info(f"{type(self).__name__} of {where}: weights are {self.weights}")
         checkpoint["state_dict"] = frozen | weights
         _check_sizes(checkpoint["state_dict"], own, where=where)
@@ -151,14 +157,16 @@ class Stage(LightningModule):
         """Load a trained stage, in evaluation mode, on the CPU.
 
         Args:
-            path: Checkpoint of this stage or of a subclass, or a run folder, whose newest sound checkpoint is meant.
+            path: Checkpoint of this stage or of a subclass, or a run folder, whose newest sound checkpoint is meant, or
+                a folder that `drip export` wrote.
             changes: Constructor arguments to change, such as the place of a frozen network that was moved.
 
         Raises:
             InputError: no such file, a damaged file, or a checkpoint of another stage or program.
         """
-        file = newest_checkpoint(Path(path))
-        checkpoint = read_checkpoint(file)
+        exported = is_exported(Path(path))
+        file = Path(path) if exported else newest_checkpoint(Path(path))
+        checkpoint = read_exported(file, _kinds(cls)) if exported else read_checkpoint(file)
         _check_stage(checkpoint, cls, where=str(file))
         description = checkpoint["drip"]
         init_args = moved_paths(description["init_args"], file) | changes
@@ -213,12 +221,16 @@ def _check_stage(checkpoint: dict[str, Any], expected: "type[Stage]", *, where: 
     description = checkpoint["drip"]
     if description["format"] not in range(1, FORMAT_VERSION + 1):
         raise InputError(f"{where} has format {description['format']}, this version reads 1 to {FORMAT_VERSION}")
+    found, kinds = description["class_path"].rsplit(".", 1)[-1], _kinds(expected)
+    if found not in kinds:
+        raise InputError(f"{where} is of the stage {found}, expected {' or '.join(kinds[1:] or kinds)}")
+
+
+def _kinds(stage: "type[Stage]") -> list[str]:
+    """Names of the class and of its subclasses."""
     for module in ("autoencoder", "denoiser", "transparency"):
         importlib.import_module(f"drip_lightning.lit.{module}")  # a class knows only its imported subclasses
-    found = description["class_path"].rsplit(".", 1)[-1]
-    kinds = [stage.__name__ for stage in expected.__subclasses__()]
-    if found not in (expected.__name__, *kinds):
-        raise InputError(f"{where} is of the stage {found}, expected {' or '.join(kinds or [expected.__name__])}")
+    return [stage.__name__, *(kind.__name__ for kind in stage.__subclasses__())]
 
 
 def _check_sizes(found: dict[str, Tensor], expected: dict[str, Tensor], *, where: str) -> None:

@@ -69,6 +69,7 @@ class TransparencyDecoder(MattingStage):
     def build(self, *, pretrained: bool = True) -> None:
         """Load the frozen denoiser, and make the decoder to its measures."""
         denoiser = Denoiser.from_checkpoint(self.denoiser)
+        self.denoiser_description = denoiser.describe()
         self.codec, self.joint_unet = denoiser.codec, denoiser.joint_unet
         self.denoiser_pipeline = denoiser.pipeline
         self.latent_decoder = self.decoder.build(self.codec, self.networks)

@@ -30,6 +30,9 @@ class FineTuning(ABC):
             InputError: a package is missing.
         """
 
+    def merge(self, joint_unet: JointDenoiser) -> None:  # noqa: B027 (most add nothing)
+        """Take what `apply` added into the weights, so that plain U-Nets are left."""
+
 
 @dataclass(frozen=True)
 class AllWeights(FineTuning):
@@ -78,6 +81,12 @@ class LoRA(FineTuning):
         for unet in joint_unet.unets:
             unet.add_adapter(config)
             _train_only(unet, ("lora_A", "lora_B", *joint_unet.new_layers))
+
+    def merge(self, joint_unet: JointDenoiser) -> None:
+        """Add the adapters' products to the weights; equal but for rounding."""
+        for unet in joint_unet.unets:
+            unet.fuse_lora()
+            unet.unload_lora()
 
 
 def _train_only(unet: UNet2DConditionModel, parts: Collection[str]) -> None:

@@ -1,0 +1,129 @@
+"""A trained pipeline as a folder in diffusers' format: what `drip export` writes, as a source of networks."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from drip_lightning.errors import InputError
+from drip_lightning.nn.pretrained import Networks
+
+INDEX = "model_index.json"
+"""diffusers' list of parts; under `drip` it holds what the stages are, and every file's SHA-256."""
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+"""diffusers' name for a part's weights."""
+PROMPT_EMBEDDING = "prompt_embedding.safetensors"
+
+
+@dataclass(frozen=True)
+class PipelineFolder(Networks):
+    """The networks of a folder that `drip export` wrote; its U-Net's weights are those of the denoiser stage.
+
+    Attributes:
+        folder: The folder.
+        base: What the networks were fine-tuned from; none if they were trained from scratch.
+        transparency_channels: Features of each level of the transparency decoder, from full size down by halves.
+        transparency_layers: Residual blocks in each level of the transparency decoder.
+    """
+
+    folder: str
+    base: str | None
+    transparency_channels: tuple[int, ...]
+    transparency_layers: int
+
+    has_pretrained_unet = False
+
+    def new_vae(self) -> AutoencoderKL:
+        """Refuse: the folder brings its own autoencoder.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError("networks PipelineFolder brings a trained autoencoder; train one with networks FromScratch")
+
+    def trained_vae(self) -> AutoencoderKL:
+        """Load the VAE, every weight of it."""
+        folder = Path(self.folder)
+        vae = AutoencoderKL.from_config(_read_config(folder, "vae"))
+        vae.load_state_dict(read_weights(folder, f"vae/{WEIGHTS}"))
+        return vae
+
+    def unet(self, *, pretrained: bool = True) -> UNet2DConditionModel:
+        """The U-Net as it was before it was widened to both domains, without its weights.
+
+        Raises:
+            InputError: its weights are asked for; only the widened ones are in the folder.
+        """
+        if pretrained:
+            raise InputError(
+                f"{self.folder} holds a trained matting pipeline, no U-Net to start from: train from Stable Diffusion "
+                "or from scratch"
+            )
+        folder = Path(self.folder)
+        channels = _read_config(folder, "vae")["latent_channels"]
+        part = next(name for name, kind in read_index(folder).items() if kind == ["diffusers", "UNet2DConditionModel"])
+        widened = {"class_embed_type": None, "projection_class_embeddings_input_dim": None}
+        narrow = {"in_channels": channels, "out_channels": channels, **widened}
+        return UNet2DConditionModel.from_config(_read_config(folder, part) | narrow)
+
+    def prompt_embedding(self, *, pretrained: bool = True) -> Tensor:
+        """Load the embedding, which is small."""
+        return read_weights(Path(self.folder), PROMPT_EMBEDDING)["prompt_embedding"]
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """Read `model_index.json` of a folder that `drip export` wrote.
+
+    Raises:
+        InputError: there is none, or another program wrote it.
+    """
+    try:
+        index = json.loads((folder / INDEX).read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {folder / INDEX} ({type(error).__name__}): export it again") from error
+    if not isinstance(index, dict) or not isinstance(index.get("drip"), dict):
+        raise InputError(f"{folder} was not written by `drip export`: give a run folder, a checkpoint or an export")
+    return index
+
+
+def read_weights(folder: Path, name: str) -> dict[str, Tensor]:
+    """Read one of the folder's safetensors files, on the CPU; nothing is ever unpickled.
+
+    Raises:
+        InputError: it is missing, or not what was written.
+    """
+    try:
+        return load_file(_checked(folder, name))
+    except SafetensorError as error:
+        raise InputError(f"{folder / name} is damaged ({error}): copy or export the folder again") from error
+
+
+def file_digest(file: Path) -> str:
+    """SHA-256 in hexadecimal digits."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _read_config(folder: Path, part: str) -> dict[str, Any]:
+    """A part's `config.json` without diffusers' private entries, which would undo changes."""
+    config = json.loads(_checked(folder, f"{part}/config.json").read_text())
+    return {name: value for name, value in config.items() if not name.startswith("_")}
+
+
+def _checked(folder: Path, name: str) -> Path:
+    file = folder / name
+    expected = read_index(folder)["drip"]["files"].get(name)
+    try:
+        found = file_digest(file)
+    except OSError as error:
+        raise InputError(f"cannot read {file} ({error.strerror}): copy or export the folder again") from error
+    if found != expected:
+        raise InputError(f"{file} is damaged (its checksum differs): copy or export the folder again")
+    return file

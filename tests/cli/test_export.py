@@ -1,0 +1,213 @@
+"""An exported folder stands for its run: the same mattes, the same table, and nothing else is needed."""
+
+import errno
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import DPMSolverMultistepScheduler
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+
+import drip_lightning.cli.main as command
+from drip_lightning.errors import InputError
+from drip_lightning.lit import export
+from drip_lightning.lit.averaging import EMA
+from drip_lightning.lit.denoiser import Denoiser
+from drip_lightning.lit.matting import MattingStage
+from drip_lightning.lit.transparency import TransparencyDecoder
+from drip_lightning.nn.attention import IndependentAttention
+from drip_lightning.nn.channel_order import ChannelOrder
+from drip_lightning.nn.fine_tuning import AttentionOnly, LoRA
+from drip_lightning.nn.pretrained import StableDiffusion
+from drip_lightning.nn.two_unets import TwoUNets
+from drip_lightning.pipeline import Matte
+from tests.networks import fit, matting_batch, shake, with_saved_vae
+from tests.sd2_folder import write_sd2_folder
+
+SMALL = {"transparency_channels": (8, 8, 8, 16), "transparency_layers": 1}
+
+
+def train(stage: MattingStage, folder: Path, size: int = 16) -> Path:
+    """One step, then shaken so that nothing is zero any more."""
+    trainer = fit(stage, [matting_batch(0, size=size)], folder)
+    for part in stage.modules():
+        if part is stage.joint_unet or part is getattr(stage, "latent_decoder", None):
+            shake(part)
+    folder.mkdir(parents=True, exist_ok=True)
+    trainer.save_checkpoint(folder / "step=0000001.ckpt")
+    return folder
+
+
+def matte(place: Path, size: int = 16) -> Matte:
+    batch = matting_batch(5, size=size)
+    pipeline = MattingStage.from_checkpoint(place).pipeline
+    return pipeline(batch["image"], batch["trimap"], steps=2, generators=[torch.Generator().manual_seed(0)])
+
+
+def assert_equal(found: Matte, expected: Matte) -> None:
+    assert torch.equal(found.foreground, expected.foreground)
+    assert torch.equal(found.alpha, expected.alpha)
+
+
+def drip(*arguments: object) -> int:
+    return command.run([str(word) for word in arguments])
+
+
+@pytest.fixture(scope="module")
+def exported(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The transparency stage of `runs`. Not to be changed."""
+    out = tmp_path_factory.mktemp("exports") / "matting"
+    assert drip("export", runs / "transparency", out) == 0
+    return out
+
+
+@pytest.fixture
+def copy(exported: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(exported, tmp_path / "copy"))
+
+
+def test_mattes_are_bit_equal_and_the_parts_are_diffusers_own(runs: Path, exported: Path) -> None:
+    assert sorted(path.name for path in exported.iterdir()) == [
+        "README.md", "model_index.json", "prompt_embedding.safetensors", "scheduler",
+        "transparency_decoder.safetensors", "unet", "vae",
+    ]  # fmt: skip
+    assert_equal(matte(exported, 32), matte(runs / "transparency", 32))
+    stage = TransparencyDecoder.from_checkpoint(exported)
+    vae = AutoencoderKL.from_pretrained(exported / "vae").state_dict()
+    unet = UNet2DConditionModel.from_pretrained(exported / "unet").state_dict()
+    assert all(torch.equal(vae[name], value) for name, value in stage.codec.vae.state_dict().items())
+    assert all(torch.equal(unet[name], value) for name, value in stage.joint_unet.unet.state_dict().items())
+    solver = DPMSolverMultistepScheduler.from_pretrained(exported / "scheduler")
+    assert dict(solver.config) == dict(stage.pipeline.schedule.solver(stage.sampling_steps).config)
+
+
+def test_the_denoiser_of_a_transparency_stages_folder_is_read_alone(runs: Path, exported: Path) -> None:
+    found = Denoiser.from_checkpoint(exported).state_dict()
+    expected = Denoiser.from_checkpoint(runs / "denoiser").state_dict()
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["two U-Nets", "channel order", "EMA"])
+def test_a_variants_folder_needs_neither_run_nor_autoencoder(name: str, tmp_path: Path) -> None:
+    choices = {
+        "two U-Nets": {"switcher": TwoUNets(), "attention": IndependentAttention()},
+        "channel order": {"switcher": ChannelOrder(), "attention": IndependentAttention()},
+        "EMA": {"averaging": EMA()},
+    }
+    run = train(Denoiser(networks=with_saved_vae(tmp_path / "vae"), **choices[name]), tmp_path / "run")
+    expected = matte(run)
+    assert drip("export", run, tmp_path / "out") == 0
+    shutil.rmtree(run)
+    shutil.rmtree(tmp_path / "vae")
+    assert_equal(matte(tmp_path / "out"), expected)
+    weights = MattingStage.from_checkpoint(tmp_path / "out").weights
+    assert weights == ("averages of 1 steps" if name == "EMA" else "of the last step, not averaged")
+
+
+@pytest.mark.parametrize("fine_tuning", [AttentionOnly(), LoRA(rank=2)], ids=["attention", "LoRA"])
+def test_stable_diffusions_folder_is_not_needed_any_more(
+    fine_tuning: AttentionOnly | LoRA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transparency stage on a denoiser that keeps pretrained weights: three folders become one."""
+    monkeypatch.chdir(tmp_path)
+    networks = StableDiffusion(str(write_sd2_folder(tmp_path / "sd2")), **SMALL)
+    train(Denoiser(networks=networks, fine_tuning=fine_tuning), tmp_path / "denoiser", 64)
+    run = train(TransparencyDecoder(denoiser="denoiser", networks=networks), tmp_path / "run", 64)
+    expected = matte(run, 64)
+    assert drip("export", run, "out") == 0
+    for folder in ("run", "denoiser", "sd2"):
+        shutil.rmtree(folder)
+    moved = Path("out").rename("moved")
+    found = matte(moved, 64)
+    if isinstance(fine_tuning, LoRA):  # merging rounds
+        torch.testing.assert_close(found.foreground, expected.foreground, atol=1e-3, rtol=0)
+        torch.testing.assert_close(found.alpha, expected.alpha, atol=1e-3, rtol=0)
+    else:
+        assert_equal(found, expected)
+    card = (moved / "README.md").read_text()
+    assert "derive from `sd2`" in card
+    assert str(tmp_path) not in card + (moved / "model_index.json").read_text()
+
+
+def test_the_table_is_that_of_the_run(runs: Path, synth: Path, exported: Path, tmp_path: Path) -> None:
+    tables = []
+    for place, out in ((runs / "transparency", tmp_path / "a"), (exported, tmp_path / "b")):
+        arguments = (f"--data={synth / 'evaluation'}", f"--out={out}", "--limit=1", "--accelerator=cpu")
+        assert drip("test", f"ours={place}", *arguments) == 0
+        summary = json.loads((out / "summary.json").read_text())
+        for row in summary["rows"].values():
+            del row["seconds"]
+        tables.append((summary["rows"], summary["strata"]))
+    assert tables[0] == tables[1]
+
+
+def test_the_card_tells_provenance_use_and_licence(exported: Path) -> None:
+    card = (exported / "README.md").read_text()
+    for told in ("**Denoiser**", "**TransparencyDecoder**", "step 2", "foregrounds `foregrounds` (index ", "torch 2."):
+        assert told in card, told
+    assert "trained from scratch" in card
+    assert "--checkpoint matting" in card
+
+
+@pytest.mark.parametrize(
+    ("harm", "complaint"),
+    [
+        (lambda folder: (folder / "unet" / "config.json").unlink(), "No such file"),
+        (lambda folder: (folder / "transparency_decoder.safetensors").unlink(), "No such file"),
+        (lambda folder: _flip(folder / "vae" / "diffusion_pytorch_model.safetensors"), "checksum differs"),
+        (lambda folder: _cut(folder / "transparency_decoder.safetensors"), "checksum differs"),
+        (lambda folder: _cut(folder / "model_index.json"), "export it again"),
+        (lambda folder: (folder / "model_index.json").write_text("{}"), "not written by `drip export`"),
+        (lambda folder: (folder / "model_index.json").write_text('{"drip": {"files": {}}}'), "is damaged"),
+    ],
+)
+def test_a_damaged_or_foreign_folder_is_one_line(harm, complaint: str, copy: Path) -> None:
+    harm(copy)
+    with pytest.raises(InputError, match=complaint) as raised:
+        MattingStage.from_checkpoint(copy)
+    assert "\n" not in str(raised.value)
+
+
+def test_what_exists_is_replaced_only_when_asked_and_only_an_export(runs: Path, copy: Path, tmp_path: Path) -> None:
+    assert drip("export", runs / "denoiser", copy) == 1
+    assert (copy / "transparency_decoder.safetensors").exists()
+    assert drip("export", runs / "denoiser", copy, "--overwrite") == 0
+    assert not (copy / "transparency_decoder.safetensors").exists()
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "model_index.json").write_text("{}")
+    assert drip("export", runs / "denoiser", mine, "--overwrite") == 1
+    assert drip("export", copy, tmp_path / "again") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "mine"]
+
+
+@pytest.mark.parametrize("calls", [0, 2])
+def test_a_full_disk_leaves_what_was_there(
+    calls: int, runs: Path, copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, real, left = sorted(copy.rglob("*")), export.save_file, [calls]
+
+    def full(*arguments, **options) -> None:
+        if not left[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        left[0] -= 1
+        real(*arguments, **options)
+
+    monkeypatch.setattr(export, "save_file", full)
+    assert drip("export", runs / "denoiser", copy, "--overwrite") == 1
+    assert "No space left on device" in capsys.readouterr().err.splitlines()[-1]
+    assert sorted(copy.rglob("*")) == before
+    assert [path.name for path in copy.parent.iterdir()] == ["copy"]
+
+
+def _cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-9])
+
+
+def _flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-3] ^= 1
+    file.write_bytes(content)
