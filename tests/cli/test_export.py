@@ -81,7 +81,8 @@ def test_mattes_are_bit_equal_and_the_parts_are_diffusers_own(runs: Path, export
     assert all(torch.equal(vae[name], value) for name, value in stage.codec.vae.state_dict().items())
     assert all(torch.equal(unet[name], value) for name, value in stage.joint_unet.unet.state_dict().items())
     solver = DPMSolverMultistepScheduler.from_pretrained(exported / "scheduler")
-    assert dict(solver.config) == dict(stage.pipeline.schedule.solver(stage.sampling_steps).config)
+    expected = stage.pipeline.schedule.solver(stage.sampling_steps).config
+    assert all(solver.config[name] == value for name, value in expected.items() if not name.startswith("_"))
 
 
 def test_the_denoiser_of_a_transparency_stages_folder_is_read_alone(runs: Path, exported: Path) -> None:
