@@ -22,6 +22,8 @@ from drip_lightning.nn.attention import IndependentAttention
 from drip_lightning.nn.channel_order import ChannelOrder
 from drip_lightning.nn.fine_tuning import AttentionOnly, LoRA
 from drip_lightning.nn.pretrained import StableDiffusion
+from drip_lightning.nn.skip_decoder import SkipConnections
+from drip_lightning.nn.transparency import DecoderChoice, UNetDecoder
 from drip_lightning.nn.two_unets import TwoUNets
 from drip_lightning.pipeline import Matte
 from tests.networks import fit, matting_batch, shake, with_saved_vae
@@ -108,15 +110,19 @@ def test_a_variants_folder_needs_neither_run_nor_autoencoder(name: str, tmp_path
     assert weights == ("averages of 1 steps" if name == "EMA" else "of the last step, not averaged")
 
 
-@pytest.mark.parametrize("fine_tuning", [AttentionOnly(), LoRA(rank=2)], ids=["attention", "LoRA"])
+@pytest.mark.parametrize(
+    ("fine_tuning", "decoder"),
+    [(AttentionOnly(), SkipConnections()), (LoRA(rank=2), UNetDecoder())],
+    ids=["attention and skips", "LoRA"],
+)
 def test_stable_diffusions_folder_is_not_needed_any_more(
-    fine_tuning: AttentionOnly | LoRA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fine_tuning: AttentionOnly | LoRA, decoder: DecoderChoice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A transparency stage on a denoiser that keeps pretrained weights: three folders become one."""
     monkeypatch.chdir(tmp_path)
     networks = StableDiffusion(str(write_sd2_folder(tmp_path / "sd2")), **SMALL)
     train(Denoiser(networks=networks, fine_tuning=fine_tuning), tmp_path / "denoiser", 64)
-    run = train(TransparencyDecoder(denoiser="denoiser", networks=networks), tmp_path / "run", 64)
+    run = train(TransparencyDecoder(denoiser="denoiser", networks=networks, decoder=decoder), tmp_path / "run", 64)
     expected = matte(run, 64)
     assert drip("export", run, "out") == 0
     for folder in ("run", "denoiser", "sd2"):
