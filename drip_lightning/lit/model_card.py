@@ -55,7 +55,7 @@ it is no drop-in for the one of Stable Diffusion, and `DiffusionPipeline` does n
 ## Limits
 
 - It wants a trimap; where that is sure, the result is the trimap's.
-- Foreground colour and alpha are sampled: another seed gives another result. {steps_limit}
+- Foreground colour and alpha are sampled: another seed gives another result.{steps_limit}
 - Thin structures are limited by what the VAE lets through. This card states no scores: measure with `drip test`.
 """
 _FROM_SCRATCH = (
@@ -88,7 +88,7 @@ def model_card(stage: MattingStage, source: Path, *, name: str) -> str:
         steps=stage.sampling_steps,
         training="\n".join(map(_training, descriptions, sources)),
         licence=_FROM_BASE.format(base=base) if base else _FROM_SCRATCH,
-        steps_limit="It was trained for a single denoising step." if one_step else "",
+        steps_limit=" It was trained for a single denoising step." if one_step else "",
     )
 
 

@@ -88,7 +88,8 @@ def read_index(folder: Path) -> dict[str, Any]:
         index = json.loads((folder / INDEX).read_text())
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {folder / INDEX} ({type(error).__name__}): export it again") from error
-    if not isinstance(index, dict) or not isinstance(index.get("drip"), dict):
+    written = index.get("drip") if isinstance(index, dict) else None
+    if not isinstance(written, dict) or not isinstance(written.get("files"), dict):
         raise InputError(f"{folder} was not written by `drip export`: give a run folder, a checkpoint or an export")
     return index
 

@@ -23,10 +23,10 @@ from drip_lightning.nn.channel_order import ChannelOrder
 from drip_lightning.nn.fine_tuning import AttentionOnly, LoRA
 from drip_lightning.nn.pretrained import StableDiffusion
 from drip_lightning.nn.skip_decoder import SkipConnections
-from drip_lightning.nn.transparency import DecoderChoice, UNetDecoder
+from drip_lightning.nn.transparency import DecoderChoice, FrozenVae, UNetDecoder, VaeDecoder
 from drip_lightning.nn.two_unets import TwoUNets
 from drip_lightning.pipeline import Matte
-from tests.networks import fit, matting_batch, shake, with_saved_vae
+from tests.networks import NETWORKS, fit, matting_batch, shake, with_saved_vae
 from tests.sd2_folder import write_sd2_folder
 
 SMALL = {"transparency_channels": (8, 8, 8, 16), "transparency_layers": 1}
@@ -91,6 +91,19 @@ def test_the_denoiser_of_a_transparency_stages_folder_is_read_alone(runs: Path, 
     found = Denoiser.from_checkpoint(exported).state_dict()
     expected = Denoiser.from_checkpoint(runs / "denoiser").state_dict()
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+def test_a_transparency_stage_may_stand_on_an_exported_denoiser_and_be_exported(exported: Path, tmp_path: Path) -> None:
+    stage = TransparencyDecoder(denoiser=str(exported), networks=NETWORKS, decoder=FrozenVae())
+    run = train(stage, tmp_path / "run", 32)
+    assert drip("export", run, tmp_path / "out") == 0
+    found = MattingStage.from_checkpoint(tmp_path / "out")
+    assert isinstance(found, TransparencyDecoder)
+    assert isinstance(found.pipeline.decoder, VaeDecoder)
+    torch.testing.assert_close(
+        found.state_dict(), Denoiser.from_checkpoint(exported).state_dict(), rtol=0, atol=0
+    )  # a frozen VAE adds no weights
+    assert "What it was trained with was not recorded" in (tmp_path / "out" / "README.md").read_text()
 
 
 @pytest.mark.parametrize("name", ["two U-Nets", "channel order", "EMA"])
