@@ -82,7 +82,7 @@ def main(arguments: list[str]) -> int:
         The exit status: 0 if every run is finished, 1 if some failed.
 
     Raises:
-        InputError: the sweep contradicts itself, or its folder is another sweep's.
+        InputError: the sweep contradicts itself, names what is not there, or memory is short.
     """
     options = build_parser().parse_args(arguments)
 
@@ -117,9 +117,9 @@ def _run(plan: "Plan", folder: Path, options: argparse.Namespace) -> int:
     from drip_lightning.sweep.run_folder import RunFolders
     from drip_lightning.sweep.schedule import run_plan
 
-    plan.save(folder)
     jobs = options.jobs or (16 if options.launcher == "slurm" else 1)
     launcher = _launcher(options, folder, jobs)
+    plan.save(folder)
     runs = RunFolders(plan, folder)
     signal.signal(signal.SIGTERM, _interrupt)
     stages = folder / "stages"

@@ -15,7 +15,7 @@ class Finished:
     """What a finished stage leaves behind.
 
     Attributes:
-        seconds: Time it took, of all attempts together.
+        seconds: Time it took, with earlier attempts that ended by themselves; one that was killed left no record.
         peak_bytes: Most memory that its process and its workers held, in bytes; the last attempt's.
         ended: When it finished, in seconds since 1970.
     """

@@ -43,13 +43,12 @@ class StageJob:
         return StageFolder(self.stages_folder / self.stage.key)
 
     def arguments(self) -> list[str]:
-        """What `drip` is called with; a configuration is written down first."""
+        """What `drip` is called with; a configuration is written down first, with the folders as they are now."""
         if self.stage.kind != TEST:
             config = self.folder.path / "config.yaml"
-            if not config.exists():
-                partial = config.with_suffix(".partial")
-                partial.write_text(self.stage.config.replace(STAGES_FOLDER, str(self.stages_folder)))
-                partial.replace(config)
+            partial = config.with_suffix(".partial")
+            partial.write_text(self.stage.config.replace(STAGES_FOLDER, str(self.stages_folder)))
+            partial.replace(config)
             return ["fit", f"--config={config}", "--ckpt_path=auto"]
         tested = self.stages_folder / self.stage.inputs[0]
         return ["test", str(tested), f"--out={self.folder.path}", *self.stage.option_words]
