@@ -6,16 +6,20 @@ from typing import Any
 import pytest
 import torch
 
-from drip_lightning.data.augment import Distortion
+from drip_lightning.data.augment import Augmentation
 from drip_lightning.data.compose import Composer, LayerBatch, Layers, stack_layers
 from drip_lightning.lit.denoiser import Denoiser
+from drip_lightning.ops.randomness import sample_generator
 from tests.networks import with_saved_vae
 
 
 def _layers(device: str) -> LayerBatch:
-    none = Distortion(brightness=0, contrast=1, saturation=1, hue=0)
     picture = torch.full((3, 16, 16), 128, dtype=torch.uint8)
-    samples = [Layers(picture, picture[:1], picture, none, none, 2, 2, f"sample{number}", number) for number in (0, 1)]
+    drawn = [Augmentation().draw(sample_generator(0, number, "augmentation")) for number in (0, 1)]
+    samples = [
+        Layers(picture, picture[:1], picture, choices, key=f"sample{number}", number=number)
+        for number, choices in enumerate(drawn)
+    ]
     batch: Any = stack_layers(samples)
     return {name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in batch.items()}
 
