@@ -25,7 +25,8 @@ def test_the_help_of_every_action_is_quick_and_imports_nothing_heavy(action: str
 
 def test_the_help_names_every_action(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.run(["data", "--help"]) == 0
-    assert all(f"\n  {action} " in capsys.readouterr().out for action in ACTIONS)
+    said = capsys.readouterr().out
+    assert all(f"\n  {action} " in said for action in ACTIONS)
 
 
 def test_nothing_to_do_and_an_unknown_action(capsys: pytest.CaptureFixture[str]) -> None:
