@@ -79,6 +79,7 @@ def launch(arguments: list[str], log: Path, fault: Fault | None = None) -> int:
     if process == 0:
         status = 99
         try:
+            torch.set_num_threads(1)  # a pool of threads that other tests began does not survive the fork
             descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             os.dup2(descriptor, 1)
             os.dup2(descriptor, 2)

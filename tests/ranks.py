@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 import drip_lightning.cli.main as command
 
 
@@ -73,6 +75,7 @@ def free_port() -> int:
 
 
 def _run(arguments: list[str], environment: dict[str, str], log: Path) -> None:
+    torch.set_num_threads(1)  # a pool of threads that other tests began does not survive the fork
     os.environ.update(environment)
     descriptor = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     os.dup2(descriptor, 1)
