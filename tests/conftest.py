@@ -1,8 +1,10 @@
+import logging
 import os
 import tempfile
 from pathlib import Path
 
 import pytest
+import torch
 
 from drip_lightning.data.synth import synthesise
 from drip_lightning.data.synth_samples import SynthSettings
@@ -12,6 +14,13 @@ from tests.slurm import slurm as slurm
 os.environ["HF_HUB_OFFLINE"] = "1"
 _CACHE = tempfile.TemporaryDirectory(prefix="drip-cache-")
 os.environ["DRIP_CACHE"] = _CACHE.name
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Begin each test alike: numba's threads (pymatting starts them) become torch's, and evaluations are quiet."""
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    logging.getLogger("lightning.pytorch").setLevel(logging.INFO)
 
 
 @pytest.fixture(scope="session")
