@@ -1,6 +1,8 @@
 import logging
+import multiprocessing
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,16 @@ def pytest_runtest_setup() -> None:
     """Begin each test alike: numba's threads (pymatting starts them) become torch's, and evaluations are quiet."""
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     logging.getLogger("lightning.pytorch").setLevel(logging.INFO)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_process_left() -> Iterator[None]:
+    """Python would wait at its exit for a data worker that was left behind: fail instead."""
+    yield
+    left = multiprocessing.active_children()
+    for process in left:
+        process.kill()
+    assert not left
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,5 @@
 import ast
+import asyncio
 import json
 import sys
 from pathlib import Path
@@ -45,7 +46,10 @@ def test_a_notebook_runs_and_ends_in_a_picture(path: Path, tmp_path: Path, monke
     notebook = nbformat.read(path, as_version=4)
     manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=_ThisEnvironment())
     client = NotebookClient(notebook, km=manager, timeout=300, resources={"metadata": {"path": str(path.parent)}})
-    client.execute()  # raises at the first cell that fails
+    try:
+        client.execute()  # raises at the first cell that fails
+    finally:
+        asyncio.run(manager.shutdown_kernel(now=True))
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert not [output for cell in cells for output in cell.outputs if output.output_type == "error"]
     assert any("image/png" in output.get("data", {}) for output in cells[-1].outputs)

@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
+from lightning.pytorch.utilities import CombinedLoader
 from torch.utils.data import DataLoader
 
 from drip_lightning.data.augment import Augmentation
@@ -103,6 +104,7 @@ class MattingDataModule(LightningDataModule):
         self._damage = DamageLedger({}, allowed_share=damaged_share)
         self._training: TrainingLayers | None = None
         self._evaluation: EvaluationPictures | None = None
+        self._loaders: list[EndlessLoader | _EvaluationLoader] = []
         self._resumed_step, self._resumed_number = 0, 0
 
     def setup(self, stage: str) -> None:
@@ -185,7 +187,9 @@ class MattingDataModule(LightningDataModule):
                 worker_init_fn=ignore_stop_signals,
             )
 
-        return EndlessLoader(loader)
+        endless = EndlessLoader(loader)
+        self._loaders.append(endless)
+        return endless
 
     def val_dataloader(self) -> DataLoader[MattingBatch] | list[Any]:
         """Every evaluation picture once, in order, a batch each; nothing without an evaluation folder."""
@@ -199,6 +203,14 @@ class MattingDataModule(LightningDataModule):
     def predict_dataloader(self) -> DataLoader[MattingBatch]:
         """As `test_dataloader`."""
         return self.test_dataloader()
+
+    def on_exception(self, exception: BaseException) -> None:
+        """End all workers.
+
+        They ignore the signal by which Python ends its children, and the exception's traceback keeps them alive: the
+        process would wait for them for ever. Lightning itself ends only those of the loop that failed.
+        """
+        CombinedLoader(self._loaders).reset()
 
     def on_after_batch_transfer(
         self, batch: LayerBatch | CompositeLevels | MattingBatch, dataloader_idx: int
@@ -220,13 +232,15 @@ class MattingDataModule(LightningDataModule):
             raise InputError(f"{self.evaluation} has {len(pictures)} pictures, too few for {world_size} ranks")
         # Lightning leaves a sampler of this kind alone; its own choice would repeat pictures to even out the ranks.
         own = UnrepeatedDistributedSampler(pictures, num_replicas=world_size, rank=rank, shuffle=False)
-        return DataLoader(
+        loader = _EvaluationLoader(
             pictures,
             batch_size=None,
             sampler=own,
             num_workers=self.num_workers,
             worker_init_fn=ignore_stop_signals,
         )
+        self._loaders.append(loader)
+        return loader
 
 
 class EndlessLoader:
@@ -239,7 +253,16 @@ class EndlessLoader:
         self._make_loader = make_loader
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._make_loader())
+        self._iterator = iter(self._make_loader())
+        return self._iterator
+
+
+class _EvaluationLoader(DataLoader[MattingBatch]):
+    """Keeps its iterator where Lightning looks for one to end the workers of."""
+
+    def __iter__(self) -> Any:
+        self._iterator = super().__iter__()
+        return self._iterator
 
 
 def _compose(composer: Composer, samples: list[Layers]) -> CompositeLevels:

@@ -1,4 +1,5 @@
 import json
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -266,12 +267,17 @@ def test_a_damaged_sample_is_named(
     said = _complaint(tiny_arguments("denoiser", synth, runs, *more), capsys)
     assert said.startswith("drip fit: ")
     assert f" of {damaged}/shard-000000.tar: the file was changed or damaged" in said
+    assert not multiprocessing.active_children()
 
 
-def test_a_defect_of_ours_keeps_its_traceback(synth: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("where", ["training_step", "validation_step"])
+def test_a_defect_of_ours_keeps_its_traceback_and_no_workers(
+    synth: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
     def broken(self: LightningModule, batch: Any, batch_index: int) -> None:
         raise ZeroDivisionError("ours")
 
-    monkeypatch.setattr(Autoencoder, "training_step", broken)
+    monkeypatch.setattr(Autoencoder, where, broken)
     with pytest.raises(ZeroDivisionError, match="ours"):
-        command.run(tiny_arguments("autoencoder", synth, tmp_path))
+        command.run(tiny_arguments("autoencoder", synth, tmp_path, "--data.num_workers=1"))
+    assert not multiprocessing.active_children()
