@@ -22,6 +22,7 @@ from tests.slurm import until
 
 STEPS = 4
 _TAGS = ("train/", "val/")
+AVERAGED = "--model.init_args.averaging=EMA"
 SMOOTH = "--model.init_args.optimizer.class_path=torch.optim.SGD"  # Adam's first steps are signs, whatever the gradient
 
 
@@ -52,8 +53,8 @@ def _scalars(folder: Path) -> dict[str, list[float]]:
     }
 
 
-def _weights(folder: Path) -> dict[str, torch.Tensor]:
-    return read_checkpoint(newest_checkpoint(folder))["state_dict"]
+def _newest(folder: Path) -> dict[str, Any]:
+    return read_checkpoint(newest_checkpoint(folder))
 
 
 def _assert_same(first: Path, second: Path) -> None:
@@ -66,13 +67,14 @@ def _assert_same(first: Path, second: Path) -> None:
 
 
 @pytest.mark.parametrize("stage", ["autoencoder", "denoiser", pytest.param("transparency", marks=pytest.mark.slow)])
-def test_two_ranks_train_and_score_as_one(stage: str, data: Path, runs: Path, tmp_path: Path) -> None:
-    run(_arguments(stage, data, runs, tmp_path / "one"))
-    run_on_ranks(2, _arguments(stage, data, runs, tmp_path / "two"), tmp_path)
+def test_two_ranks_train_average_and_score_as_one(stage: str, data: Path, runs: Path, tmp_path: Path) -> None:
+    run(_arguments(stage, data, runs, tmp_path / "one", AVERAGED))
+    run_on_ranks(2, _arguments(stage, data, runs, tmp_path / "two", AVERAGED), tmp_path)
     _assert_same(tmp_path / "one", tmp_path / "two")
     if stage == "denoiser":  # L1's gradient jumps where a flat area meets its target, for the least of reasons
-        first, second = _weights(tmp_path / "one"), _weights(tmp_path / "two")
-        torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-4)
+        for kind in ("state_dict", "averages"):
+            first, second = (_newest(tmp_path / name)[kind] for name in ("one", "two"))
+            torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-4)
 
 
 def test_ranks_and_accumulation_may_change_at_every_resume(data: Path, runs: Path, tmp_path: Path) -> None:
@@ -82,7 +84,8 @@ def test_ranks_and_accumulation_may_change_at_every_resume(data: Path, runs: Pat
     run([*parts, "--trainer.max_steps=2"])
     run_on_ranks(4, [*parts, "--trainer.max_steps=3", "--trainer.limit_val_batches=0"], tmp_path)
     run_on_ranks(2, [*parts, "--trainer.accumulate_grad_batches=2"], tmp_path)
-    torch.testing.assert_close(_weights(tmp_path / "whole"), _weights(tmp_path / "parts"), rtol=1e-3, atol=1e-4)
+    first, second = (_newest(tmp_path / name)["state_dict"] for name in ("whole", "parts"))
+    torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-4)
     logged, whole = (_scalars(tmp_path / name)["train/loss"] for name in ("parts", "whole"))
     assert logged[:3] == pytest.approx(whole[:3], rel=1e-4)
     assert len(logged) == STEPS
@@ -114,6 +117,24 @@ def test_a_rank_that_dies_fails_all(
     assert end != "worker" or "DataLoader worker" in second.output
     assert end != "exception" or "ZeroDivisionError: ours" in second.output
     assert checkpoints_in(tmp_path / "run" / "checkpoints") == []  # what it was in the midst of is not kept
+
+
+def test_a_loss_that_is_not_finite_stops_all_ranks_and_names_its_samples(
+    data: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rank 1 has the second half of a step's four samples: 10 and 11 in the third step."""
+    step = Denoiser.training_step
+
+    def infinite(self: Denoiser, batch: Any, *arguments: Any) -> torch.Tensor:
+        return step(self, batch, *arguments) / (0 if 10 in batch["number"] else 1)
+
+    monkeypatch.setattr(Denoiser, "training_step", infinite)
+    arguments = _arguments("denoiser", data, runs, tmp_path / "run", "--trainer.devices=2")
+    with started([arguments] * 2, tmp_path) as ranks:
+        assert [rank.wait() for rank in ranks] == [1, 1]
+    for rank in ranks:
+        assert "is not finite; samples 10, 11: look at them with" in rank.output
+    assert checkpoints_in(tmp_path / "run" / "checkpoints") == []
 
 
 def _elsewhere(*command: str) -> subprocess.Popen[str]:
@@ -148,7 +169,8 @@ def test_torchrun_on_two_nodes(data: Path, runs: Path, tmp_path: Path) -> None:
     said = [node.communicate(timeout=300)[0] for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], said
     run_on_ranks(2, _arguments("denoiser", data, runs, tmp_path / "machine"), tmp_path)
-    torch.testing.assert_close(_weights(tmp_path / "nodes"), _weights(tmp_path / "machine"), rtol=0, atol=0)
+    first, second = (_newest(tmp_path / name)["state_dict"] for name in ("nodes", "machine"))
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
 
 
 @pytest.mark.slow
