@@ -81,7 +81,7 @@ def _run(arguments: list[str], environment: dict[str, str], log: Path) -> None:
     descriptor = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
-    sys.stdout = sys.stderr = open(descriptor, "w", buffering=1)  # pytest's own go elsewhere
+    sys.stdout = sys.stderr = os.fdopen(descriptor, "w", buffering=1)  # pytest's own go elsewhere
     try:
         status = command.run(arguments)
     except SystemExit as stop:

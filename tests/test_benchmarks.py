@@ -1,8 +1,13 @@
 """What the benchmarks compare does the same work: the plain versions are independent ways to the same numbers."""
 
+import json
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
+from benchmarks import train_sweep
 from benchmarks.flops import step_flops
 from benchmarks.own_step import OwnStep, build_denoiser
 from benchmarks.plain_step import PlainStep
@@ -50,3 +55,15 @@ def test_scales_are_those_of_the_configurations(name: str) -> None:
     sizes = {"tiny": (64, 8), "small": (256, 8), "sd2": (512, 96)}
     scale = load_scale(name)
     assert (scale.image_size, scale.batch_size) == sizes[name]
+
+
+@pytest.mark.slow
+def test_a_batch_that_fails_costs_its_row_of_the_sweep_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "rows.json"
+    command = ["train_sweep", "--scale", "tiny", "--sizes", "32", "--batches", "-1", "2", "--json", str(file)]
+    monkeypatch.setattr(sys, "argv", command)
+    train_sweep.main()
+    rows = json.loads(file.read_text())
+    assert [(row["batch"], row["checkpointing"]) for row in rows] == [(-1, False), (2, False), (-1, True), (2, True)]
+    assert all("error" in row for row in rows[::2])
+    assert all(row["seconds"] > 0 and row["peak_bytes"] > 1e8 for row in rows[1::2])
