@@ -189,7 +189,7 @@ class Checkpoints(Checkpoint):
         if self.keep == 0 or (trainer.global_step == 0 and trains):  # a stage that only tells what it is has no steps
             return
         self._saving = True
-        trainer.save_checkpoint(self.folder / checkpoint_name(trainer.global_step))
+        trainer.save_checkpoint(self.folder / checkpoint_name(trainer.global_step), weights_only=False)
         self._saving = False
         self._saved = self._mark
         if trainer.is_global_zero and self.keep > 0:
