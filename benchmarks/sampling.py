@@ -3,7 +3,8 @@
     OMP_NUM_THREADS=1 python -m benchmarks.sampling [--scale small] [--device cpu] [--steps 1 4 10] [--sizes 256]
 
 Marigold makes one map of a picture; this project makes two, foreground and alpha, of a picture and a trimap: twice the
-work of encoder, U-Net and decoder. Random weights, the same VAE, one picture at a time, in turns; medians count.
+work of encoder, U-Net and decoder, and more where attention crosses domains: the last column is the U-Net's operations
+for two maps by those for one. Random weights, the same VAE, one picture at a time, in turns; medians count.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.flops import step_flops
 from benchmarks.own_step import build_denoiser
 from benchmarks.scales import Scale, load_scale, random_batch
 from benchmarks.stopwatch import Stopwatch
@@ -63,6 +65,12 @@ def ways(scale: Scale, device: str, attention: DomainAttention) -> dict[str, Cal
     return {"here, two maps": here, "Marigold, one map": there}
 
 
+def operations_by_one_map(scale: Scale, size: int, attention: DomainAttention) -> float:
+    """Of a call of the U-Net; for one map they are half of those for two that do not attend to each other."""
+    joint, apart = (step_flops(scale, size, attention=kind)["forward"] for kind in (attention, IndependentAttention()))
+    return 2 * joint / apart
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", choices=("tiny", "small", "sd2"), default="small")
@@ -79,7 +87,7 @@ def main() -> None:
     table = Table(
         "size", "steps", title=f"{arguments.scale}, {device}, seconds a picture, median of {arguments.rounds}"
     )
-    for heading in (*pipelines, "ratio"):
+    for heading in (*pipelines, "ratio", "U-Net's operations"):
         table.add_column(heading, justify="right")
     rows = []
     for size, steps in itertools.product(arguments.sizes or [scale.image_size], arguments.steps):
@@ -92,8 +100,9 @@ def main() -> None:
                 taken[name].append(watch.seconds["whole"])
         seconds = {name: statistics.median(all_[1:]) for name, all_ in taken.items()}  # the first warms up
         here, there = seconds.values()
-        table.add_row(str(size), str(steps), f"{here:.3f}", f"{there:.3f}", f"{here / there:.2f}")
-        rows.append({"size": size, "steps": steps, **seconds})
+        times = operations_by_one_map(scale, size, ATTENTIONS[arguments.attention])
+        table.add_row(str(size), str(steps), f"{here:.3f}", f"{there:.3f}", f"{here / there:.2f}", f"{times:.2f}")
+        rows.append({"size": size, "steps": steps, **seconds, "operations": times})
     Console().print(table)
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1))
