@@ -9,6 +9,7 @@ from drip_lightning.cli.configuration import FitConfigurations
 from drip_lightning.sweep.plan import Plan, Resolve, make_plan
 from drip_lightning.sweep.settings import read_sweep
 from tests.runs import CONFIGS, tiny_arguments
+from tests.slurm import Slurm
 
 SWEEPS = sorted(CONFIGS.glob("sweep/*.yaml"))
 
@@ -76,12 +77,28 @@ def small_sweep(tmp_path: Path, synth: Path, resolve: Resolve) -> Path:
     return tmp_path / "sweep.yaml"
 
 
-@pytest.mark.slow
+@pytest.fixture
+def on_slurm(slurm: Slurm, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Options that send the stages to a Slurm of the tests' own."""
+    monkeypatch.setenv("SLURM_CONF", slurm.environment["SLURM_CONF"])
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    return ["--launcher", "slurm", "--slurm", "time=10"]
+
+
+@pytest.mark.parametrize(
+    "launcher", [pytest.param("local", marks=pytest.mark.slow), pytest.param("slurm", marks=pytest.mark.slurm)]
+)
 def test_one_command_trains_tests_and_reports(
-    small_sweep: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    launcher: str,
+    request: pytest.FixtureRequest,
+    small_sweep: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "out"
-    assert command.run(["sweep", str(small_sweep), "--out", str(out)]) == 0
+    more = request.getfixturevalue("on_slurm") if launcher == "slurm" else []
+    arguments = ["sweep", str(small_sweep), "--out", str(out), *more]
+    assert command.run(arguments) == 0
     said = capfd.readouterr().out
     assert "2 of 2 runs are finished" in said
     assert "| Gaussian" in (out / "report" / "table.md").read_text()
@@ -91,7 +108,7 @@ def test_one_command_trains_tests_and_reports(
         assert list(own.glob("events.*"))
         stored = sorted(path.name for path in (own / "denoiser").glob("config*.yaml"))
         assert stored == ["config.yaml"]  # fit found in its folder what it would have stored
-    assert command.run(["sweep", str(small_sweep), "--out", str(out)]) == 0
+    assert command.run(arguments) == 0
     assert "5 of 5 stages are finished already" in capfd.readouterr().out
 
 
