@@ -91,6 +91,19 @@ def test_ranks_and_accumulation_may_change_at_every_resume(data: Path, runs: Pat
     assert len(logged) == STEPS
 
 
+@pytest.mark.slow
+def test_compiled_on_two_ranks_and_resumed_it_trains_as_one_plain_rank(data: Path, runs: Path, tmp_path: Path) -> None:
+    run(_arguments("denoiser", data, runs, tmp_path / "plain"))
+    compiled = ("--compilation.enabled=true", "--compilation.backend=aot_eager", "--ckpt_path=auto")
+    arguments = _arguments("denoiser", data, runs, tmp_path / "compiled", *compiled)
+    run_on_ranks(2, [*arguments, "--trainer.max_steps=2"], tmp_path)
+    run_on_ranks(2, arguments, tmp_path)
+    plain, logged = (_scalars(tmp_path / name)["train/loss"] for name in ("plain", "compiled"))
+    assert logged == pytest.approx(plain, rel=1e-3)
+    first, second = (_newest(tmp_path / name)["state_dict"] for name in ("plain", "compiled"))
+    torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize("end", ["SIGKILL", "exception", pytest.param("worker", marks=pytest.mark.slow)])
 def test_a_rank_that_dies_fails_all(
     data: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
