@@ -270,6 +270,18 @@ def test_a_damaged_sample_is_named(
     assert not multiprocessing.active_children()
 
 
+def test_under_slurm_a_checkpoint_that_lightning_would_go_on_from_is_refused(
+    synth: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = tiny_arguments("autoencoder", synth, tmp_path)
+    foreign = tmp_path / "autoencoder" / "hpc_ckpt_1.ckpt"
+    foreign.parent.mkdir()
+    foreign.touch()
+    monkeypatch.setenv("SLURM_NTASKS", "1")
+    monkeypatch.setenv("SLURM_JOB_NAME", "drip")
+    assert f"{foreign}: Lightning would silently go on from it" in _complaint(arguments, capsys)
+
+
 @pytest.mark.parametrize("where", ["training_step", "validation_step"])
 def test_a_defect_of_ours_keeps_its_traceback_and_no_workers(
     synth: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
