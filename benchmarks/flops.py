@@ -5,7 +5,6 @@
 Multiplications and additions of convolutions and matrix products, attention included, count; the rest is small.
 """
 
-import argparse
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.scales import Scale, load_scale
+from benchmarks.scales import Scale, parse_scale
 from drip_lightning.lit.denoiser import Denoiser
 
 MAPS = 4
@@ -51,16 +50,12 @@ def _inputs(channels: int, height: int, width: int) -> tuple[torch.Tensor, ...]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scale", choices=("tiny", "small", "sd2"), default="sd2")
-    parser.add_argument("--size", type=int, help="side of the pictures (default: the scale's)")
-    arguments = parser.parse_args()
-    scale = load_scale(arguments.scale)
-    flops = step_flops(scale, arguments.size or scale.image_size)
-    table = Table("part", title=f"{arguments.scale}, {arguments.size or scale.image_size}², one sample")
+    name, scale, size = parse_scale(__doc__)
+    flops = step_flops(scale, size)
+    table = Table("part", title=f"{name}, {size}², one sample")
     table.add_column("TFLOP", justify="right")
-    for name in ("encode", "forward", "backward"):
-        table.add_row(name, f"{flops[name] / 1e12:.3f}")
+    for part in ("encode", "forward", "backward"):
+        table.add_row(part, f"{flops[part] / 1e12:.3f}")
     table.add_row("training step", f"{(flops['encode'] + flops['forward'] + flops['backward']) / 1e12:.3f}")
     table.add_section()
     table.add_row("decode both maps", f"{flops['decode'] / 1e12:.3f}")

@@ -6,8 +6,6 @@ A batch keeps a constant part, the bf16 copies that autocast makes of the weight
 batches tell them apart. What the backward pass allocates besides, and what the VAE gives back, is not in it.
 """
 
-import argparse
-
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -16,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
 
 from benchmarks.flops import meta_denoiser
-from benchmarks.scales import Scale, load_scale
+from benchmarks.scales import Scale, parse_scale
 
 
 def kept_bytes(scale: Scale, size: int, batch: int, *, checkpointing: bool, bf16: bool) -> int:
@@ -35,9 +33,8 @@ def kept_bytes(scale: Scale, size: int, batch: int, *, checkpointing: bool, bf16
                 own.update({name: like(tensor) for name, tensor in own.items() if tensor is not None})
         noisy, condition = torch.empty(2 * batch, channels, side, side), torch.empty(batch, 2 * channels, side, side)
         with saved_tensors_hooks(keep, lambda tensor: tensor), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            prediction = unet(noisy, condition, torch.empty(batch))
+            unet(noisy, condition, torch.empty(batch))
         weights = {weight.untyped_storage()._cdata for weight in unet.parameters()}
-        del prediction
     return sum(tensor.untyped_storage().nbytes() for place, tensor in kept.items() if place not in weights)
 
 
@@ -48,13 +45,8 @@ def like(tensor: Tensor) -> Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scale", choices=("tiny", "small", "sd2"), default="sd2")
-    parser.add_argument("--size", type=int, help="side of the pictures (default: the scale's)")
-    arguments = parser.parse_args()
-    scale = load_scale(arguments.scale)
-    size = arguments.size or scale.image_size
-    table = Table("precision", "checkpointing", title=f"{arguments.scale}, {size}², GiB kept for the backward pass")
+    name, scale, size = parse_scale(__doc__)
+    table = Table("precision", "checkpointing", title=f"{name}, {size}², GiB kept for the backward pass")
     table.add_column("whatever the batch", justify="right")
     table.add_column("a sample", justify="right")
     for bf16 in (True, False):

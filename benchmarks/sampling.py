@@ -89,8 +89,9 @@ def main() -> None:
     )
     for heading in (*pipelines, "ratio", "U-Net's operations"):
         table.add_column(heading, justify="right")
-    rows = []
-    for size, steps in itertools.product(arguments.sizes or [scale.image_size], arguments.steps):
+    rows, sizes = [], arguments.sizes or [scale.image_size]
+    operations = {size: operations_by_one_map(scale, size, ATTENTIONS[arguments.attention]) for size in sizes}
+    for size, steps in itertools.product(sizes, arguments.steps):
         taken: dict[str, list[float]] = {name: [] for name in pipelines}
         for _ in range(arguments.rounds + 1):
             for name, run in pipelines.items():
@@ -100,9 +101,11 @@ def main() -> None:
                 taken[name].append(watch.seconds["whole"])
         seconds = {name: statistics.median(all_[1:]) for name, all_ in taken.items()}  # the first warms up
         here, there = seconds.values()
-        times = operations_by_one_map(scale, size, ATTENTIONS[arguments.attention])
-        table.add_row(str(size), str(steps), f"{here:.3f}", f"{there:.3f}", f"{here / there:.2f}", f"{times:.2f}")
-        rows.append({"size": size, "steps": steps, **seconds, "operations": times})
+        ratios = here / there, operations[size]
+        table.add_row(
+            str(size), str(steps), *(f"{one:.3f}" for one in (here, there)), *(f"{one:.2f}" for one in ratios)
+        )
+        rows.append({"size": size, "steps": steps, **seconds, "operations": operations[size]})
     Console().print(table)
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1))

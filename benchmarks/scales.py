@@ -1,5 +1,6 @@
 """The sizes of configs/scale/ with random weights, and batches of random pictures to feed them."""
 
+import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +67,16 @@ def load_scale(name: str) -> Scale:
     kind = {"FromScratch": RandomSmall, "StableDiffusion": RandomStableDiffusion2}[chosen["class_path"].split(".")[-1]]
     sizes = {key: tuple(value) if isinstance(value, list) else value for key, value in chosen["init_args"].items()}
     return Scale(kind(**sizes), config["data"]["image_size"], config["data"]["batch_size"])
+
+
+def parse_scale(description: str | None) -> tuple[str, Scale, int]:
+    """Name, networks and picture size that a counting benchmark is asked for on its command line."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scale", choices=("tiny", "small", "sd2"), default="sd2")
+    parser.add_argument("--size", type=int, help="side of the pictures (default: the scale's)")
+    arguments = parser.parse_args()
+    scale = load_scale(arguments.scale)
+    return arguments.scale, scale, arguments.size or scale.image_size
 
 
 def random_batch(batch_size: int, image_size: int, device: torch.device | str = "cpu") -> MattingBatch:

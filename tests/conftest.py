@@ -12,6 +12,7 @@ from drip_lightning.data.synth import synthesise
 from drip_lightning.data.synth_samples import SynthSettings
 from tests.runs import train_all_stages
 from tests.slurm import slurm as slurm
+from tests.slurm import slurm_here as slurm_here
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 _CACHE = tempfile.TemporaryDirectory(prefix="drip-cache-")

@@ -3,9 +3,8 @@
     from tests.slurm import Slurm
 
     @pytest.mark.slurm      # `make test-slurm` runs these, `make test` does not
-    def test_something(slurm: Slurm, monkeypatch: pytest.MonkeyPatch) -> None:
-        job = slurm.submit("script.sbatch", "--nodes=2")    # or anything else with slurm.environment …
-        monkeypatch.setenv("SLURM_CONF", slurm.environment["SLURM_CONF"])   # … or, in this process, such as submitit
+    def test_something(slurm: Slurm) -> None:               # or slurm_here, which this process, too, submits to
+        job = slurm.submit("script.sbatch", "--nodes=2")    # or anything else with slurm.environment
         assert slurm.wait(job, timeout_s=60) == "COMPLETED"
 
 It needs Debian's packages `slurm-wlm` and `munge`, and is skipped without them. It has its own keys, sockets, ports and
@@ -146,6 +145,14 @@ def _daemon(stack: contextlib.ExitStack, cluster: Slurm, *command: str) -> None:
             stderr=log,
         )
     stack.callback(process.communicate)
+
+
+@pytest.fixture
+def slurm_here(slurm: Slurm, monkeypatch: pytest.MonkeyPatch) -> Slurm:
+    """The Slurm that this process speaks to, through submitit say; its jobs find this tree's modules."""
+    for name in ("SLURM_CONF", "PYTHONPATH"):
+        monkeypatch.setenv(name, slurm.environment[name])
+    return slurm
 
 
 def _cancel_all(cluster: Slurm) -> None:

@@ -53,8 +53,8 @@ def _scalars(folder: Path) -> dict[str, list[float]]:
     }
 
 
-def _newest(folder: Path) -> dict[str, Any]:
-    return read_checkpoint(newest_checkpoint(folder))
+def _weights(folder: Path, kind: str = "state_dict") -> dict[str, Any]:
+    return read_checkpoint(newest_checkpoint(folder))[kind]
 
 
 def _assert_same(first: Path, second: Path) -> None:
@@ -73,7 +73,7 @@ def test_two_ranks_train_average_and_score_as_one(stage: str, data: Path, runs: 
     _assert_same(tmp_path / "one", tmp_path / "two")
     if stage == "denoiser":  # L1's gradient jumps where a flat area meets its target, for the least of reasons
         for kind in ("state_dict", "averages"):
-            first, second = (_newest(tmp_path / name)[kind] for name in ("one", "two"))
+            first, second = _weights(tmp_path / "one", kind), _weights(tmp_path / "two", kind)
             torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-4)
 
 
@@ -84,8 +84,7 @@ def test_ranks_and_accumulation_may_change_at_every_resume(data: Path, runs: Pat
     run([*parts, "--trainer.max_steps=2"])
     run_on_ranks(4, [*parts, "--trainer.max_steps=3", "--trainer.limit_val_batches=0"], tmp_path)
     run_on_ranks(2, [*parts, "--trainer.accumulate_grad_batches=2"], tmp_path)
-    first, second = (_newest(tmp_path / name)["state_dict"] for name in ("whole", "parts"))
-    torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(_weights(tmp_path / "whole"), _weights(tmp_path / "parts"), rtol=1e-3, atol=1e-4)
     logged, whole = (_scalars(tmp_path / name)["train/loss"] for name in ("parts", "whole"))
     assert logged[:3] == pytest.approx(whole[:3], rel=1e-4)
     assert len(logged) == STEPS
@@ -100,8 +99,7 @@ def test_compiled_on_two_ranks_and_resumed_it_trains_as_one_plain_rank(data: Pat
     run_on_ranks(2, arguments, tmp_path)
     plain, logged = (_scalars(tmp_path / name)["train/loss"] for name in ("plain", "compiled"))
     assert logged == pytest.approx(plain, rel=1e-3)
-    first, second = (_newest(tmp_path / name)["state_dict"] for name in ("plain", "compiled"))
-    torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(_weights(tmp_path / "plain"), _weights(tmp_path / "compiled"), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("end", ["SIGKILL", "exception", pytest.param("worker", marks=pytest.mark.slow)])
@@ -182,8 +180,7 @@ def test_torchrun_on_two_nodes(data: Path, runs: Path, tmp_path: Path) -> None:
     said = [node.communicate(timeout=300)[0] for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], said
     run_on_ranks(2, _arguments("denoiser", data, runs, tmp_path / "machine"), tmp_path)
-    first, second = (_newest(tmp_path / name)["state_dict"] for name in ("nodes", "machine"))
-    torch.testing.assert_close(first, second, rtol=0, atol=0)
+    torch.testing.assert_close(_weights(tmp_path / "nodes"), _weights(tmp_path / "machine"), rtol=0, atol=0)
 
 
 @pytest.mark.slow

@@ -9,7 +9,6 @@ from drip_lightning.cli.configuration import FitConfigurations
 from drip_lightning.sweep.plan import Plan, Resolve, make_plan
 from drip_lightning.sweep.settings import read_sweep
 from tests.runs import CONFIGS, tiny_arguments
-from tests.slurm import Slurm
 
 SWEEPS = sorted(CONFIGS.glob("sweep/*.yaml"))
 
@@ -77,14 +76,6 @@ def small_sweep(tmp_path: Path, synth: Path, resolve: Resolve) -> Path:
     return tmp_path / "sweep.yaml"
 
 
-@pytest.fixture
-def on_slurm(slurm: Slurm, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Options that send the stages to a Slurm of the tests' own."""
-    monkeypatch.setenv("SLURM_CONF", slurm.environment["SLURM_CONF"])
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-    return ["--launcher", "slurm", "--slurm", "time=10"]
-
-
 @pytest.mark.parametrize(
     "launcher", [pytest.param("local", marks=pytest.mark.slow), pytest.param("slurm", marks=pytest.mark.slurm)]
 )
@@ -96,8 +87,10 @@ def test_one_command_trains_tests_and_reports(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "out"
-    more = request.getfixturevalue("on_slurm") if launcher == "slurm" else []
-    arguments = ["sweep", str(small_sweep), "--out", str(out), *more]
+    arguments = ["sweep", str(small_sweep), "--out", str(out), "--launcher", launcher]
+    if launcher == "slurm":
+        request.getfixturevalue("slurm_here")
+        arguments += ["--slurm", "time=10"]
     assert command.run(arguments) == 0
     said = capfd.readouterr().out
     assert "2 of 2 runs are finished" in said

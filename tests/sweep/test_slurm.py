@@ -49,10 +49,8 @@ def test_an_unknown_option_is_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.slurm
 def test_a_real_slurm_runs_arrays_and_a_second_sweep_finds_them(
-    slurm: Slurm, plan: MakePlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    slurm_here: Slurm, plan: MakePlan, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("SLURM_CONF", slurm.environment["SLURM_CONF"])
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     waiting = {"overlays": {"denoiser": ["wait.yaml"]}}
     other = {"overlays": {"denoiser": ["wait.yaml", "worse.yaml"]}}
     made = plan(factors={"variant": {"full": waiting, "other": other}}, seeds=[0])
@@ -72,7 +70,7 @@ def test_a_real_slurm_runs_arrays_and_a_second_sweep_finds_them(
         run_plan(made, stages, launcher(), run_drip, show=interrupt)
     numbers = {(stages / key / "slurm_job").read_text().strip() for key in keys}
     assert len({number.split("_")[0] for number in numbers}) == 1  # one array
-    assert numbers <= set(slurm.run("squeue", "--noheader", "--array", "--format=%i").split())
+    assert numbers <= set(slurm_here.run("squeue", "--noheader", "--array", "--format=%i").split())
 
     began = time.monotonic()
 
@@ -86,11 +84,7 @@ def test_a_real_slurm_runs_arrays_and_a_second_sweep_finds_them(
 
 
 @pytest.mark.slurm
-def test_a_job_that_slurm_ends_is_a_failure_told(
-    slurm: Slurm, plan: MakePlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SLURM_CONF", slurm.environment["SLURM_CONF"])
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+def test_a_job_that_slurm_ends_is_a_failure_told(slurm_here: Slurm, plan: MakePlan, tmp_path: Path) -> None:
     made = plan(factors={"variant": {"full": {"overlays": {"denoiser": ["wait.yaml"]}}}}, seeds=[0])
     key, stages = made.runs[0].stages["denoiser"], tmp_path / "stages"
     launcher = SlurmLauncher(tmp_path / "slurm", parameters={"time": 5})
@@ -99,7 +93,9 @@ def test_a_job_that_slurm_ends_is_a_failure_told(
 
     def cancel(progress: Progress) -> None:
         if StageFolder(stages / key).is_running() and not cancelled:
-            cancelled.append(slurm.run("scancel", "--signal=KILL", (stages / key / "slurm_job").read_text().strip()))
+            cancelled.append(
+                slurm_here.run("scancel", "--signal=KILL", (stages / key / "slurm_job").read_text().strip())
+            )
 
     progress = run_plan(made, stages, launcher, run_drip, show=cancel)
     assert progress.states[key] is State.FAILED
@@ -107,11 +103,7 @@ def test_a_job_that_slurm_ends_is_a_failure_told(
 
 
 @pytest.mark.slurm
-def test_a_preempted_stage_is_requeued_and_goes_on(
-    slurm: Slurm, plan: MakePlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SLURM_CONF", slurm.environment["SLURM_CONF"])
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+def test_a_preempted_stage_is_requeued_and_goes_on(slurm_here: Slurm, plan: MakePlan, tmp_path: Path) -> None:
     made = plan(factors={"variant": {"full": {"overlays": {"denoiser": ["wait.yaml"]}}}}, seeds=[0])
     key, stages = made.runs[0].stages["denoiser"], tmp_path / "stages"
     launcher = SlurmLauncher(tmp_path / "slurm", parameters={"time": 60})
@@ -120,7 +112,9 @@ def test_a_preempted_stage_is_requeued_and_goes_on(
 
     def preempt(progress: Progress) -> None:
         if _calls(stages).get(key) == 1 and not preempted:
-            preempted.append(slurm.run("scancel", "--signal=USR2", (stages / key / "slurm_job").read_text().strip()))
+            preempted.append(
+                slurm_here.run("scancel", "--signal=USR2", (stages / key / "slurm_job").read_text().strip())
+            )
         if _calls(stages).get(key) == 2:
             (stages / "go").touch()
 
