@@ -29,8 +29,8 @@ from drip_lightning.data.augment import Augmentation
 from drip_lightning.data.cache import LocalCache
 from drip_lightning.data.compose import Composer, as_batch, stack_layers
 from drip_lightning.data.datasets import TrainingLayers
-from drip_lightning.data.reading import ShardFolder
-from drip_lightning.data.shard_writer import ShardWriter
+from drip_lightning.data.shards.reader import ShardFolder
+from drip_lightning.data.shards.writer import ShardWriter
 
 SIZE = 512
 AUGMENTATION = Augmentation(second_foreground_probability=0.5)

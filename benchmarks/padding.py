@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from scipy.ndimage import distance_transform_edt
 
-from drip_lightning.data.synth_shapes import draw_foreground
+from drip_lightning.data.synth.families import draw_foreground
 from drip_lightning.ops.padding import (
     pad_foreground_blur,
     pad_foreground_normalised_blur,

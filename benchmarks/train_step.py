@@ -22,8 +22,8 @@ from rich.table import Table
 from benchmarks.scales import random_batch
 from benchmarks.step_versions import VERSIONS, build_step, parse_step_arguments, run_alone, take_step
 from benchmarks.stopwatch import Stopwatch
-from drip_lightning.data.synth import synthesise
-from drip_lightning.data.synth_samples import SynthSettings
+from drip_lightning.data.synth.folders import synthesise
+from drip_lightning.data.synth.samples import SynthSettings
 from drip_lightning.lit.datamodule import MattingDataModule
 
 PARTS = ("VAE encode", "U-Net forward", "backward", "optimizer", "rest")

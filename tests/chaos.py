@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from drip_lightning.data.synth import synthesise
-from drip_lightning.data.synth_samples import SynthSettings
+from drip_lightning.data.synth.folders import synthesise
+from drip_lightning.data.synth.samples import SynthSettings
 from tests.faults import (
     STATUS,
     STEPS,

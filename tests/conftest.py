@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from drip_lightning.data.synth import synthesise
-from drip_lightning.data.synth_samples import SynthSettings
+from drip_lightning.data.synth.folders import synthesise
+from drip_lightning.data.synth.samples import SynthSettings
 from tests.runs import train_all_stages
 from tests.slurm import slurm as slurm
 from tests.slurm import slurm_here as slurm_here

@@ -16,9 +16,9 @@ import drip_lightning.cli.lightning_cli  # noqa: F401 - so that a forked process
 import drip_lightning.cli.main as command
 from drip_lightning.data.datasets import TrainingLayers
 from drip_lightning.data.order import ShardOrder
-from drip_lightning.lit import checkpoint_io
-from drip_lightning.lit.checkpoint_io import checkpoints_in
-from drip_lightning.lit.checkpoints import Checkpoints
+from drip_lightning.lit.resume import checkpoint_io
+from drip_lightning.lit.resume.checkpoint_io import checkpoints_in
+from drip_lightning.lit.resume.checkpoints import Checkpoints
 from drip_lightning.lit.stage import Stage
 from tests.runs import CONFIGS, tiny_arguments
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from drip_lightning.lit.checkpoint_io import newest_checkpoint, read_checkpoint
+from drip_lightning.lit.resume.checkpoint_io import newest_checkpoint, read_checkpoint
 
 
 def differences(first: Path, second: Path) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from drip_lightning.data.shard_writer import ShardWriter
+from drip_lightning.data.shards.writer import ShardWriter
 
 
 def picture_bytes(pixels: np.ndarray, form: str = "PNG", **options: object) -> bytes:

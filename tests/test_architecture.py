@@ -16,6 +16,7 @@ FLOORS = {
     "data": 1,
     "pipeline": 2,
     "lit": 3,
+    "export": 4,
     "evaluation": 4,
     "sweep": 5,
     "report": 6,

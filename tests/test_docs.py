@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import drip_lightning.cli.main as command
-from drip_lightning.lit.checkpoint_io import newest_checkpoint, read_checkpoint
+from drip_lightning.lit.resume.checkpoint_io import newest_checkpoint, read_checkpoint
 from tests.data.convert.folders import discs, save
 from tests.runs import CONFIGS, tiny_arguments
 

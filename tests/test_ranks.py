@@ -13,8 +13,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from drip_lightning.cli.fit import run
-from drip_lightning.lit.checkpoint_io import checkpoints_in, newest_checkpoint, read_checkpoint
 from drip_lightning.lit.denoiser import Denoiser
+from drip_lightning.lit.resume.checkpoint_io import checkpoints_in, newest_checkpoint, read_checkpoint
 from tests.ranks import free_port, run_on_ranks, started
 from tests.runs import tiny_arguments
 from tests.shards import evaluation_shards

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from drip_lightning.lit.checkpoint_io import checkpoints_in, newest_checkpoint, read_checkpoint
+from drip_lightning.lit.resume.checkpoint_io import checkpoints_in, newest_checkpoint, read_checkpoint
 from tests.ranks import run_on_ranks
 from tests.runs import tiny_arguments
 from tests.slurm import Slurm, until

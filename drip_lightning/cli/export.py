@@ -57,10 +57,10 @@ def main(arguments: list[str]) -> int:
     """
     options = build_parser().parse_args(arguments)
 
-    from drip_lightning.lit.export import check_place, write_pipeline_folder
-    from drip_lightning.lit.exported import is_exported
+    from drip_lightning.export.folder import check_place, write_pipeline_folder
+    from drip_lightning.export.model_card import model_card
     from drip_lightning.lit.matting import MattingStage
-    from drip_lightning.lit.model_card import model_card
+    from drip_lightning.nn.pipeline_folder import is_exported
 
     out = options.out.absolute()
     check_place(out, overwrite=options.overwrite)

@@ -16,21 +16,23 @@ from lightning.pytorch.plugins.environments import SLURMEnvironment
 
 from drip_lightning.errors import InputError
 from drip_lightning.lit.autoencoder import Autoencoder
-from drip_lightning.lit.callbacks import KeepConfig, MattePanels, Progress
-from drip_lightning.lit.checkpoint_io import CheckpointFiles, checkpoint_to_go_on_from, newest_checkpoint
-from drip_lightning.lit.checkpoints import Checkpoints
-from drip_lightning.lit.compilation import Compilation
+from drip_lightning.lit.callbacks.compilation import Compilation
+from drip_lightning.lit.callbacks.finite_guard import FiniteGuard
+from drip_lightning.lit.callbacks.gradient_audit import GradientAudit
+from drip_lightning.lit.callbacks.keep_config import KeepConfig
+from drip_lightning.lit.callbacks.matte_panels import MattePanels
+from drip_lightning.lit.callbacks.progress import Progress
+from drip_lightning.lit.callbacks.step_log import PhaseClock, StepLog
 from drip_lightning.lit.datamodule import MattingDataModule
 from drip_lightning.lit.denoiser import Denoiser
-from drip_lightning.lit.finite_guard import FiniteGuard
-from drip_lightning.lit.gradient_audit import GradientAudit
 from drip_lightning.lit.matting import MattingStage
-from drip_lightning.lit.parallel import ComparesRanks
-from drip_lightning.lit.preflight import facts_of_run
+from drip_lightning.lit.ranks.parallel import ComparesRanks
+from drip_lightning.lit.ranks.preflight import facts_of_run
+from drip_lightning.lit.ranks.watchdog import Watchdog
+from drip_lightning.lit.resume.checkpoint_io import CheckpointFiles, checkpoint_to_go_on_from, newest_checkpoint
+from drip_lightning.lit.resume.checkpoints import Checkpoints
 from drip_lightning.lit.stage import Stage, choice_to_config
-from drip_lightning.lit.step_log import PhaseClock, StepLog
 from drip_lightning.lit.transparency import TransparencyDecoder
-from drip_lightning.lit.watchdog import Watchdog
 
 STAGES = (Autoencoder, Denoiser, TransparencyDecoder)
 """Imported so that a configuration may name a stage by its class's name alone."""

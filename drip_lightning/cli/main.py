@@ -36,7 +36,7 @@ MODULES = dict.fromkeys(("fit", "validate", "predict"), "fit") | {
     "test": "test",
     "synth": "synth",
     "prepare": "prepare",
-    "data": "data",
+    "data": "data.main",
     "matte": "matte",
     "export": "export",
     "sweep": "sweep",

@@ -96,9 +96,9 @@ def main(arguments: list[str]) -> int:
     """
     options = build_parser().parse_args(arguments)
 
-    from drip_lightning.data.synth import synthesise
-    from drip_lightning.data.synth_samples import SPLITS, SynthSettings
-    from drip_lightning.data.synth_sheet import save_contact_sheet
+    from drip_lightning.data.synth.contact_sheet import save_contact_sheet
+    from drip_lightning.data.synth.folders import synthesise
+    from drip_lightning.data.synth.samples import SPLITS, SynthSettings
 
     settings = SynthSettings(
         size=options.size, seed=options.seed, families=_families(options.mix), photographs=options.photographs

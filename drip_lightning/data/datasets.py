@@ -13,9 +13,9 @@ from drip_lightning.data.damage import Damage
 from drip_lightning.data.decode import decode_background, decode_evaluation, decode_foreground
 from drip_lightning.data.decoded import DecodedPictures, Picture
 from drip_lightning.data.order import ShardOrder
-from drip_lightning.data.reading import ShardFolder
-from drip_lightning.data.remote import Unreachable
 from drip_lightning.data.sample import MattingBatch, check_batch
+from drip_lightning.data.shards.reader import ShardFolder
+from drip_lightning.data.shards.remote import Unreachable
 from drip_lightning.data.warp import crop_background, crop_foreground, lay_over
 from drip_lightning.errors import InputError
 from drip_lightning.ops.randomness import sample_generator

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 
 from drip_lightning.data.cache import LocalCache
-from drip_lightning.data.reading import ShardFolder
+from drip_lightning.data.shards.reader import ShardFolder
 from drip_lightning.data.warp import Pyramid, pyramid
 
 _MAGIC = np.frombuffer(b"DRIPpic1", np.int64)[0]

@@ -10,8 +10,8 @@ from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import DataLoader, Dataset
 
 from drip_lightning.data.datasets import EvaluationPictures
-from drip_lightning.data.remote import Unreachable
 from drip_lightning.data.sample import MattingBatch
+from drip_lightning.data.shards.remote import Unreachable
 from drip_lightning.errors import InputError
 from drip_lightning.evaluation.journal import Journal, Result, task_of
 from drip_lightning.evaluation.measure import as_file, measure

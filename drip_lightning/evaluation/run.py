@@ -15,7 +15,7 @@ from lightning.pytorch import Trainer
 
 from drip_lightning import __version__
 from drip_lightning.data.datasets import EvaluationPictures
-from drip_lightning.data.reading import ShardFolder
+from drip_lightning.data.shards.reader import ShardFolder
 from drip_lightning.errors import InputError
 from drip_lightning.evaluation.curve import draw_steps, steps_csv
 from drip_lightning.evaluation.evaluation import Evaluation

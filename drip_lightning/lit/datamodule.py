@@ -25,10 +25,10 @@ from drip_lightning.data.compose import (
 from drip_lightning.data.damage import DamageLedger
 from drip_lightning.data.datasets import EvaluationPictures, TrainingLayers
 from drip_lightning.data.order import BatchNumbers
-from drip_lightning.data.reading import ShardFolder
 from drip_lightning.data.sample import MattingBatch
+from drip_lightning.data.shards.reader import ShardFolder
 from drip_lightning.errors import InputError
-from drip_lightning.lit.signals import ignore_stop_signals
+from drip_lightning.lit.resume.signals import ignore_stop_signals
 
 
 class MattingDataModule(LightningDataModule):

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from drip_lightning.data.reading import ShardFolder
 from drip_lightning.data.sample import MattingBatch
-from drip_lightning.data.shards import read_index
+from drip_lightning.data.shards.index import read_index
+from drip_lightning.data.shards.reader import ShardFolder
 from drip_lightning.errors import InputError
 from drip_lightning.lit.datamodule import MattingDataModule
 from drip_lightning.nn.digest import weights_digest

@@ -14,7 +14,7 @@ from typing import Any
 from lightning.pytorch import Trainer
 
 from drip_lightning import __version__
-from drip_lightning.data.shards import read_index
+from drip_lightning.data.shards.index import read_index
 from drip_lightning.errors import InputError
 
 _PACKAGE = Path(__file__).parents[1]

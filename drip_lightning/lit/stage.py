@@ -17,9 +17,9 @@ from torch import Tensor
 
 from drip_lightning.errors import InputError
 from drip_lightning.lit.averaging import Averaging
-from drip_lightning.lit.checkpoint_io import newest_checkpoint, read_checkpoint
-from drip_lightning.lit.exported import is_exported, read_exported
-from drip_lightning.lit.step_log import is_logged
+from drip_lightning.lit.callbacks.step_log import is_logged
+from drip_lightning.lit.resume.checkpoint_io import newest_checkpoint, read_checkpoint
+from drip_lightning.nn.pipeline_folder import is_exported, read_exported
 
 FORMAT_VERSION = 2
 """Of what a checkpoint holds. Format 1, without the run's place and random state, is read, too."""

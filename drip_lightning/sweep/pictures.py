@@ -6,7 +6,7 @@ from PIL import Image
 from torch import Tensor
 
 from drip_lightning.data.datasets import EvaluationPictures
-from drip_lightning.data.reading import ShardFolder
+from drip_lightning.data.shards.reader import ShardFolder
 from drip_lightning.evaluation.named import evaluation_data, methods_of
 
 KINDS = ("image", "trimap", "truth", "alpha", "foreground")

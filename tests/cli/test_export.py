@@ -13,7 +13,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 import drip_lightning.cli.main as command
 from drip_lightning.errors import InputError
-from drip_lightning.lit import export
+from drip_lightning.export import folder as export
 from drip_lightning.lit.averaging import EMA
 from drip_lightning.lit.denoiser import Denoiser
 from drip_lightning.lit.matting import MattingStage

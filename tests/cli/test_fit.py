@@ -14,11 +14,11 @@ from lightning.pytorch import LightningModule
 
 import drip_lightning.cli.main as command
 from drip_lightning.cli.fit import run
-from drip_lightning.data.shards import read_index
+from drip_lightning.data.shards.index import read_index
 from drip_lightning.lit.autoencoder import Autoencoder
-from drip_lightning.lit.checkpoint_io import newest_checkpoint, read_checkpoint
 from drip_lightning.lit.denoiser import Denoiser
 from drip_lightning.lit.matting import MattingStage
+from drip_lightning.lit.resume.checkpoint_io import newest_checkpoint, read_checkpoint
 from drip_lightning.lit.transparency import TransparencyDecoder
 from tests.runs import CONFIGS, NETWORKS, STAGES, tiny_arguments
 

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from drip_lightning.cli.synth import _families, build_parser, main
-from drip_lightning.data.synth_samples import SynthSettings
+from drip_lightning.data.synth.samples import SynthSettings
 from drip_lightning.errors import InputError
 
 SMALL = ["--foregrounds", "2", "--backgrounds", "1", "--evaluation", "1", "--size", "32", "--workers", "1"]

@@ -14,8 +14,8 @@ from drip_lightning.data.augment import Augmentation
 from drip_lightning.data.cache import LocalCache
 from drip_lightning.data.damage import Damage, DamageLedger
 from drip_lightning.data.datasets import TrainingLayers
-from drip_lightning.data.reading import ShardFolder
-from drip_lightning.data.shards import INDEX_NAME
+from drip_lightning.data.shards.index import INDEX_NAME
+from drip_lightning.data.shards.reader import ShardFolder
 from drip_lightning.errors import InputError
 from tests.shards import background_shards, disc_rgba, foreground_shards, picture_bytes, write_shards
 

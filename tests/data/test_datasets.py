@@ -12,8 +12,8 @@ from drip_lightning.data.cache import LocalCache
 from drip_lightning.data.compose import Composer, CompositeLevels, stack_layers
 from drip_lightning.data.datasets import TrainingLayers
 from drip_lightning.data.order import BatchNumbers
-from drip_lightning.data.reading import ShardFolder
-from drip_lightning.data.shards import INDEX_NAME
+from drip_lightning.data.shards.index import INDEX_NAME
+from drip_lightning.data.shards.reader import ShardFolder
 from tests.shards import background_shards, disc_rgba, foreground_shards, picture_bytes, write_shards
 
 PICTURES = ("image", "alpha", "trimap", "foreground", "background")

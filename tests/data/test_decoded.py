@@ -7,8 +7,8 @@ import pytest
 from drip_lightning.data.cache import LocalCache
 from drip_lightning.data.decode import decode_foreground
 from drip_lightning.data.decoded import DecodedPictures, Picture
-from drip_lightning.data.reading import ShardFolder
-from drip_lightning.data.shard_writer import INDEX_NAME
+from drip_lightning.data.shards.reader import ShardFolder
+from drip_lightning.data.shards.writer import INDEX_NAME
 from drip_lightning.errors import InputError
 from tests.shards import disc_rgba, foreground_shards, picture_bytes, write_shards
 

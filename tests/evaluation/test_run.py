@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from drip_lightning.data.reading import ShardFolder
 from drip_lightning.data.sample import MattingBatch
+from drip_lightning.data.shards.reader import ShardFolder
 from drip_lightning.errors import InputError
 from drip_lightning.evaluation.method import Trimap
 from drip_lightning.evaluation.plan import Plan

@@ -11,8 +11,8 @@ from drip_lightning.cli.fit import run
 from drip_lightning.errors import InputError
 from drip_lightning.lit.autoencoder import Autoencoder
 from drip_lightning.lit.averaging import EMA, AveragedWeights, NoAveraging
-from drip_lightning.lit.checkpoint_io import newest_checkpoint, read_checkpoint
 from drip_lightning.lit.denoiser import Denoiser
+from drip_lightning.lit.resume.checkpoint_io import newest_checkpoint, read_checkpoint
 from drip_lightning.nn.fine_tuning import AttentionOnly
 from tests.networks import NETWORKS, fit, matting_batch, with_saved_vae
 from tests.runs import CONFIGS, tiny_arguments

@@ -11,9 +11,9 @@ from torch import Tensor
 from drip_lightning.data.augment import Augmentation, Degradation
 from drip_lightning.data.sample import MattingBatch, check_batch
 from drip_lightning.errors import InputError
-from drip_lightning.lit.checkpoint_io import checkpoint_name
-from drip_lightning.lit.checkpoints import Checkpoints
 from drip_lightning.lit.datamodule import MattingDataModule
+from drip_lightning.lit.resume.checkpoint_io import checkpoint_name
+from drip_lightning.lit.resume.checkpoints import Checkpoints
 from drip_lightning.ops.compositing import over
 
 SMALL = {

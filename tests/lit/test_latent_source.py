@@ -4,9 +4,9 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from drip_lightning.cli.data_cache_latents import main
+from drip_lightning.cli.data.cache_latents import main
 from drip_lightning.cli.fit import run
-from drip_lightning.data.reading import ShardFolder
+from drip_lightning.data.shards.reader import ShardFolder
 from drip_lightning.errors import InputError
 from drip_lightning.lit.datamodule import MattingDataModule
 from drip_lightning.lit.latent_source import decode_latents, encode_latents

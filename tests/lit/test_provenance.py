@@ -8,7 +8,7 @@ import torch
 
 import drip_lightning.lit.provenance as provenance
 from drip_lightning.cli.fit import run
-from drip_lightning.lit.checkpoint_io import newest_checkpoint, read_checkpoint
+from drip_lightning.lit.resume.checkpoint_io import newest_checkpoint, read_checkpoint
 from tests.runs import tiny_arguments
 
 

@@ -14,8 +14,8 @@ from drip_lightning.data.convert.outcome import Sample
 from drip_lightning.data.convert.report import Report, counts
 from drip_lightning.data.convert.sources import Finding, Listing
 from drip_lightning.data.in_order import in_order, processes
-from drip_lightning.data.shard_writer import JOURNAL_NAME, ShardWriter, difference, strangers
-from drip_lightning.data.shards import INDEX_NAME, ShardIndex, read_index
+from drip_lightning.data.shards.index import INDEX_NAME, ShardIndex, read_index
+from drip_lightning.data.shards.writer import JOURNAL_NAME, ShardWriter, difference, strangers
 from drip_lightning.errors import InputError
 
 DUPLICATE = "duplicate"

@@ -15,7 +15,7 @@ from drip_lightning.data.convert.conversion import Conversion, convert
 from drip_lightning.data.convert.foregrounds import Foregrounds
 from drip_lightning.data.convert.outcome import Sample
 from drip_lightning.data.convert.sources import Finding, Job
-from drip_lightning.data.shard_writer import ShardWriter
+from drip_lightning.data.shards.writer import ShardWriter
 from drip_lightning.errors import InputError
 from tests.data.convert.folders import discs, everything, index, members, save
 from tests.shards import disc_rgba, write_shards

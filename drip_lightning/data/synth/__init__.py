@@ -1,0 +1,1 @@
+"""Procedural matting data: families of foregrounds, textures, evaluation pictures."""

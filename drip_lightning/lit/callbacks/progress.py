@@ -1,0 +1,29 @@
+"""The progress bar of a run."""
+
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import RichProgressBar
+
+from drip_lightning.lit.callbacks.step_log import is_logged
+
+
+class Progress(RichProgressBar):
+    """Lightning's progress bar, without the number of an epoch that has no end.
+
+    It shows the loss of the last logged step: to show every step's, the host would wait for the GPU at each.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._loss: dict[str, str] = {}
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        """What stands beside the bar."""
+        loss = trainer.callback_metrics.get("train/loss") if trainer.training else None
+        if loss is not None and is_logged(trainer.global_step, trainer):
+            self._loss = {"loss": f"{loss:.4f}"}
+        return super().get_metrics(trainer, pl_module) | self._loss
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return "training"

@@ -1,0 +1,1 @@
+"""Many ranks: strategies, the comparison before training, the watchdog."""

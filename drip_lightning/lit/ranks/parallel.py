@@ -1,0 +1,125 @@
+"""Training on many ranks: Lightning's strategies, with a preflight, bounded waiting, and an eye on ranks that die."""
+
+import inspect
+import subprocess
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any, cast
+
+from diffusers.models.attention import BasicTransformerBlock
+from diffusers.models.resnet import ResnetBlock2D
+from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy, ParallelStrategy, StrategyRegistry
+from torch.nn.parallel import DistributedDataParallel
+
+from drip_lightning.errors import InputError
+from drip_lightning.lit.ranks.preflight import Facts, agree, open_store
+
+_DDP_OPTIONS = inspect.signature(DistributedDataParallel).parameters
+_LEAVE_BUFFERS: dict[str, Any] = {
+    "forward_sync_buffers" if "forward_sync_buffers" in _DDP_OPTIONS else "broadcast_buffers": False
+}
+"""Buffers are the same on all ranks as it is. DDP would copy them before every forward pass, and hang a validation in
+which some ranks have a picture more than others."""
+
+
+class ComparesRanks(ParallelStrategy):
+    """A strategy whose ranks make sure that they run the same before they form a process group."""
+
+    facts: Facts = MappingProxyType({})
+    """What this rank knows of the run; `drip` sets it."""
+    preflight_timeout_s: float
+
+    def setup_environment(self) -> None:
+        """Compare notes, then form the process group at the same address."""
+        environment = self.cluster_environment
+        assert environment is not None
+        cast(DDPStrategy | FSDPStrategy, self).set_world_ranks()
+        rank, world_size = environment.global_rank(), environment.world_size()
+        # kept: the process group meets in the same store
+        self._store = open_store(
+            rank=rank,
+            address=environment.main_address,
+            port=environment.main_port,
+            timeout_s=self.preflight_timeout_s,
+        )
+        agree(self.facts, self._store, rank=rank, world_size=world_size)
+        super().setup_environment()
+
+    def await_ranks(self) -> None:
+        """Wait for the ranks that this process started; call it when all work is done.
+
+        Raises:
+            RuntimeError: one of them failed, so the run did.
+        """
+        started: list[subprocess.Popen[bytes]] = getattr(self.launcher, "procs", [])
+        for rank, process in enumerate(started, start=1):
+            status = process.wait(self.preflight_timeout_s)
+            if status:
+                raise RuntimeError(f"rank {rank} ended with status {status}, so the run failed")
+
+
+class ParallelRanks(ComparesRanks, DDPStrategy):
+    """Every rank has all weights and a share of each batch (DDP): what `trainer.strategy: ddp` means here."""
+
+    def __init__(
+        self,
+        timeout: timedelta = timedelta(minutes=20),
+        preflight_timeout_s: float = 300.0,
+        find_unused_parameters: bool = False,
+        gradient_as_bucket_view: bool = True,
+        process_group_backend: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Say how long ranks wait for each other.
+
+        Args:
+            timeout: A rank that waits longer than this for another gives up, and the run fails.
+            preflight_timeout_s: So long may the slowest rank take to start, in seconds.
+            find_unused_parameters: Allow parameters without a gradient, at a price; only for debugging.
+            gradient_as_bucket_view: Save one copy of the gradients.
+            process_group_backend: nccl on GPUs and gloo on CPUs, unless set.
+            kwargs: As Lightning's own.
+        """
+        super().__init__(
+            timeout=timeout,
+            find_unused_parameters=find_unused_parameters,
+            gradient_as_bucket_view=gradient_as_bucket_view,
+            process_group_backend=process_group_backend,
+            **_LEAVE_BUFFERS,
+            **kwargs,
+        )
+        self.preflight_timeout_s = preflight_timeout_s
+
+
+class ShardedRanks(ComparesRanks, FSDPStrategy):
+    """Every rank has a share of the weights, too (FSDP): for networks that do not fit one GPU's memory."""
+
+    def __init__(
+        self,
+        timeout: timedelta = timedelta(minutes=20),
+        preflight_timeout_s: float = 300.0,
+        **kwargs: Any,
+    ) -> None:
+        """Say how long ranks wait for each other.
+
+        Args:
+            timeout: A rank that waits longer than this for another gives up, and the run fails.
+            preflight_timeout_s: So long may the slowest rank take to start, in seconds.
+            kwargs: As Lightning's own.
+        """
+        super().__init__(timeout=timeout, auto_wrap_policy={BasicTransformerBlock, ResnetBlock2D}, **kwargs)
+        self.preflight_timeout_s = preflight_timeout_s
+
+    def setup_environment(self) -> None:
+        """As all ranks do, on GPUs.
+
+        Raises:
+            InputError: this is no GPU.
+        """
+        if self.root_device.type != "cuda":
+            raise InputError("trainer.strategy: FSDP needs GPUs; take configs/hardware/cpu.yaml, or ddp.yaml")
+        super().setup_environment()
+
+
+# `auto`, where there are several devices, and `ddp` mean this project's.
+StrategyRegistry.register("ddp", ParallelRanks, description=str(ParallelRanks.__doc__), override=True)

@@ -1,0 +1,1 @@
+"""How a run resumes exactly: checkpoints, position, random state, log and signals."""
