@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from benchmarks.stopwatch import Stopwatch
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.lit.denoiser import Denoiser
+from drip_lightning.lit.objectives import draw_diffusion
+from drip_lightning.ops.randomness import sample_generator
 
 
 class DuplicatingAttention:
@@ -62,7 +64,10 @@ class PlainStep:
         with watch.part("VAE encode"):
             image, trimap = self.encode(batch["image"]), self.encode(batch["trimap"])
             foreground, alpha = self.encode(batch["foreground"]), self.encode(batch["alpha"])
-        timestep, noise = self.stage.draw(batch["number"], torch.cat([foreground, alpha]))
+        generators = [sample_generator(self.stage.seed, number, "diffusion") for number in batch["number"]]
+        timestep, noise = draw_diffusion(
+            self.stage.noise, self.stage.noise_schedule, torch.cat([foreground, alpha]), generators
+        )
         level = self.stage.alphas_cumprod[timestep].view(-1, 1, 1, 1)
         noises = noise.chunk(2)
         noisy = [level.sqrt() * z + (1 - level).sqrt() * n for z, n in zip((foreground, alpha), noises, strict=True)]

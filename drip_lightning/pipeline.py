@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from drip_lightning.errors import InputError
-from drip_lightning.nn.joint_unet import JointDenoiser
+from drip_lightning.nn.joint_denoiser import JointDenoiser
 from drip_lightning.nn.latents import LatentCodec
 from drip_lightning.nn.noise import NoiseSampler
 from drip_lightning.nn.noise_schedule import NoiseSchedule
@@ -111,6 +111,13 @@ class MattingPipeline:
         """Encode image (B, 3, H, W) and trimap (B, 1, H, W) to the denoiser's condition (B, 2C, h, w)."""
         return torch.cat(self.codec.encode(image, trimap), dim=1)
 
+    def starting_noise(self, condition: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """Draw what sampling starts from, (2B, C, h, w), each picture's from its own generator on the CPU."""
+        pairs, _, height, width = condition.shape
+        shape = (self.codec.channels, height, width)
+        noise = self.noise.draw_pairs(shape, strengths=[1.0] * pairs, generators=generators)
+        return to_device(noise, condition.device)
+
     def sample(self, condition: Tensor, *, steps: Sequence[int], generators: Sequence[torch.Generator]) -> Tensor:
         """Sample both domains' latents (2B, C, h, w), domains stacked.
 
@@ -127,11 +134,7 @@ class MattingPipeline:
                 f"the denoiser was trained for one step (objective OneStep), got {max(steps)}: set the number of steps "
                 "(sampling_steps, max_steps, --steps) to 1"
             )
-        pairs, _, height, width = condition.shape
-        shape = (self.codec.channels, height, width)
-        noise = to_device(
-            self.noise.draw_pairs(shape, strengths=[1.0] * pairs, generators=generators), condition.device
-        )
+        noise = self.starting_noise(condition, generators)
 
         def denoise(noisy: Tensor, timesteps: Tensor, places: Tensor) -> Tensor:
             return self.joint_unet(noisy, condition[places], timesteps)

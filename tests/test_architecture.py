@@ -1,8 +1,11 @@
-"""Imports point down: each room of the package imports from itself and from lower floors, nothing else."""
+"""Imports point down: from one floor to lower ones, and inside a room without circles."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 import drip_lightning
 
@@ -69,6 +72,33 @@ def offences(source: str, module: str, *, is_package: bool = False) -> list[str]
     return found
 
 
+def imports_between_siblings(imports: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
+    """Files and folders of one folder that import each other, of all folders.
+
+    That `a.b.x` imports `a.c.y` makes `a.b` depend on `a.c`, so that a circle of modules, and one that only whole
+    folders close, is a circle between siblings.
+
+    Args:
+        imports: Full names of a module and of what it imports.
+    """
+    graph: dict[str, set[str]] = {}
+    for module, name in imports:
+        own, other = module.split("."), name.split(".")
+        depth = next((i for i, (one, two) in enumerate(zip(own, other, strict=False)) if one != two), None)
+        if depth:  # neither another package nor a folder that holds the module
+            graph.setdefault(".".join(own[: depth + 1]), set()).add(".".join(other[: depth + 1]))
+    return graph
+
+
+def circle(imports: Iterable[tuple[str, str]]) -> list[str]:
+    """Some siblings that depend on each other in a circle, the first named again at the end; nothing if none do."""
+    try:
+        TopologicalSorter(imports_between_siblings(imports)).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
 def package_files() -> list[tuple[Path, str]]:
     files = sorted(PACKAGE.rglob("*.py"))
     return [(file, ".".join([NAME, *file.relative_to(PACKAGE).with_suffix("").parts])) for file in files]
@@ -80,6 +110,27 @@ def test_imports_point_down_and_nobody_imports_torchvision() -> None:
         name = module.removesuffix(".__init__")
         found += offences(file.read_text(), name, is_package=name != module)
     assert found == []
+
+
+def test_no_room_has_a_circle() -> None:
+    imports = []
+    for file, module in package_files():
+        name = module.removesuffix(".__init__")
+        imports += [(name, other) for _, other in imported_modules(file.read_text(), name, is_package=name != module)]
+    assert circle(imports) == []
+
+
+@pytest.mark.parametrize(
+    ("imports", "expected"),
+    [
+        ([("p.a.x", "p.a.y.f"), ("p.a.y", "p.a.z"), ("p.a.z", "p.a.x")], {"p.a.x", "p.a.y", "p.a.z"}),
+        ([("p.a.x", "p.b.x"), ("p.b.y", "p.a.y")], {"p.a", "p.b"}),  # closed by whole folders
+        ([("p.a.b.x", "p.a.y"), ("p.a.y", "p.a.b.z")], {"p.a.b", "p.a.y"}),  # a folder, and a file beside it
+        ([("p.a.x", "p.a.y"), ("p.b.x", "p.a.y"), ("p.a.y", "torch"), ("p.a.y", "p.version")], set()),
+    ],
+)
+def test_a_circle_is_found(imports: list[tuple[str, str]], expected: set[str]) -> None:
+    assert set(circle(imports)) == expected
 
 
 def test_the_walk_sees_the_whole_package() -> None:

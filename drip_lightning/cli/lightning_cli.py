@@ -131,11 +131,10 @@ class DripCLI(LightningCLI):
 
     def test(self, *, ckpt_path: str, **options: Any) -> None:
         """Measure the configured stage with a checkpoint's weights, in `test` in the run folder."""
-        from drip_lightning.cli.test import conclude
         from drip_lightning.evaluation.method import Trimap
         from drip_lightning.evaluation.model import Model
         from drip_lightning.evaluation.plan import Plan
-        from drip_lightning.evaluation.run import evaluate
+        from drip_lightning.evaluation.run import conclude, evaluate
 
         self.datamodule.setup("test")
         stage = type(self.model).from_checkpoint(ckpt_path, **choice_to_config(self.model)["init_args"])

@@ -2,14 +2,9 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from drip_lightning.cli.parser import OneLineParser
 from drip_lightning.errors import InputError
-
-if TYPE_CHECKING:
-    from drip_lightning.evaluation.plan import Plan
-    from drip_lightning.evaluation.run import Report
 
 _DESCRIPTION = """\
 Measure methods on evaluation shards, all in the same way, and write one table.
@@ -102,7 +97,7 @@ def main(arguments: list[str]) -> int:
 
     from drip_lightning.evaluation.named import evaluation_data, methods_of, run_folder
     from drip_lightning.evaluation.plan import Plan
-    from drip_lightning.evaluation.run import evaluate, quiet_trainer
+    from drip_lightning.evaluation.run import conclude, evaluate, quiet_trainer
 
     runs = [folder for word in options.methods if (folder := run_folder(word)) is not None]
     if options.out is None and len(runs) != 1:
@@ -121,26 +116,9 @@ def main(arguments: list[str]) -> int:
     )
     methods = methods_of(options.methods, vae_only=options.vae_only)
     trainer = quiet_trainer(options.accelerator, options.devices, options.precision)
-    conclude(evaluate(methods, plan, trainer=trainer, overwrite=options.overwrite), plan, options.allow_broken)
+    report = evaluate(methods, plan, trainer=trainer, overwrite=options.overwrite)
+    conclude(report, plan, allow_broken=options.allow_broken)
     return 0
-
-
-def conclude(report: "Report | None", plan: "Plan", allow_broken: bool = False) -> None:
-    """Print the table, on the rank that has it.
-
-    Raises:
-        InputError: pictures were left out, and that is not allowed.
-    """
-    if report is None:
-        return
-    print(report.table)
-    print(f"results: {plan.out}")
-    if report.excluded and not allow_broken:
-        number, reason = next(iter(report.excluded.items()))
-        raise InputError(
-            f"{len(report.excluded)} pictures were left out, such as number {number} ({reason}): the table is of the "
-            "others; --allow-broken accepts that"
-        )
 
 
 def _numbers(text: str) -> tuple[int, ...]:

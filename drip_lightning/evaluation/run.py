@@ -95,6 +95,24 @@ def evaluate(methods: Sequence[Method], plan: Plan, *, trainer: Trainer, overwri
     return Report(table=_write(summary, rows, plan, worst), excluded=excluded)
 
 
+def conclude(report: Report | None, plan: Plan, *, allow_broken: bool = False) -> None:
+    """Print the table, on the rank that has it.
+
+    Raises:
+        InputError: pictures were left out, and that is not allowed.
+    """
+    if report is None:
+        return
+    print(report.table)
+    print(f"results: {plan.out}")
+    if report.excluded and not allow_broken:
+        number, reason = next(iter(report.excluded.items()))
+        raise InputError(
+            f"{len(report.excluded)} pictures were left out, such as number {number} ({reason}): the table is of the "
+            "others; --allow-broken accepts that"
+        )
+
+
 def _protocol(methods: Sequence[Method], plan: Plan, folder: ShardFolder, *, precision: str) -> dict[str, Any]:
     """Everything that decides the results."""
     index = folder.index

@@ -10,14 +10,14 @@ from drip_lightning.lit.matting import MattingStage
 from drip_lightning.lit.objectives import Denoising, Objective
 from drip_lightning.nn.attention import CrossDomainAttention, DomainAttention
 from drip_lightning.nn.fine_tuning import AllWeights, FineTuning
+from drip_lightning.nn.joint_denoiser import Switcher
 from drip_lightning.nn.latents import AlphaDecoding, LatentCodec
 from drip_lightning.nn.noise import AnnealedMultiResolutionNoise, NoiseSampler
 from drip_lightning.nn.noise_schedule import NoiseSchedule
 from drip_lightning.nn.pretrained import Networks, StableDiffusion
-from drip_lightning.nn.switcher import PosEncSwitcher, Switcher
+from drip_lightning.nn.switcher import PosEncSwitcher
 from drip_lightning.nn.transparency import VaeDecoder
 from drip_lightning.ops.randomness import sample_generator
-from drip_lightning.ops.transfer import to_device
 from drip_lightning.pipeline import MattingPipeline
 
 
@@ -77,7 +77,7 @@ class Denoiser(MattingStage):
         self.alpha_decoding: AlphaDecoding = alpha_decoding
         self.gradient_checkpointing = gradient_checkpointing
         self.register_buffer("alphas_cumprod", noise_schedule.alphas_cumprod(), persistent=False)
-        objective.check(self)
+        objective.check(noise=noise, noise_schedule=noise_schedule, sampling_steps=sampling_steps)
 
     def build(self, *, pretrained: bool = True) -> None:
         """Load the VAE, and widen the U-Net to both domains and the condition."""
@@ -110,30 +110,8 @@ class Denoiser(MattingStage):
         )
 
     def training_step(self, batch: MattingBatch, batch_index: int) -> Tensor:
-        """Take the objective's loss; DRIP Eq. 5 is `Denoising`."""
-        loss = self.objective(self, batch)
+        """Take the objective's loss (`Denoising` is DRIP Eq. 5); timesteps and noise are drawn from sample numbers."""
+        generators = [sample_generator(self.seed, number, "diffusion") for number in batch["number"]]
+        loss = self.objective(self.pipeline, batch, alphas_cumprod=self.alphas_cumprod, generators=generators)
         self.log_losses(loss.total, loss.terms)
         return loss.total
-
-    @torch.no_grad()
-    def encode(self, batch: MattingBatch) -> tuple[Tensor, ...]:
-        """Latents of image, trimap, foreground and alpha, each (B, C, h, w), in one call of the frozen encoder."""
-        return self.codec.encode(batch["image"], batch["trimap"], batch["foreground"], batch["alpha"])
-
-    def draw(self, numbers: list[int], latents: Tensor) -> tuple[Tensor, Tensor]:
-        """Draw each sample's timestep and noise from its number.
-
-        Args:
-            numbers: Global sample numbers of the B pairs.
-            latents: (2B, C, h, w), for shape and device.
-
-        Returns:
-            Timesteps (B,), shared by the halves of a pair, and independent noise (2B, C, h, w).
-        """
-        total = self.noise_schedule.num_train_timesteps
-        generators = [sample_generator(self.seed, number, "diffusion") for number in numbers]
-        timesteps = [int(torch.randint(total, (), generator=generator)) for generator in generators]
-        strengths = [timestep / total for timestep in timesteps]
-        _, channels, height, width = latents.shape
-        noise = self.noise.draw_pairs((channels, height, width), strengths=strengths, generators=generators)
-        return to_device(torch.tensor(timesteps), latents.device), to_device(noise, latents.device)

@@ -2,38 +2,55 @@
 
 import io
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from drip_lightning.data.sample import MattingBatch
-from drip_lightning.data.shards.index import read_index
 from drip_lightning.data.shards.reader import ShardFolder
 from drip_lightning.errors import InputError
-from drip_lightning.lit.datamodule import MattingDataModule
-from drip_lightning.nn.digest import weights_digest
 from drip_lightning.ops.domains import pair_domains, unpair_domains
-
-if TYPE_CHECKING:
-    from drip_lightning.lit.transparency import TransparencyDecoder
 
 
 class LatentSource(ABC):
     """A choice of where sampled latents come from; both give the same."""
 
     @abstractmethod
-    def __call__(self, stage: "TransparencyDecoder", batch: MattingBatch) -> Tensor:
-        """The sampled latents (2B, C, h, w) of a training batch, domains stacked."""
+    def __call__(
+        self,
+        batch: MattingBatch,
+        *,
+        sample: Callable[[MattingBatch], Tensor],
+        facts: Callable[[], dict[str, Any]],
+    ) -> Tensor:
+        """Give a training batch's latents.
+
+        Args:
+            batch: B samples.
+            sample: Runs the frozen denoiser on a batch: (2B, C, h, w), domains stacked.
+            facts: Tells everything that decides a sample's latents but its number, as JSON holds it; digests weights,
+                so that it takes a while.
+
+        Returns:
+            (2B, C, h, w) sampled latents, domains stacked.
+        """
 
 
 class LiveLatents(LatentSource):
     """Run the frozen denoiser in every training step: the paper's way, and any number of samples."""
 
-    def __call__(self, stage: "TransparencyDecoder", batch: MattingBatch) -> Tensor:
+    def __call__(
+        self,
+        batch: MattingBatch,
+        *,
+        sample: Callable[[MattingBatch], Tensor],
+        facts: Callable[[], dict[str, Any]],
+    ) -> Tensor:
         """Sample them."""
-        return stage.sample_latents(batch)
+        return sample(batch)
 
 
 class CachedLatents(LatentSource):
@@ -47,14 +64,20 @@ class CachedLatents(LatentSource):
         self.folder = folder
         self._shards: ShardFolder | None = None
 
-    def __call__(self, stage: "TransparencyDecoder", batch: MattingBatch) -> Tensor:
+    def __call__(
+        self,
+        batch: MattingBatch,
+        *,
+        sample: Callable[[MattingBatch], Tensor],
+        facts: Callable[[], dict[str, Any]],
+    ) -> Tensor:
         """Read them by sample number.
 
         Raises:
             InputError: there are none for a sample, or they were made with other settings.
         """
         if self._shards is None:
-            self._shards = self._open(stage)
+            self._shards = self._open(facts())
         if batch["number"][-1] >= len(self._shards):
             raise InputError(
                 f"{self.folder} has the latents of {len(self._shards)} samples, and training has come to sample "
@@ -63,10 +86,9 @@ class CachedLatents(LatentSource):
         latents = torch.stack([decode_latents(self._shards[number]) for number in batch["number"]])
         return unpair_domains(latents.to(batch["image"].device, non_blocking=True))
 
-    def _open(self, stage: "TransparencyDecoder") -> ShardFolder:
+    def _open(self, wanted: dict[str, Any]) -> ShardFolder:
         shards = ShardFolder(self.folder)
         found = shards.index.arguments
-        wanted = what_latents_depend_on(stage, stage.trainer.datamodule)  # type: ignore[attr-defined]
         different = [name for name, value in wanted.items() if found.get(name) != value]
         if different:
             raise InputError(
@@ -74,25 +96,6 @@ class CachedLatents(LatentSource):
                 "`drip data cache-latents` and this run's configuration"
             )
         return shards
-
-
-def what_latents_depend_on(stage: "TransparencyDecoder", data: MattingDataModule) -> dict[str, Any]:
-    """Everything that decides a training sample's latents, but for its number, as JSON holds it."""
-    pipeline = stage.denoiser_pipeline
-    return {
-        "denoiser": weights_digest(pipeline.joint_unet),
-        "autoencoder": weights_digest(pipeline.codec),
-        "noise": repr(pipeline.noise),
-        "schedule": repr(pipeline.schedule),
-        "max_steps": stage.max_steps,
-        "seed": stage.seed,
-        "data seed": data.seed,
-        "image_size": data.image_size,
-        "augmentation": repr(data.augmentation),
-        "foreground_padding": data.foreground_padding,
-        "foregrounds": [shard.sha256 for shard in read_index(data.foregrounds).shards],
-        "backgrounds": [shard.sha256 for shard in read_index(data.backgrounds).shards],
-    }
 
 
 def encode_latents(latents: Tensor) -> list[bytes]:

@@ -1,21 +1,21 @@
 """What a denoiser is trained to do: undo noise of any strength, or give the matte in one step."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Generator, Tensor
 
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.errors import InputError
 from drip_lightning.nn.losses import LossTerms, MattingLoss
-from drip_lightning.nn.noise import ZeroNoise
+from drip_lightning.nn.noise import NoiseSampler, ZeroNoise
+from drip_lightning.nn.noise_schedule import NoiseSchedule
 from drip_lightning.ops.domains import split_domains, stack_domains
 from drip_lightning.ops.prediction import add_noise, predicted_latent, prediction_target
-from drip_lightning.ops.randomness import sample_generator
-
-if TYPE_CHECKING:
-    from drip_lightning.lit.denoiser import Denoiser
+from drip_lightning.ops.transfer import to_device
+from drip_lightning.pipeline import MattingPipeline
 
 
 class Objective(ABC):
@@ -25,36 +25,65 @@ class Objective(ABC):
     """Whether a denoiser trained so can make use of one sampling step alone."""
 
     @abstractmethod
-    def check(self, denoiser: "Denoiser") -> None:
-        """Refuse settings that do not go with this objective.
+    def check(self, *, noise: NoiseSampler, noise_schedule: NoiseSchedule, sampling_steps: int) -> None:
+        """Refuse settings of the denoiser that do not go with this objective.
+
+        Args:
+            noise: What latents are noised with.
+            noise_schedule: Betas, prediction type and sampling.
+            sampling_steps: Denoising steps in validation, test and prediction.
 
         Raises:
             InputError: naming both.
         """
 
     @abstractmethod
-    def __call__(self, denoiser: "Denoiser", batch: MattingBatch) -> LossTerms:
-        """The loss of a training batch, with gradient."""
+    def __call__(
+        self,
+        pipeline: MattingPipeline,
+        batch: MattingBatch,
+        *,
+        alphas_cumprod: Tensor,
+        generators: Sequence[Generator],
+    ) -> LossTerms:
+        """Compute a training batch's loss, with gradient to the joint denoiser's weights.
+
+        Args:
+            pipeline: The denoiser as it will be used: its networks, noise and schedule.
+            batch: B samples, with sides that the networks' halvings divide.
+            alphas_cumprod: (T,) the schedule's, on the batch's device.
+            generators: One for each sample, on the CPU: every random draw is made from these, so that a sample's
+                does not depend on its batch.
+        """
 
 
 @dataclass(frozen=True)
 class Denoising(Objective):
     """Predict the noise (or velocity, or clean latent) at every timestep: the paper's choice (DRIP Eq. 5)."""
 
-    def check(self, denoiser: "Denoiser") -> None:
+    def check(self, *, noise: NoiseSampler, noise_schedule: NoiseSchedule, sampling_steps: int) -> None:
         """Refuse noise that is none."""
-        if isinstance(denoiser.noise, ZeroNoise):
+        if isinstance(noise, ZeroNoise):
             raise InputError("objective Denoising with noise ZeroNoise: there is nothing to denoise; use OneStep")
 
-    def __call__(self, denoiser: "Denoiser", batch: MattingBatch) -> LossTerms:
-        """Noise both domains' latents and predict the noise."""
-        image, trimap, foreground, alpha = denoiser.encode(batch)
+    def __call__(
+        self,
+        pipeline: MattingPipeline,
+        batch: MattingBatch,
+        *,
+        alphas_cumprod: Tensor,
+        generators: Sequence[Generator],
+    ) -> LossTerms:
+        """Encode, draw timestep and noise, add the noise, predict it (DRIP Eq. 5)."""
+        image, trimap, foreground, alpha = pipeline.codec.encode(
+            batch["image"], batch["trimap"], batch["foreground"], batch["alpha"]
+        )
         latents, condition = stack_domains(foreground, alpha), torch.cat([image, trimap], dim=1)
-        timestep, noise = denoiser.draw(batch["number"], latents)
-        alphas_cumprod = denoiser.alphas_cumprod[stack_domains(timestep, timestep)]
+        timestep, noise = draw_diffusion(pipeline.noise, pipeline.schedule, latents, generators)
+        alphas_cumprod = alphas_cumprod[stack_domains(timestep, timestep)]
 
-        prediction = denoiser.joint_unet(add_noise(latents, noise, alphas_cumprod), condition, timestep)
-        target = prediction_target(denoiser.noise_schedule.prediction_type, latents, noise, alphas_cumprod)
+        prediction = pipeline.joint_unet(add_noise(latents, noise, alphas_cumprod), condition, timestep)
+        target = prediction_target(pipeline.schedule.prediction_type, latents, noise, alphas_cumprod)
         foreground_loss, alpha_loss = split_domains((prediction.float() - target).square().flatten(1).mean(dim=1))
         terms = {"foreground": foreground_loss.mean(), "alpha": alpha_loss.mean()}
         return LossTerms(
@@ -78,33 +107,33 @@ class OneStep(Objective):
     def __init__(self, loss: MattingLoss | None = None) -> None:
         self.loss = loss or MattingLoss()
 
-    def check(self, denoiser: "Denoiser") -> None:
+    def check(self, *, noise: NoiseSampler, noise_schedule: NoiseSchedule, sampling_steps: int) -> None:
         """Want one sampling step, and zero terminal SNR."""
-        if denoiser.sampling_steps != 1:
-            raise InputError(
-                f"objective OneStep with sampling_steps={denoiser.sampling_steps}: set sampling_steps to 1"
-            )
-        if not denoiser.noise_schedule.zero_terminal_snr:
+        if sampling_steps != 1:
+            raise InputError(f"objective OneStep with sampling_steps={sampling_steps}: set sampling_steps to 1")
+        if not noise_schedule.zero_terminal_snr:
             raise InputError(
                 "objective OneStep with zero_terminal_snr=false: set noise_schedule.zero_terminal_snr to true and its "
                 "prediction_type to v_prediction or sample"
             )
 
-    def __call__(self, denoiser: "Denoiser", batch: MattingBatch) -> LossTerms:
+    def __call__(
+        self,
+        pipeline: MattingPipeline,
+        batch: MattingBatch,
+        *,
+        alphas_cumprod: Tensor,
+        generators: Sequence[Generator],
+    ) -> LossTerms:
         """Predict the clean latents from noise alone, decode them, and compare pictures."""
-        condition = denoiser.pipeline.condition(batch["image"], batch["trimap"])
-        pairs, _, height, width = condition.shape
-        noise = denoiser.noise.draw_pairs(
-            (denoiser.codec.channels, height, width),
-            strengths=[1.0] * pairs,
-            generators=[sample_generator(denoiser.seed, number, "diffusion") for number in batch["number"]],
-        ).to(condition)
-        timestep = torch.full((pairs,), denoiser.noise_schedule.num_train_timesteps - 1, device=condition.device)
-        alphas_cumprod = denoiser.alphas_cumprod[stack_domains(timestep, timestep)]
+        condition = pipeline.condition(batch["image"], batch["trimap"])
+        noise = pipeline.starting_noise(condition, generators)
+        timestep = torch.full((len(condition),), pipeline.schedule.num_train_timesteps - 1, device=condition.device)
+        alphas_cumprod = alphas_cumprod[stack_domains(timestep, timestep)]
 
-        prediction = denoiser.joint_unet(noise, condition, timestep).float()
-        latents = predicted_latent(denoiser.noise_schedule.prediction_type, prediction, noise, alphas_cumprod)
-        foreground, alpha = denoiser.codec.decode(latents)
+        prediction = pipeline.joint_unet(noise, condition, timestep).float()
+        latents = predicted_latent(pipeline.schedule.prediction_type, prediction, noise, alphas_cumprod)
+        foreground, alpha = pipeline.codec.decode(latents)
         return self.loss(
             foreground=foreground,
             alpha=alpha,
@@ -112,3 +141,25 @@ class OneStep(Objective):
             true_alpha=batch["alpha"],
             trimap=batch["trimap"],
         )
+
+
+def draw_diffusion(
+    noise: NoiseSampler, schedule: NoiseSchedule, latents: Tensor, generators: Sequence[Generator]
+) -> tuple[Tensor, Tensor]:
+    """Draw each sample's timestep, uniform over the schedule's, and noise of the strength that belongs to it.
+
+    Args:
+        noise: What latents are noised with.
+        schedule: Says how many timesteps there are.
+        latents: (2B, C, h, w), for shape and device.
+        generators: One for each of the B samples, on the CPU.
+
+    Returns:
+        Timesteps (B,), shared by the halves of a pair, and independent noise (2B, C, h, w).
+    """
+    total = schedule.num_train_timesteps
+    timesteps = [int(torch.randint(total, (), generator=generator)) for generator in generators]
+    strengths = [timestep / total for timestep in timesteps]
+    _, channels, height, width = latents.shape
+    drawn = noise.draw_pairs((channels, height, width), strengths=strengths, generators=generators)
+    return to_device(torch.tensor(timesteps), latents.device), to_device(drawn, latents.device)

@@ -1,17 +1,21 @@
 """Stage 3: the latent transparency decoder (DRIP Sec. 3.3)."""
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
 from drip_lightning.data.sample import MattingBatch
+from drip_lightning.data.shards.index import read_index
 from drip_lightning.errors import InputError
 from drip_lightning.lit.averaging import Averaging, NoAveraging
+from drip_lightning.lit.datamodule import MattingDataModule
 from drip_lightning.lit.denoiser import Denoiser
 from drip_lightning.lit.latent_source import LatentSource, LiveLatents
 from drip_lightning.lit.matting import MattingStage
+from drip_lightning.nn.digest import weights_digest
 from drip_lightning.nn.losses import MattingLoss
 from drip_lightning.nn.pretrained import Networks, StableDiffusion
 from drip_lightning.nn.transparency import DecoderChoice, UNetDecoder
@@ -86,7 +90,11 @@ class TransparencyDecoder(MattingStage):
 
     def training_step(self, batch: MattingBatch, batch_index: int) -> Tensor:
         """Mend the denoiser's foreground and alpha (DRIP Eq. 6, App. A.3)."""
-        latents = self.latents(self, batch)
+        latents = self.latents(
+            batch,
+            sample=self.sample_latents,
+            facts=lambda: self.latent_facts(self.trainer.datamodule),  # type: ignore[attr-defined]
+        )
         foreground, alpha = self.latent_decoder.decode(self.codec, batch["image"], batch["trimap"], latents)
         loss = self.loss(
             foreground=foreground,
@@ -105,3 +113,24 @@ class TransparencyDecoder(MattingStage):
         generators = [sample_generator(self.seed, number, "transparency") for number in batch["number"]]
         steps = [int(torch.randint(1, self.max_steps + 1, (), generator=generator)) for generator in generators]
         return self.denoiser_pipeline.sample(condition, steps=steps, generators=generators)
+
+    def latent_facts(self, data: MattingDataModule) -> dict[str, Any]:
+        """Everything that decides a training sample's latents but its number, as JSON holds it.
+
+        Args:
+            data: What the samples are drawn from.
+        """
+        return {
+            "denoiser": weights_digest(self.joint_unet),
+            "autoencoder": weights_digest(self.codec),
+            "noise": repr(self.denoiser_pipeline.noise),
+            "schedule": repr(self.denoiser_pipeline.schedule),
+            "max_steps": self.max_steps,
+            "seed": self.seed,
+            "data seed": data.seed,
+            "image_size": data.image_size,
+            "augmentation": repr(data.augmentation),
+            "foreground_padding": data.foreground_padding,
+            "foregrounds": [shard.sha256 for shard in read_index(data.foregrounds).shards],
+            "backgrounds": [shard.sha256 for shard in read_index(data.backgrounds).shards],
+        }

@@ -7,8 +7,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
 
 from drip_lightning.nn.attention import DomainAttention, require_independent
-from drip_lightning.nn.joint_unet import JointDenoiser, widen
-from drip_lightning.nn.switcher import Switcher
+from drip_lightning.nn.joint_denoiser import JointDenoiser, Switcher, widen
 from drip_lightning.ops.domains import split_domains, stack_domains
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 from drip_lightning.errors import InputError
-from drip_lightning.nn.joint_unet import JointDenoiser
+from drip_lightning.nn.joint_denoiser import JointDenoiser
 
 _PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
 """An attention layer's linear maps, as diffusers names them."""

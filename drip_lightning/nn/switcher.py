@@ -1,6 +1,5 @@
-"""How the joint denoiser is told which domain is which: the switcher (DRIP Sec. 3.2.1, Eq. 3), and its alternatives."""
+"""The joint denoiser of the paper: one U-Net for both domains, told apart by the switcher (DRIP Sec. 3.2.1, Eq. 3)."""
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +7,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
 from drip_lightning.nn.attention import DomainAttention
-from drip_lightning.nn.joint_unet import InputLatents, JointDenoiser, JointUNet
+from drip_lightning.nn.joint_denoiser import INPUT_COPIES, InputLatents, JointDenoiser, Switcher, denoiser_input, widen
 from drip_lightning.ops.domains import stack_domains
 
 
@@ -18,23 +17,48 @@ def positional_encoding(position: Tensor, frequencies: int) -> Tensor:
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
 
 
-class Switcher(ABC):
-    """A way of telling the two domains apart; it decides how the pretrained U-Net becomes the joint denoiser."""
+class JointUNet(JointDenoiser):
+    """A pretrained latent U-Net widened to the input `[z_t^i, z^X, z^Tri]`, serving both domains as one batch.
 
-    @abstractmethod
-    def build(
-        self, unet: UNet2DConditionModel, prompt_embedding: Tensor, *, attention: DomainAttention
-    ) -> JointDenoiser:
-        """Make the joint denoiser from a pretrained U-Net, whose weights are copied.
+    `conv_in`'s kernel is copied three times and divided by 3, so that activations keep their scale; the switcher
+    starts at zero. Fed `(z, z, z)`, the new U-Net therefore equals the pretrained one fed `z`.
 
-        Args:
-            unet: Latent U-Net with as many input as output channels.
-            prompt_embedding: (1, tokens, C) embedding of the empty prompt.
-            attention: How self-attention treats the two domains.
+    Args:
+        unet: Latent U-Net with as many input as output channels; its weights are copied.
+        prompt_embedding: (1, tokens, C) embedding of the empty prompt, stored with the weights.
+        switcher: How the halves of the batch are told apart, and what each of them sees.
+        attention: How self-attention treats the two domains.
+    """
 
-        Raises:
-            InputError: the attention does not go with this way.
-        """
+    new_layers = ("conv_in", "class_embedding")
+
+    def __init__(
+        self,
+        unet: UNet2DConditionModel,
+        prompt_embedding: Tensor,
+        *,
+        switcher: "PosEncSwitcher",
+        attention: DomainAttention,
+    ) -> None:
+        super().__init__(prompt_embedding)
+        self.switcher = switcher
+        self.unet = widen(unet, inputs=INPUT_COPIES[switcher.input_latents], changes=switcher.unet_config())
+        switcher.initialise(self.unet.class_embedding)
+        attention.install(self.unet)
+
+    @property
+    def unets(self) -> tuple[UNet2DConditionModel, ...]:
+        """The one U-Net."""
+        return (self.unet,)
+
+    def forward(self, noisy: Tensor, condition: Tensor, timestep: Tensor) -> Tensor:
+        """See `JointDenoiser.forward`."""
+        return self.run(
+            self.unet,
+            denoiser_input(noisy, condition, self.switcher.input_latents),
+            stack_domains(timestep, timestep),
+            class_labels=self.switcher.labels(len(timestep), noisy.device),
+        )
 
 
 @dataclass(frozen=True)

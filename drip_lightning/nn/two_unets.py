@@ -6,8 +6,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
 
 from drip_lightning.nn.attention import DomainAttention, require_independent
-from drip_lightning.nn.joint_unet import INPUT_COPIES, InputLatents, JointDenoiser, denoiser_input, widen
-from drip_lightning.nn.switcher import Switcher
+from drip_lightning.nn.joint_denoiser import INPUT_COPIES, InputLatents, JointDenoiser, Switcher, denoiser_input, widen
 from drip_lightning.ops.domains import split_domains, stack_domains
 
 

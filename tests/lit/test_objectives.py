@@ -41,7 +41,7 @@ def test_the_training_loss_is_that_of_what_sampling_gives(networks, prediction_t
     stage = one_step(networks, noise_schedule=replace(ZERO_SNR, prediction_type=prediction_type), noise=noise).eval()
     batch = matting_batch(3, 4)
     with torch.no_grad():
-        loss = stage.objective(stage, batch).total
+        loss = objective_loss(stage, batch)
         condition = stage.pipeline.condition(batch["image"], batch["trimap"])
         latents = stage.pipeline.sample(condition, steps=[1, 1], generators=stage_generators(stage, batch))
         foreground, alpha = stage.codec.decode(latents)
@@ -55,18 +55,23 @@ def stage_generators(stage, batch):
     return [sample_generator(stage.seed, number, "diffusion") for number in batch["number"]]
 
 
+def objective_loss(stage, batch):
+    generators = stage_generators(stage, batch)
+    return stage.objective(stage.pipeline, batch, alphas_cumprod=stage.alphas_cumprod, generators=generators).total
+
+
 def test_gradient_passes_through_the_frozen_decoder(networks) -> None:
     """Checked by a central difference of one weight, under the smooth part of the loss."""
     stage = one_step(networks, objective=OneStep(MattingLoss(l1=0, laplacian=0, gradient=0)))
     batch = matting_batch(1)
-    stage.objective(stage, batch).total.backward()
+    objective_loss(stage, batch).backward()
     assert all(parameter.grad is None for parameter in stage.codec.parameters())
     weight = stage.joint_unet.unets[0].conv_out.bias
     losses = []
     for change in (1e-2, -2e-2):
         with torch.no_grad():
             weight[0] += change
-            losses.append(float(stage.objective(stage, batch).total))
+            losses.append(float(objective_loss(stage, batch)))
     assert abs(weight.grad[0]) > 1e-4
     assert weight.grad[0] == pytest.approx((losses[0] - losses[1]) / 2e-2, rel=5e-2)
 

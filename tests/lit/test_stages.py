@@ -11,6 +11,7 @@ from torch import Tensor
 from drip_lightning.errors import InputError
 from drip_lightning.lit.autoencoder import Autoencoder
 from drip_lightning.lit.denoiser import Denoiser
+from drip_lightning.lit.objectives import draw_diffusion
 from drip_lightning.lit.stage import Stage, choice_to_config, config_to_choice
 from drip_lightning.lit.transparency import TransparencyDecoder
 from drip_lightning.nn.attention import IndependentAttention
@@ -20,6 +21,7 @@ from drip_lightning.nn.pretrained import FromScratch
 from drip_lightning.nn.switcher import PosEncSwitcher
 from drip_lightning.ops.domains import split_domains, stack_domains
 from drip_lightning.ops.losses import laplacian_loss
+from drip_lightning.ops.randomness import sample_generator
 from tests.networks import NETWORKS, fit, matting_batch, shake, with_saved_vae
 
 SCHEDULES = {
@@ -59,6 +61,12 @@ def run(networks, tmp_path_factory) -> tuple[Path, Denoiser]:
     return folder, stage
 
 
+def draw(stage: Denoiser, numbers: list[int], latents: Tensor) -> tuple[Tensor, Tensor]:
+    """The timesteps and noise of samples by their numbers."""
+    generators = [sample_generator(stage.seed, number, "diffusion") for number in numbers]
+    return draw_diffusion(stage.noise, stage.noise_schedule, latents, generators)
+
+
 def gradients_after_two_steps(stage: Stage, *batches) -> dict[str, Tensor]:
     """Each trainable parameter's gradient in the step after the first."""
     optimizer = torch.optim.SGD((p for p in stage.parameters() if p.requires_grad), lr=1e-2)
@@ -83,7 +91,7 @@ class TestDenoiser:
             name: scale * vae.encode(2 * batch[name].repeat(1, 3 // batch[name].shape[1], 1, 1) - 1).latent_dist.mean
             for name in ("image", "trimap", "foreground", "alpha")
         }
-        timestep, noise = stage.draw(batch["number"], torch.cat([latent["foreground"], latent["alpha"]]))
+        timestep, noise = draw(stage, batch["number"], torch.cat([latent["foreground"], latent["alpha"]]))
         expected = torch.zeros(())
         level = SCHEDULES[prediction_type].alphas_cumprod()[timestep].view(-1, 1, 1, 1)
         noisy = [level.sqrt() * latent[name] + (1 - level).sqrt() * own
@@ -108,7 +116,7 @@ class TestDenoiser:
         assert len(set(timesteps.tolist())) == 3
 
         numbers = list(range(64))
-        timestep, noise = stage.draw(numbers, torch.zeros(128, 4, 8, 8))
+        timestep, noise = draw(stage, numbers, torch.zeros(128, 4, 8, 8))
         foreground, alpha = split_domains(noise)
         assert abs(torch.corrcoef(torch.stack([foreground.flatten(), alpha.flatten()]))[0, 1]) < 0.05
         assert 350 < timestep.float().mean() < 650
@@ -117,18 +125,18 @@ class TestDenoiser:
 
     def test_draws_depend_on_the_sample_and_the_seed_alone(self, networks) -> None:
         stage = Denoiser(networks=networks, seed=1)
-        timesteps, noise = stage.draw([5, 6, 7], torch.zeros(6, 4, 4, 4))
-        alone = stage.draw([6], torch.zeros(2, 4, 4, 4))
+        timesteps, noise = draw(stage, [5, 6, 7], torch.zeros(6, 4, 4, 4))
+        alone = draw(stage, [6], torch.zeros(2, 4, 4, 4))
         assert timesteps[1] == alone[0]
         assert torch.equal(noise[[1, 4]], alone[1])
-        other = Denoiser(networks=networks, seed=2).draw([6], torch.zeros(2, 4, 4, 4))
+        other = draw(Denoiser(networks=networks, seed=2), [6], torch.zeros(2, 4, 4, 4))
         assert not torch.equal(alone[1], other[1])
 
     def test_coarse_noise_follows_each_samples_own_timestep(self, networks) -> None:
         """Early timesteps' noise is white; late timesteps' neighbours are correlated."""
         stage = Denoiser(networks=networks)
         numbers = list(range(48))
-        timesteps, noise = stage.draw(numbers, torch.zeros(96, 4, 24, 24))
+        timesteps, noise = draw(stage, numbers, torch.zeros(96, 4, 24, 24))
         foreground, _ = split_domains(noise)
         left, right = foreground[..., :-1].flatten(1), foreground[..., 1:].flatten(1)
         correlation = torch.nn.functional.cosine_similarity(left, right)
@@ -396,7 +404,7 @@ def test_stacked_latents_follow_the_order_of_the_domains(networks) -> None:
     logged: dict[str, Tensor] = {}
     stage.log_dict = logged.update
     stage.log = lambda *args, **kwargs: None
-    _, _, _, alpha = stage.encode(batch)
+    (alpha,) = stage.codec.encode(batch["alpha"])
     stage.joint_unet.forward = lambda noisy, condition, timestep: stack_domains(alpha + 1, alpha)
     stage.training_step(batch, 0)
     assert logged["train/alpha"] == 0

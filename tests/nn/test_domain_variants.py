@@ -7,8 +7,8 @@ from torch import Tensor
 from drip_lightning.errors import InputError
 from drip_lightning.nn.attention import CrossDomainAttention, IndependentAttention, LowResolutionCrossDomainAttention
 from drip_lightning.nn.channel_order import ChannelOrder
-from drip_lightning.nn.joint_unet import JointDenoiser
-from drip_lightning.nn.switcher import PosEncSwitcher, Switcher
+from drip_lightning.nn.joint_denoiser import JointDenoiser, Switcher
+from drip_lightning.nn.switcher import PosEncSwitcher
 from drip_lightning.nn.two_unets import TwoUNets
 from drip_lightning.ops.domains import split_domains, stack_domains
 from tests.networks import shake, tiny_unet

@@ -7,8 +7,8 @@ from drip_lightning.errors import InputError
 from drip_lightning.nn.attention import IndependentAttention
 from drip_lightning.nn.channel_order import ChannelOrder
 from drip_lightning.nn.fine_tuning import AllWeights, AttentionOnly, FineTuning, LoRA
-from drip_lightning.nn.joint_unet import JointDenoiser
-from drip_lightning.nn.switcher import PosEncSwitcher, Switcher
+from drip_lightning.nn.joint_denoiser import JointDenoiser, Switcher
+from drip_lightning.nn.switcher import PosEncSwitcher
 from drip_lightning.nn.two_unets import TwoUNets
 from tests.networks import shake, tiny_unet
 

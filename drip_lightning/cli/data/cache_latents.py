@@ -73,7 +73,7 @@ def main(arguments: list[str]) -> int:
 def _cache(cli: "DripCLI", stage: "TransparencyDecoder", out: Path, samples: int) -> None:
     from drip_lightning.cli.progress import progress_bar
     from drip_lightning.data.shards.writer import ShardWriter
-    from drip_lightning.lit.latent_source import encode_latents, what_latents_depend_on
+    from drip_lightning.lit.latent_source import encode_latents
 
     data, trainer = cli.datamodule, cli.trainer
     stage.configure_model()
@@ -82,7 +82,7 @@ def _cache(cli: "DripCLI", stage: "TransparencyDecoder", out: Path, samples: int
     data.setup("fit")
     batch_size = data.batch_size // trainer.accumulate_grad_batches
     per_shard = batch_size * max(1, 256 // batch_size)  # whole batches, so that an interrupted run goes on with one
-    facts = what_latents_depend_on(stage, data)
+    facts = stage.latent_facts(data)
     with (
         ShardWriter(
             out, converter="cache-latents", arguments=facts, samples_per_shard=per_shard, resume=True

@@ -4,8 +4,8 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
 
 from drip_lightning.nn.attention import CrossDomainAttention, DomainAttention, IndependentAttention
-from drip_lightning.nn.joint_unet import JointUNet, widen
-from drip_lightning.nn.switcher import PosEncSwitcher, positional_encoding
+from drip_lightning.nn.joint_denoiser import widen
+from drip_lightning.nn.switcher import JointUNet, PosEncSwitcher, positional_encoding
 from drip_lightning.ops.domains import split_domains, stack_domains
 from tests.networks import shake, tiny_unet
 

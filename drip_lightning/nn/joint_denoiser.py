@@ -1,8 +1,8 @@
-"""The joint-domain denoiser: one Stable Diffusion U-Net for foreground and alpha (DRIP Sec. 3.2)."""
+"""What joint-domain denoisers share, whatever tells their domains apart, and how a pretrained U-Net is widened."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
@@ -11,15 +11,12 @@ from torch import Tensor, nn
 from drip_lightning.nn.attention import DomainAttention
 from drip_lightning.ops.domains import split_domains, stack_domains
 
-if TYPE_CHECKING:
-    from drip_lightning.nn.switcher import PosEncSwitcher
-
 InputLatents = Literal["own", "both"]
 """Which noisy latents each domain's pass sees beside the condition."""
 
 INPUT_COPIES: dict[InputLatents, int] = {"own": 3, "both": 4}
-"""Latents in the U-Net's input, as often as its first kernel is copied: `[z_t^i, z^X, z^Tri]`, or, the paper's other
-reading, `[z_t^F, z_t^α, z^X, z^Tri]`."""
+"""Latents concatenated as the U-Net's input, which is also how many copies of the pretrained kernel `conv_in` gets:
+`[z_t^i, z^X, z^Tri]` or, the paper's other reading, `[z_t^F, z_t^α, z^X, z^Tri]`."""
 
 
 class JointDenoiser(ABC, nn.Module):
@@ -67,48 +64,23 @@ class JointDenoiser(ABC, nn.Module):
         return unet(latents, timestep, encoder_hidden_states=self.prompt_embedding, **labels).sample
 
 
-class JointUNet(JointDenoiser):
-    """A pretrained latent U-Net widened to the input `[z_t^i, z^X, z^Tri]`, serving both domains as one batch.
+class Switcher(ABC):
+    """A way of telling the two domains apart; it decides how the pretrained U-Net becomes the joint denoiser."""
 
-    `conv_in`'s kernel is copied three times and divided by 3, so that activations keep their scale; the switcher
-    starts at zero. Fed `(z, z, z)`, the new U-Net therefore equals the pretrained one fed `z`.
+    @abstractmethod
+    def build(
+        self, unet: UNet2DConditionModel, prompt_embedding: Tensor, *, attention: DomainAttention
+    ) -> JointDenoiser:
+        """Make the joint denoiser from a pretrained U-Net, whose weights are copied.
 
-    Args:
-        unet: Latent U-Net with as many input as output channels; its weights are copied.
-        prompt_embedding: (1, tokens, C) embedding of the empty prompt, stored with the weights.
-        switcher: How the halves of the batch are told apart, and what each of them sees.
-        attention: How self-attention treats the two domains.
-    """
+        Args:
+            unet: Latent U-Net with as many input as output channels.
+            prompt_embedding: (1, tokens, C) embedding of the empty prompt.
+            attention: How self-attention treats the two domains.
 
-    new_layers = ("conv_in", "class_embedding")
-
-    def __init__(
-        self,
-        unet: UNet2DConditionModel,
-        prompt_embedding: Tensor,
-        *,
-        switcher: "PosEncSwitcher",
-        attention: DomainAttention,
-    ) -> None:
-        super().__init__(prompt_embedding)
-        self.switcher = switcher
-        self.unet = widen(unet, inputs=INPUT_COPIES[switcher.input_latents], changes=switcher.unet_config())
-        switcher.initialise(self.unet.class_embedding)
-        attention.install(self.unet)
-
-    @property
-    def unets(self) -> tuple[UNet2DConditionModel, ...]:
-        """The one U-Net."""
-        return (self.unet,)
-
-    def forward(self, noisy: Tensor, condition: Tensor, timestep: Tensor) -> Tensor:
-        """See `JointDenoiser.forward`."""
-        return self.run(
-            self.unet,
-            denoiser_input(noisy, condition, self.switcher.input_latents),
-            stack_domains(timestep, timestep),
-            class_labels=self.switcher.labels(len(timestep), noisy.device),
-        )
+        Raises:
+            InputError: the attention does not go with this way.
+        """
 
 
 def denoiser_input(noisy: Tensor, condition: Tensor, input_latents: InputLatents) -> Tensor:
