@@ -1,0 +1,1 @@
+"""`drip data ACTION`, one file an action."""
