@@ -13,6 +13,8 @@ METHOD is what makes mattes, or NAME=METHOD to call it NAME in the table:
 
   runs/transparency     a run folder, whose newest checkpoint is meant, or a checkpoint
   exports/matting       a pipeline folder that `drip export` wrote
+  theirs=FOLDER         mattes that another program wrote, KEY.png for each picture (or .tif, .webp): grey, or RGBA with
+                        straight foreground colour
   trimap                the trimap as alpha, the image as foreground
   closed-form, knn, large-kernel
                         classical matting and multilevel foreground estimation, by PyMatting
@@ -36,7 +38,7 @@ examples:
   drip test runs/transparency
   drip test runs/transparency --vae-only
   drip test runs/transparency --steps 1,2,4,10,25,50 --seeds 0,1,2 --out results/steps
-  drip test trimap closed-form ours=runs/a theirs=runs/b --data data/aim500 --out results/aim500
+  drip test closed-form ours=runs/a vitmatte=their/mattes --data data/aim500 --out results/aim500
   drip test --config configs/transparency.yaml --config configs/scale/sd2.yaml --ckpt_path FILE
 
 The last form configures stage, data and trainer as `drip fit` does (`drip fit --help`), and ends in the same table.
@@ -52,7 +54,10 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "methods", metavar="METHOD", nargs="+", help="run folder, checkpoint, pipeline folder, or baseline by name"
+        "methods",
+        metavar="METHOD",
+        nargs="+",
+        help="run folder, checkpoint, pipeline folder, folder of mattes, or baseline by name",
     )
     parser.add_argument("--data", metavar="SHARDS", help="evaluation shards (default: what the run's config.yaml says)")
     parser.add_argument("--out", metavar="DIR", type=Path, help="where results go (default: RUN/test, or RUN/ceiling)")

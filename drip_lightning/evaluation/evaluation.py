@@ -85,6 +85,7 @@ class Evaluation(LightningModule):
         files = [as_file(matte, picture["trimap"]) for matte in mattes]
         rows = dict(zip(self.plan.rows(self.method, task.steps), files, strict=True))
         height, width = picture["image"].shape[-2:]
+        foreground = self.method.brings_foreground(picture["key"][0])
         result = _result(
             self.method,
             task,
@@ -93,7 +94,7 @@ class Evaluation(LightningModule):
             width=width,
             unknown_pixels=int(unknown_mask(picture["trimap"]).sum()),
             seconds=seconds,
-            rows={row: measure(matte, picture, self.plan.region) for row, matte in rows.items()},
+            rows={row: measure(matte, picture, self.plan.region, foreground=foreground) for row, matte in rows.items()},
         )
         if task.seed == self.plan.seeds[0]:
             for row, matte in rows.items():

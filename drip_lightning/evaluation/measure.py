@@ -54,13 +54,20 @@ def as_file(matte: Matte, trimap: Tensor) -> Matte:
     return Matte(foreground=foreground, alpha=torch.where(unknown_mask(trimap), alpha, trimap))
 
 
-def measure(matte: Matte, batch: MattingBatch, region: Region) -> Scores:
-    """Measure a batch of one picture; the foreground's metrics are there only if its truth is."""
+def measure(matte: Matte, batch: MattingBatch, region: Region, *, foreground: bool = True) -> Scores:
+    """Measure a batch of one picture; the foreground's metrics are there only if its truth is.
+
+    Args:
+        matte: What a method made.
+        batch: The picture, with the truth.
+        region: Where to measure.
+        foreground: Whether the method made a foreground at all.
+    """
     alpha, mask = batch["alpha"], region_mask(batch["trimap"], region)
     metrics = {
         f"alpha_{name}_{region}": metric(matte.alpha, alpha, mask).item() for name, metric in ALPHA_METRICS.items()
     }
-    if "foreground" in batch:
+    if foreground and "foreground" in batch:
         metrics |= {
             f"foreground_{name}_{region}": metric(matte.foreground, batch["foreground"], alpha, mask).item()
             for name, metric in FOREGROUND_METRICS.items()

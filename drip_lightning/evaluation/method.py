@@ -43,6 +43,14 @@ class Method(ABC):
             InputError: the method cannot be asked of such a picture.
         """
 
+    def left_over(self, keys: Sequence[str]) -> list[str]:
+        """Names of the files that it has for none of these pictures; a method that makes its mattes has none."""
+        return []
+
+    def brings_foreground(self, key: str) -> bool:
+        """Whether the matte of a picture has a foreground to be measured."""
+        return True
+
     @abstractmethod
     def describe(self) -> dict[str, str | int | float]:
         """What decides its results, in plain values: for the protocol."""

@@ -10,8 +10,10 @@ from drip_lightning.errors import InputError
 from drip_lightning.evaluation.classical import SOLVERS, Classical, TrueAlpha
 from drip_lightning.evaluation.method import Method, Trimap
 from drip_lightning.evaluation.model import Model, VaeCeiling
+from drip_lightning.evaluation.predictions import Predictions, prediction_files
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.lit.stage import moved_paths
+from drip_lightning.nn.pipeline_folder import is_exported
 
 BASELINES: Mapping[str, Callable[[], Method]] = {
     "trimap": Trimap,
@@ -25,8 +27,8 @@ def methods_of(words: Sequence[str], *, vae_only: bool = False) -> list[Method]:
     """Make the methods that a command line names.
 
     Args:
-        words: Each a baseline's name, a run folder, a checkpoint or an exported folder, or any of these as
-            `NAME=WORD`, to be called NAME.
+        words: Each a baseline's name, a run folder, a checkpoint, an exported folder or a folder of predicted
+            mattes, or any of these as `NAME=WORD`, to be called NAME.
         vae_only: Of trained stages, evaluate the ceiling that their VAE sets.
 
     Raises:
@@ -37,7 +39,8 @@ def methods_of(words: Sequence[str], *, vae_only: bool = False) -> list[Method]:
     for place in folders:
         if not Path(place).exists():
             raise InputError(
-                f"no method {place!r}: neither a run folder nor a checkpoint, nor one of {', '.join(BASELINES)}"
+                f"no method {place!r}: neither a run folder nor a checkpoint, nor a folder of mattes, nor one of "
+                + ", ".join(BASELINES)
             )
     kind = VaeCeiling if vae_only else Model
     methods: list[Method] = []
@@ -45,11 +48,20 @@ def methods_of(words: Sequence[str], *, vae_only: bool = False) -> list[Method]:
         if place in BASELINES:
             method = BASELINES[place]()
             method.name = name or place
+        elif _is_of_predictions(Path(place)):
+            method = Predictions(Path(place), name=name or _short_name(place, folders))
         else:
             stage = MattingStage.from_checkpoint(place)
             method = kind(stage, name=name or _short_name(place, folders), source=place)
         methods.append(method)
     return methods
+
+
+def _is_of_predictions(path: Path) -> bool:
+    """A folder of pictures that is neither a run's nor an export's."""
+    if not path.is_dir() or is_exported(path) or (path / "config.yaml").is_file() or (path / "checkpoints").is_dir():
+        return False
+    return bool(prediction_files(path))
 
 
 def run_folder(word: str) -> Path | None:

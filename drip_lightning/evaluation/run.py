@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ from drip_lightning.evaluation.summary import FORMAT_VERSION, RowResult, all_row
 from drip_lightning.evaluation.table import report
 from drip_lightning.evaluation.worst import WorstCases
 
+_MOST_NAMED = 5
 _EXPECTED_WARNINGS = (
     "does not have many workers",
     "isinstance.treespec, LeafSpec.. is deprecated",  # Lightning's own
@@ -76,6 +78,8 @@ def evaluate(methods: Sequence[Method], plan: Plan, *, trainer: Trainer, overwri
     if trainer.is_global_zero:
         journal.open(protocol, overwrite=overwrite)
     worst = WorstCases(journal.folder / "worst", names)
+    if trainer.is_global_zero:
+        _tell_left_over(methods, folder)
     for method in methods:
         try:
             trainer.test(Evaluation(method, plan, journal, pictures, worst), verbose=False)
@@ -111,6 +115,16 @@ def conclude(report: Report | None, plan: Plan, *, allow_broken: bool = False) -
             f"{len(report.excluded)} pictures were left out, such as number {number} ({reason}): the table is of the "
             "others; --allow-broken accepts that"
         )
+
+
+def _tell_left_over(methods: Sequence[Method], folder: ShardFolder) -> None:
+    """Name a method's files that belong to no picture of the set."""
+    keys = [folder.key(number) for number in range(len(folder))]
+    for method in methods:
+        names = method.left_over(keys)
+        if names:
+            named = ", ".join(names[:_MOST_NAMED]) + (", …" if len(names) > _MOST_NAMED else "")
+            print(f"{method.name}: {len(names)} files belong to no picture of the set: {named}", file=sys.stderr)
 
 
 def _protocol(methods: Sequence[Method], plan: Plan, folder: ShardFolder, *, precision: str) -> dict[str, Any]:

@@ -77,7 +77,10 @@ def test_two_ranks_measure_each_picture_once_and_end_in_the_same_table(runs: Pat
     ("arguments", "complaint"),
     [
         (["nothing"], "--out is needed"),
-        (["nothing", "--out=o", "--data=d"], "no method 'nothing': neither a run folder nor a checkpoint, nor one of"),
+        (
+            ["nothing", "--out=o", "--data=d"],
+            "no method 'nothing': neither a run folder nor a checkpoint, nor a folder of mattes, nor one of",
+        ),
         (["trimap", "--out=o"], "--data is needed: a baseline names no evaluation shards"),
         (["trimap", "--out=o", "--data=d"], "no shards at d"),
         (["trimap", "trimap", "--out=o", "--data=d"], "two methods are both called 'trimap'"),

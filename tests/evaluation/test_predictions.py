@@ -1,0 +1,89 @@
+"""Other programs' mattes: measured as our own are, and every file that does not fit is named."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from drip_lightning.data.datasets import EvaluationPictures
+from drip_lightning.data.shards.reader import ShardFolder
+from drip_lightning.errors import InputError
+from drip_lightning.evaluation.method import Trimap
+from drip_lightning.evaluation.named import methods_of
+from drip_lightning.evaluation.predictions import Predictions
+from tests.evaluation.test_run import lines, run
+from tests.shards import evaluation_shards
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> str:
+    """Three pictures, e000 to e002; the first has no true foreground."""
+    return evaluation_shards(tmp_path / "shards")
+
+
+@pytest.fixture
+def folder(data: str, tmp_path: Path) -> Path:
+    """What a program wrote that answers with the trimap and the image: RGBA, RGBA as TIFF, and 16-bit grey."""
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    for number, picture in enumerate(EvaluationPictures(ShardFolder(data))):
+        maps = [(picture[name][0] * 255).round().byte().permute(1, 2, 0).numpy() for name in ("image", "trimap")]
+        if number < 2:
+            Image.fromarray(np.dstack(maps)).save(folder / f"e00{number}.{('png', 'tif')[number]}")
+        else:
+            Image.fromarray(maps[1][..., 0].astype(np.uint16) * 257).save(folder / "e002.png")
+    return folder
+
+
+def test_files_of_the_trimap_score_as_the_trimap_does(data: str, folder: Path, tmp_path: Path) -> None:
+    report = run([Trimap(), *methods_of([f"theirs={folder}"])], tmp_path / "out", data)
+    assert not report.excluded
+    table = lines(tmp_path / "out")
+    trimap, theirs = table[:3], table[3:]
+    for one, other in zip(trimap, theirs, strict=True):
+        alpha = [name for name in one if name.startswith("alpha_")]
+        assert [one[name] for name in alpha] == [other[name] for name in alpha]
+    assert float(theirs[1]["foreground_sad_unknown"]) == float(trimap[1]["foreground_sad_unknown"])
+    assert theirs[2]["foreground_sad_unknown"] == ""  # a grey file brings no foreground
+    assert float(trimap[2]["foreground_sad_unknown"]) > 0
+    assert "predicted mattes" in report.table
+
+
+def test_what_does_not_fit_is_named(
+    data: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "e000.png").rename(folder / "e009.png")
+    with Image.open(folder / "e002.png") as picture:
+        picture.resize((7, 5)).save(folder / "e002.png")
+    report = run([Predictions(folder, name="theirs")], tmp_path / "out", data)
+    assert report.excluded == {
+        0: f"e000: theirs has no file for it: expected {folder}/e000.png",
+        2: f"e002: {folder}/e002.png is 7x5, and the picture 24x22",
+    }
+    assert "theirs: 1 files belong to no picture of the set: e009.png" in capsys.readouterr().err
+
+
+def test_a_coloured_file_is_no_matte(data: str, folder: Path, tmp_path: Path) -> None:
+    size = Image.open(folder / "e001.tif").size
+    Image.new("RGB", size, (90, 90, 90)).save(folder / "e001.tif")  # a matte that a program wrote as RGB
+    Image.new("RGB", Image.open(folder / "e000.png").size, (200, 90, 90)).save(folder / "e000.png")
+    report = run([Predictions(folder, name="theirs")], tmp_path / "out", data)
+    assert list(report.excluded) == [0]
+    assert "e000.png is a colour picture without alpha" in report.excluded[0]
+
+
+def test_two_files_of_one_picture_and_an_empty_folder_are_refused(folder: Path, tmp_path: Path) -> None:
+    Image.new("L", (3, 3)).save(folder / "e001.png")
+    with pytest.raises(InputError, match=r"e001\.png and e001\.tif are both 'e001'"):
+        Predictions(folder, name="theirs")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="holds no predicted mattes"):
+        Predictions(tmp_path / "empty", name="theirs")
+
+
+def test_other_files_of_the_same_names_are_another_protocol(data: str, folder: Path, tmp_path: Path) -> None:
+    run([Predictions(folder, name="theirs")], tmp_path / "out", data)
+    Image.new("L", Image.open(folder / "e002.png").size).save(folder / "e002.png")
+    with pytest.raises(InputError, match="another protocol"):
+        run([Predictions(folder, name="theirs")], tmp_path / "out", data)
