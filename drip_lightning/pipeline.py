@@ -9,7 +9,7 @@ from torch import Tensor
 
 from drip_lightning.errors import InputError
 from drip_lightning.nn.joint_denoiser import JointDenoiser
-from drip_lightning.nn.latents import LatentCodec
+from drip_lightning.nn.latents import LatentCodec, LatentPairs
 from drip_lightning.nn.noise import NoiseSampler
 from drip_lightning.nn.noise_schedule import NoiseSchedule
 from drip_lightning.nn.transparency import LatentDecoder
@@ -144,14 +144,14 @@ class MattingPipeline:
     def decode(
         self, image: Tensor, trimap: Tensor, latents: Tensor, decoders: Sequence[LatentDecoder]
     ) -> tuple[Matte, ...]:
-        """Decode latents (2B, C, h, w) by each of the decoders, after one pass of the VAE's.
+        """Decode latents (2B, C, h, w) by each of the decoders; those that want the VAE's pictures share them.
 
         Where the trimap is sure, alpha is the trimap's, and F = X where alpha is 1.
         """
-        decoded = self.codec.decode(latents)
+        pairs = LatentPairs(self.codec, latents)
         mattes = []
         for decoder in decoders:
-            foreground, alpha = decoder(image, trimap, *decoded, latents)
+            foreground, alpha = decoder.decode(image, trimap, pairs)
             alpha = torch.where(unknown_mask(trimap), alpha.clamp(0, 1), trimap)
             mattes.append(Matte(torch.where(trimap == 1, image, foreground.clamp(0, 1)), alpha))
         return tuple(mattes)

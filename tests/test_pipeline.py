@@ -9,6 +9,7 @@ from drip_lightning.nn.attention import CrossDomainAttention
 from drip_lightning.nn.latents import LatentCodec
 from drip_lightning.nn.noise import AnnealedMultiResolutionNoise
 from drip_lightning.nn.noise_schedule import NoiseSchedule
+from drip_lightning.nn.skip_decoder import SkipDecoder
 from drip_lightning.nn.switcher import PosEncSwitcher
 from drip_lightning.nn.transparency import LatentDecoder, TransparencyUNet, VaeDecoder
 from drip_lightning.ops.domains import stack_domains
@@ -136,6 +137,25 @@ def test_any_size_is_padded_and_cropped_back(decoder, size) -> None:
     )
     torch.testing.assert_close(matte.alpha, padded.alpha[..., :height, :width])
     torch.testing.assert_close(matte.foreground, padded.foreground[..., :height, :width])
+
+
+@pytest.mark.parametrize(("kinds", "expected"), [("s", 1), ("u", 1), ("v", 1), ("vu", 1), ("vs", 2)])
+def test_the_vae_decodes_once_for_all_that_want_its_pictures(kinds, expected) -> None:
+    """What the skip decoder adds inside of the VAE's decoder takes a pass of its own, and no other."""
+    whole = pipeline()
+    choices = {
+        "v": VaeDecoder(),
+        "u": TransparencyUNet((8, 8), latent_level=1),
+        "s": SkipDecoder(whole.codec),
+    }
+    passes = []
+    whole.codec.vae.decoder.conv_in.register_forward_hook(lambda *_: passes.append(1))
+    batch = matting_batch(0)
+    decoders = [choices[kind] for kind in kinds]
+    mattes = whole.compare(batch["image"], batch["trimap"], decoders, steps=1, generators=generators(0))
+    assert len(passes) == expected
+    for matte in mattes[1:]:  # untrained, all start from the VAE's
+        torch.testing.assert_close(matte.alpha, mattes[0].alpha, atol=1e-5, rtol=0)
 
 
 def test_size_multiple_serves_all_three_networks() -> None:

@@ -16,6 +16,7 @@ from drip_lightning.lit.denoiser import Denoiser
 from drip_lightning.lit.latent_source import LatentSource, LiveLatents
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.nn.digest import weights_digest
+from drip_lightning.nn.latents import LatentPairs
 from drip_lightning.nn.losses import MattingLoss
 from drip_lightning.nn.pretrained import Networks, StableDiffusion
 from drip_lightning.nn.transparency import DecoderChoice, UNetDecoder
@@ -95,7 +96,8 @@ class TransparencyDecoder(MattingStage):
             sample=self.sample_latents,
             facts=lambda: self.latent_facts(self.trainer.datamodule),  # type: ignore[attr-defined]
         )
-        foreground, alpha = self.latent_decoder.decode(self.codec, batch["image"], batch["trimap"], latents)
+        pairs = LatentPairs(self.codec, latents)
+        foreground, alpha = self.latent_decoder.decode(batch["image"], batch["trimap"], pairs)
         loss = self.loss(
             foreground=foreground,
             alpha=alpha,

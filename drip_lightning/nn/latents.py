@@ -1,7 +1,9 @@
-"""The door between pixels and latents: a frozen VAE and its scale (DRIP Sec. 3.1)."""
+"""Encode pixels to latents and back with a frozen VAE (DRIP Sec. 3.1)."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, Self
 
 import torch
@@ -105,6 +107,25 @@ class LatentCodec(nn.Module):
             for block in encoder.down_blocks[:-1]:
                 features.append(block(features[-1]))
         return features
+
+
+@dataclass(frozen=True, eq=False)
+class LatentPairs:
+    """A batch's latents of both domains, and the VAE they belong to: it decodes them when first asked, and only once.
+
+    Attributes:
+        codec: The frozen VAE.
+        latents: (2B, C, h, w) scaled latents, domains stacked.
+    """
+
+    codec: LatentCodec
+    latents: Tensor
+
+    @cached_property
+    def pictures(self) -> tuple[Tensor, Tensor]:
+        """Foreground (B, 3, H, W) and alpha (B, 1, H, W) as the VAE alone decodes them; no gradient passes."""
+        with torch.no_grad():
+            return self.codec.decode(self.latents)
 
 
 def vae_downsampling(vae: AutoencoderKL) -> int:

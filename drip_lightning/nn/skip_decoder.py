@@ -1,11 +1,12 @@
 """The VAE decoder with the VAE encoder's early features of the image: what DRIP's introduction describes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from torch import Tensor, nn
 
-from drip_lightning.nn.latents import LatentCodec
+from drip_lightning.nn.latents import LatentCodec, LatentPairs
 from drip_lightning.nn.pretrained import Networks
 from drip_lightning.nn.transparency import DecoderChoice, LatentDecoder
 from drip_lightning.ops.domains import stack_domains
@@ -19,12 +20,11 @@ class SkipDecoder(LatentDecoder):
     convolutions are trained.
 
     Args:
-        codec: The frozen VAE; it stays where it is and is no part of the decoder's weights.
+        codec: The frozen VAE, whose widths count.
     """
 
     def __init__(self, codec: LatentCodec) -> None:
         super().__init__()
-        self._codec = (codec,)  # in a tuple, so that it is not registered
         vae = codec.vae
         widths = [int(width) for width in (vae.encoder.conv_in.out_channels, *vae.config["block_out_channels"][:-1])]
         wanted = [int(cast(Any, block).resnets[0].in_channels) for block in vae.decoder.up_blocks]
@@ -34,24 +34,23 @@ class SkipDecoder(LatentDecoder):
         for parameter in self.parameters():
             nn.init.zeros_(parameter)
 
-    def decode(self, codec: LatentCodec, image: Tensor, trimap: Tensor, latents: Tensor) -> tuple[Tensor, Tensor]:
-        """See `LatentDecoder.decode`; the VAE decodes once."""
-        return self.run(image, latents)
+    def decode(self, image: Tensor, trimap: Tensor, pairs: LatentPairs) -> tuple[Tensor, Tensor]:
+        """Decode under the image; the trimap, and what the VAE makes of the latents alone, play no part."""
+        return pairs.codec.decode(pairs.latents, self(pairs.codec.features(image)))
 
-    def forward(
-        self, image: Tensor, trimap: Tensor, foreground: Tensor, alpha: Tensor, latents: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """See `LatentDecoder.forward`; what the VAE made of the latents alone plays no part."""
-        return self.run(image, latents)
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Turn the encoder's features of the image into what is added to the decoder's.
 
-    def run(self, image: Tensor, latents: Tensor) -> tuple[Tensor, Tensor]:
-        """Decode latents (2B, C, h, w) under the image (B, 3, H, W)."""
-        (codec,) = self._codec
-        additions = [
+        Args:
+            features: Each (B, …), from full size down, see `LatentCodec.features`.
+
+        Returns:
+            For each upward block, from the coarsest on, (2B, …), domains stacked.
+        """
+        return [
             stack_domains(*convolution(own).chunk(2, dim=1))
-            for convolution, own in zip(self.convolutions, reversed(codec.features(image)), strict=True)
+            for convolution, own in zip(self.convolutions, reversed(features), strict=True)
         ]
-        return codec.decode(latents, additions)
 
 
 @dataclass(frozen=True)

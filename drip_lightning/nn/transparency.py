@@ -8,7 +8,7 @@ import torch
 from diffusers.models.unets.unet_2d_blocks import DownBlock2D, UNetMidBlock2D, UpBlock2D
 from torch import Tensor, nn
 
-from drip_lightning.nn.latents import LatentCodec
+from drip_lightning.nn.latents import LatentCodec, LatentPairs
 from drip_lightning.nn.pretrained import Networks
 from drip_lightning.ops.domains import split_domains
 
@@ -17,29 +17,19 @@ IMAGE_CHANNELS = 3 + 1 + 3 + 1
 
 
 class LatentDecoder(ABC, nn.Module):
-    """Turns what the VAE decoder made of the sampled latents into the result (DRIP Eq. 6)."""
+    """Makes foreground and alpha of sampled latents, with the picture at hand (DRIP Eq. 6)."""
 
     size_multiple: int = 1
     """Pictures' height and width must be divisible by this."""
 
-    def decode(self, codec: LatentCodec, image: Tensor, trimap: Tensor, latents: Tensor) -> tuple[Tensor, Tensor]:
-        """Decode from the latents (2B, C, h, w) on; gradient passes through this decoder, not through the VAE's."""
-        with torch.no_grad():
-            foreground, alpha = codec.decode(latents)
-        return self(image, trimap, foreground, alpha, latents)
-
     @abstractmethod
-    def forward(
-        self, image: Tensor, trimap: Tensor, foreground: Tensor, alpha: Tensor, latents: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Decode.
+    def decode(self, image: Tensor, trimap: Tensor, pairs: LatentPairs) -> tuple[Tensor, Tensor]:
+        """Decode; gradient reaches this decoder's weights, and no latents.
 
         Args:
             image: (B, 3, H, W) in [0, 1].
             trimap: (B, 1, H, W), 0, 0.5 or 1.
-            foreground: (B, 3, H, W), decoded by the VAE.
-            alpha: (B, 1, H, W), decoded by the VAE.
-            latents: (2B, C, h, w) as sampled, domains stacked.
+            pairs: Latents of the B samples, as sampled, and the VAE; what that makes of them alone is made on demand.
 
         Returns:
             Foreground (B, 3, H, W) and alpha (B, 1, H, W), near [0, 1], not clamped.
@@ -49,11 +39,9 @@ class LatentDecoder(ABC, nn.Module):
 class VaeDecoder(LatentDecoder):
     """The frozen VAE decoder alone: the paper's "without D_trans"."""
 
-    def forward(
-        self, image: Tensor, trimap: Tensor, foreground: Tensor, alpha: Tensor, latents: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def decode(self, image: Tensor, trimap: Tensor, pairs: LatentPairs) -> tuple[Tensor, Tensor]:
         """Return the VAE's foreground and alpha as they are."""
-        return foreground, alpha
+        return pairs.pictures
 
 
 class TransparencyUNet(LatentDecoder):
@@ -119,10 +107,25 @@ class TransparencyUNet(LatentDecoder):
         self.conv_out = nn.Conv2d(channels[0], 3 + 1, 3, padding=1)
         _zero(self.conv_out)
 
+    def decode(self, image: Tensor, trimap: Tensor, pairs: LatentPairs) -> tuple[Tensor, Tensor]:
+        """Mend what the VAE makes of the latents."""
+        return self(image, trimap, *pairs.pictures, pairs.latents)
+
     def forward(
         self, image: Tensor, trimap: Tensor, foreground: Tensor, alpha: Tensor, latents: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """See `LatentDecoder.forward`."""
+        """Mend foreground and alpha (DRIP Eq. 6).
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+            trimap: (B, 1, H, W), 0, 0.5 or 1.
+            foreground: (B, 3, H, W), decoded by the VAE.
+            alpha: (B, 1, H, W), decoded by the VAE.
+            latents: (2B, C, h, w) as sampled, domains stacked.
+
+        Returns:
+            Foreground (B, 3, H, W) and alpha (B, 1, H, W), near [0, 1], not clamped.
+        """
         pictures = torch.cat([image, trimap, foreground, alpha], dim=1)
         features = self.conv_in(pictures)
         skips = [features]
