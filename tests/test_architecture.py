@@ -1,6 +1,7 @@
-"""Imports point down: from one floor to lower ones, and inside a room without circles."""
+"""Imports point down: from one floor to lower ones, and inside a room without circles; the words about it are true."""
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -178,3 +179,24 @@ def test_relative_imports_of_a_package_are_resolved() -> None:
         assert offences(f"from {name} import stage", module, is_package=True), module
     assert not offences("from ..ops import domains", "drip_lightning.nn", is_package=True)
     assert not offences("from . import losses", "drip_lightning.nn", is_package=True)
+
+
+def test_every_folder_has_a_caption_and_a_rooms_names_its_floor() -> None:
+    for folder in {file.parent for file, _ in package_files()}:
+        caption = ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
+        assert caption, f"{folder}/__init__.py says nothing"
+        if folder.parent == PACKAGE:
+            assert caption.startswith(f"Floor {FLOORS[folder.name]}: "), f"{folder.name}: {caption}"
+
+
+def test_the_page_on_the_architecture_names_rooms_floors_and_files_that_are_there() -> None:
+    page = (Path(__file__).parents[1] / "ARCHITECTURE.md").read_text()
+    rows = re.findall(r"^\| (\d) \| `(\w+)(?:/|\.py)` \| (.*) \|$", page, re.MULTILINE)
+    assert {"": 0, "errors": 0} | {own: int(floor) for floor, own, _ in rows} == FLOORS
+    for _, own, text in rows:
+        files = {file.stem for file in (PACKAGE / own).rglob("*")}
+        unknown = {*re.findall(r"`([a-z_]+)(?:/|\.py)?`", text)} - files - {*FLOORS, "drip"}
+        assert not unknown, f"{own}: {unknown}"
+    paths = [path for path in re.findall(r"`(\w+/[\w/]+)`", page) if path.split("/")[0] in FLOORS]
+    assert paths
+    assert [path for path in paths if not ((PACKAGE / path).is_dir() or (PACKAGE / f"{path}.py").is_file())] == []

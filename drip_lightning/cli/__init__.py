@@ -1,1 +1,1 @@
-"""Floor 4: the command `drip`, one file a verb."""
+"""Floor 7: the command `drip`, one file a verb."""

@@ -1,1 +1,1 @@
-"""What a sweep found: tables, curves and pictures, from its folder alone."""
+"""Floor 6: what a sweep found: tables, curves and pictures, from its folder alone."""
