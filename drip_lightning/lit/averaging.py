@@ -26,7 +26,7 @@ class NoAveraging(Averaging):
     """The last step's weights are the result."""
 
     def callbacks(self) -> list[Callback]:
-        """Nothing to do."""
+        """None: there is no average to follow."""
         return []
 
 
@@ -66,7 +66,7 @@ class AveragedWeights(Callback):
         self._step = 0
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin with the weights as they are, or go on from the checkpoint's averages."""
+        """Begin with the weights as they are, or resume the checkpoint's averages."""
         self._displaced = {}
         self.averages = {name: weight.detach().float().clone() for name, weight in _trained(pl_module).items()}
         if self._restored is not None:
@@ -79,7 +79,7 @@ class AveragedWeights(Callback):
         )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note the step that a resumed run goes on from."""
+        """Note the step that a resumed run starts from."""
         self._step = trainer.global_step
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:

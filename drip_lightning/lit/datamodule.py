@@ -35,7 +35,7 @@ class MattingDataModule(LightningDataModule):
     """Composites made on the fly from folders of shards, and whole pictures to evaluate on.
 
     Training sample i is a function of `seed` and i alone, whatever the number of workers and ranks, and a resumed run
-    goes on with the samples that come next, on the same number of workers and ranks or another, even with another
+    continues with the samples that come next, on the same number of workers and ranks or another, even with another
     batch size. Training never runs out of samples: `trainer.max_steps` ends it.
     """
 
@@ -207,8 +207,8 @@ class MattingDataModule(LightningDataModule):
     def on_exception(self, exception: BaseException) -> None:
         """End all workers.
 
-        They ignore the signal by which Python ends its children, and the exception's traceback keeps them alive: the
-        process would wait for them for ever. Lightning itself ends only those of the loop that failed.
+        Workers ignore SIGTERM and the traceback keeps their iterators referenced, so that the interpreter's exit would
+        block joining them. Lightning itself ends only those of the loop that failed.
         """
         CombinedLoader(self._loaders).reset()
 

@@ -28,7 +28,7 @@ def note_start(trainer: Trainer, folder: Path, *, config: str, checkpoint: str |
         trainer: About to begin, its data module set up.
         folder: The run's.
         config: Name of the stored configuration that this start follows.
-        checkpoint: What it goes on from; nothing for a fresh start.
+        checkpoint: What it is resumed from; nothing for a fresh start.
     """
     path = folder / "provenance.json"
     starts = json.loads(path.read_text()) if path.exists() else []

@@ -24,7 +24,8 @@ from drip_lightning.nn.pipeline_folder import is_exported, read_exported
 FORMAT_VERSION = 2
 """Of what a checkpoint holds. Format 1, without the run's place and random state, is read, too."""
 
-_HOW_TO_TRAIN = {"averaging", "latents", "optimizer", "lr_scheduler", "loss"}
+_TRAINING_ONLY_ARGUMENTS = {"averaging", "latents", "optimizer", "lr_scheduler", "loss"}
+"""Arguments that decide nothing but how weights come about: a checkpoint does not describe them."""
 
 
 class Stage(LightningModule):
@@ -195,7 +196,7 @@ def choice_to_config(choice: Any) -> Any:
         return choice
     if isinstance(choice, list | tuple):
         return [choice_to_config(item) for item in choice]
-    names = [name for name in inspect.signature(type(choice)).parameters if name not in _HOW_TO_TRAIN]
+    names = [name for name in inspect.signature(type(choice)).parameters if name not in _TRAINING_ONLY_ARGUMENTS]
     return {
         "class_path": f"{type(choice).__module__}.{type(choice).__qualname__}",
         "init_args": {name: choice_to_config(getattr(choice, name)) for name in names},

@@ -20,7 +20,8 @@ Facts = Mapping[str, str]
 """What a rank knows of its run, by name, such as `trainer.max_steps`, `code`, `world size`."""
 
 _SHOWN = 3
-_FAREWELL_S = 10.0
+_VERDICT_GRACE_S = 10.0
+"""How long the first rank stays for the others to read why they must exit."""
 
 
 def facts_of_run(config: Namespace) -> Facts:
@@ -34,7 +35,7 @@ def facts_of_run(config: Namespace) -> Facts:
 
 
 def agree(facts: Facts, store: Store, *, rank: int, world_size: int) -> None:
-    """Return on every rank if all of them know the same facts; leave on every rank, soon, if not.
+    """Return on every rank if all of them know the same facts; otherwise every rank exits.
 
     The first rank compares, and says what differs. A rank of which it knows nothing, because it counts fewer ranks,
     compares for itself.
@@ -123,6 +124,6 @@ def _get(store: Store, key: str, *, rank: int, world_size: int) -> str:
 
 
 def _let_others_hear(store: Store, others: int) -> None:
-    deadline = time.monotonic() + _FAREWELL_S
+    deadline = time.monotonic() + _VERDICT_GRACE_S
     while store.add("heard", 0) < others and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -113,7 +113,7 @@ def checkpoint_to_go_on_from(given: str | None, folder: Path) -> Path | None:
         folder: Where the run keeps its checkpoints.
 
     Raises:
-        InputError: `folder` has checkpoints, and training would not go on from the newest; or all are damaged.
+        InputError: `folder` has checkpoints, and training would not resume from the newest; or all are damaged.
     """
     own = checkpoints_in(folder)
     if given == "auto":

@@ -1,4 +1,4 @@
-"""When a run is saved, how it stops, and how it goes on as if it had never stopped."""
+"""When a run is saved, how it stops, and how it resumes as if it had never stopped."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +14,10 @@ from torch.optim import Optimizer
 from drip_lightning.errors import InputError, Stopped
 from drip_lightning.lit.resume.checkpoint_io import checkpoint_name, checkpoints_in, remove_partial_files, step_of
 from drip_lightning.lit.resume.position import (
-    go_on_after,
     is_step_over,
     is_step_taken,
     let_one_more_step_begin,
+    resume_after,
     validate_now,
 )
 from drip_lightning.lit.resume.random_state import collect_random_state, restore_random_state
@@ -26,7 +26,7 @@ from drip_lightning.lit.resume.signals import StopSignals
 
 
 @dataclass(frozen=True)
-class _Mark:
+class _SavePoint:
     """A moment between two steps, at which a run can be saved and taken up again.
 
     Args:
@@ -44,8 +44,8 @@ class Checkpoints(Checkpoint):
     """Saves a run between two steps: regularly, before each validation, when a signal stops it, and at its end.
 
     A run that fails is saved, too, if nothing of the step that failed has changed it yet. What is saved is the whole
-    state: weights, optimizer, schedule, random generators, place in the data, and length of the log. A run that goes
-    on from there is the run that was never stopped.
+    state: weights, optimizer, schedule, random generators, place in the data, and length of the log. A run that is
+    resumed from there is the run that was never stopped.
     """
 
     def __init__(self, dirpath: str | None = None, every_n_train_steps: int = 1000, keep: int = 2) -> None:
@@ -65,8 +65,8 @@ class Checkpoints(Checkpoint):
         self.every_n_train_steps = every_n_train_steps
         self.keep = keep
         self._signals = StopSignals()
-        self._mark: _Mark | None = None
-        self._saved: _Mark | None = None
+        self._save_point: _SavePoint | None = None
+        self._saved: _SavePoint | None = None
         self._loaded: dict[str, Any] | None = None
         self._touched = False
         self._saving = False
@@ -80,11 +80,11 @@ class Checkpoints(Checkpoint):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Write down where the run is, in place of Lightning's counters."""
-        mark = self._mark if self._saving and self._mark else _mark(trainer, validation_due=False)
+        point = self._save_point if self._saving and self._save_point else _save_point(trainer, validation_due=False)
         checkpoint["run"] = {
-            "step": mark.step,
-            "validation_due": mark.validation_due,
-            "random": _of_every_rank(trainer, mark.random),
+            "step": point.step,
+            "validation_due": point.validation_due,
+            "random": _of_every_rank(trainer, point.random),
             "log": log_lengths(trainer),
         }
         checkpoint["epoch"] = 0  # the training stream has no end
@@ -97,7 +97,7 @@ class Checkpoints(Checkpoint):
         plain = {"step": checkpoint["global_step"], "validation_due": False, "random": [], "log": {}}
         self._loaded = {**plain, **checkpoint.get("run", {})}
         checkpoint.pop("loops", None)
-        go_on_after(trainer, self._loaded["step"])
+        resume_after(trainer, self._loaded["step"])
         self._max_steps = trainer.max_steps
         if self._loaded["validation_due"]:
             let_one_more_step_begin(trainer)
@@ -108,7 +108,7 @@ class Checkpoints(Checkpoint):
         loaded = self._loaded or {"step": 0, "validation_due": False, "log": {}}
         cut_log_back(trainer, loaded["log"])
         if (self.folder / checkpoint_name(loaded["step"])).exists():
-            self._saved = _Mark(loaded["step"], loaded["validation_due"], random=None)
+            self._saved = _SavePoint(loaded["step"], loaded["validation_due"], random=None)
         if loaded["validation_due"]:
             validate_now(trainer, max_steps=self._max_steps)
         else:
@@ -119,9 +119,9 @@ class Checkpoints(Checkpoint):
         if batch_idx % trainer.accumulate_grad_batches:
             return
         self._touched = False
-        self._mark = _mark(trainer, validation_due=False)
+        self._save_point = _save_point(trainer, validation_due=False)
         stop = self._signals.agreed(trainer)
-        is_time = stop or self._mark.step % self.every_n_train_steps == 0
+        is_time = stop or self._save_point.step % self.every_n_train_steps == 0
         if is_time and not self._is_saved(trainer, validated=bool(stop)):
             self._save(trainer)
         self._stop_if(stop, trainer)
@@ -142,7 +142,7 @@ class Checkpoints(Checkpoint):
             return
         self._restore_random_state(trainer)  # if due: only now, for Lightning drew a number when it opened the data
         if is_step_taken(trainer) and not self._is_saved(trainer):  # and no batch of the next is accumulated
-            self._mark = _mark(trainer, validation_due=True)
+            self._save_point = _save_point(trainer, validation_due=True)
             self._save(trainer)
 
     def on_validation_batch_start(
@@ -154,7 +154,7 @@ class Checkpoints(Checkpoint):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the last step."""
-        self._mark = _mark(trainer, validation_due=False)
+        self._save_point = _save_point(trainer, validation_due=False)
         if not self._is_saved(trainer, validated=True):
             self._save(trainer)
         self._signals.restore()
@@ -164,10 +164,10 @@ class Checkpoints(Checkpoint):
         self._signals.restore()
         if not isinstance(exception, Exception) or isinstance(exception, Stopped) or self._saving:
             return
-        if trainer.world_size > 1 or self._mark is None or not trainer.training or self._is_saved(trainer):
+        if trainer.world_size > 1 or self._save_point is None or not trainer.training or self._is_saved(trainer):
             return
         if is_step_over(trainer):  # as when the data fails
-            self._mark = _mark(trainer, validation_due=False)
+            self._save_point = _save_point(trainer, validation_due=False)
         elif self._touched:
             return
         if all(torch.isfinite(parameter).all() for parameter in pl_module.parameters()):
@@ -191,7 +191,7 @@ class Checkpoints(Checkpoint):
         self._saving = True
         trainer.save_checkpoint(self.folder / checkpoint_name(trainer.global_step), weights_only=False)
         self._saving = False
-        self._saved = self._mark
+        self._saved = self._save_point
         if trainer.is_global_zero and self.keep > 0:
             known = [file for file in checkpoints_in(self.folder) if 0 <= step_of(file) <= trainer.global_step]
             for file in known[self.keep :]:
@@ -204,8 +204,8 @@ class Checkpoints(Checkpoint):
             raise Stopped(f"stopped after step {step}: {saved}", signal_number=signal_number)
 
 
-def _mark(trainer: Trainer, *, validation_due: bool) -> _Mark:
-    return _Mark(trainer.global_step, validation_due, random=collect_random_state())
+def _save_point(trainer: Trainer, *, validation_due: bool) -> _SavePoint:
+    return _SavePoint(trainer.global_step, validation_due, random=collect_random_state())
 
 
 def _of_every_rank(trainer: Trainer, state: Any) -> list[Any]:

@@ -1,9 +1,9 @@
-"""Where a run is, in steps: all that is touched of the private parts of Lightning's training loop."""
+"""Read and set Lightning's step counters; the only module that touches the private parts of its loops."""
 
 from lightning.pytorch import Trainer
 
 
-def go_on_after(trainer: Trainer, step: int) -> None:
+def resume_after(trainer: Trainer, step: int) -> None:
     """Make a trainer that has not begun count from `step`.
 
     Lightning's own way of restarting a loop would skip the validation that is due, and count logs twice.

@@ -1,4 +1,4 @@
-"""TensorBoard's files as part of a run's state: a run that goes on cuts them back to where its checkpoint was."""
+"""TensorBoard's files as part of a run's state: a resumed run cuts them back to where its checkpoint was."""
 
 import os
 from pathlib import Path
@@ -22,7 +22,7 @@ def log_lengths(trainer: Trainer) -> dict[str, int]:
 
 
 def cut_log_back(trainer: Trainer, lengths: dict[str, int]) -> None:
-    """Remove what a run logged after the checkpoint that it goes on from, and will log again: no step comes twice.
+    """Remove what a run logged after the checkpoint that it is resumed from, and will log again: no step comes twice.
 
     Args:
         trainer: Whose loggers' folders are meant; what it writes itself stays.
