@@ -30,7 +30,7 @@ class OwnStep:
         settings = yaml.safe_load((CONFIGS / "denoiser.yaml").read_text())["model"]["init_args"]["optimizer"]
         kind = getattr(torch.optim, settings["class_path"].split(".")[-1])
         self.optimizer = kind(stage.joint_unet.parameters(), **settings["init_args"] | {"lr": 1e-5})
-        stage.encode = self._timed("VAE encode", stage.encode)  # type: ignore[method-assign]
+        stage.codec.encode = self._timed("VAE encode", stage.codec.encode)  # type: ignore[method-assign]
         stage.joint_unet.forward = self._timed("U-Net forward", stage.joint_unet.forward)  # type: ignore[method-assign]
 
     def loss(self, batch: MattingBatch, watch: Stopwatch) -> Tensor:
