@@ -29,7 +29,6 @@ from drip_lightning.data.augment import Augmentation
 from drip_lightning.data.cache import LocalCache
 from drip_lightning.data.compose import Composer, as_batch, stack_layers
 from drip_lightning.data.datasets import TrainingLayers
-from drip_lightning.data.mixture import ShardMixture
 from drip_lightning.data.shards.reader import ShardFolder
 from drip_lightning.data.shards.writer import ShardWriter
 
@@ -84,8 +83,8 @@ class Engine(Dataset[Any]):
     finish = staticmethod(as_batch)
 
     def __init__(self, folder: Path, cache: LocalCache) -> None:
-        mixtures = [ShardMixture(f"{folder}/{name}", cache=cache) for name in ("foregrounds", "backgrounds")]
-        self._layers = TrainingLayers(*mixtures, augmentation=AUGMENTATION, image_size=SIZE, seed=0, cache=cache)
+        folders = [ShardFolder(folder / name, cache=cache) for name in ("foregrounds", "backgrounds")]
+        self._layers = TrainingLayers(*folders, augmentation=AUGMENTATION, image_size=SIZE, seed=0, cache=cache)
         self._composer = Composer()
 
     def __getitem__(self, number: int) -> Any:

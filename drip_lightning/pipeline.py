@@ -14,7 +14,8 @@ from drip_lightning.nn.noise import NoiseSampler
 from drip_lightning.nn.noise_schedule import NoiseSchedule
 from drip_lightning.nn.transparency import LatentDecoder
 from drip_lightning.ops.domains import pair_domains, unpair_domains
-from drip_lightning.ops.geometry import pad_to_multiple, unpad
+from drip_lightning.ops.geometry import pad_to_multiple, reduce_picture, reduce_trimap, unpad
+from drip_lightning.ops.hints.choice import Hints, NoHints
 from drip_lightning.ops.transfer import to_device
 from drip_lightning.ops.trimap import unknown_mask
 
@@ -93,6 +94,8 @@ class MattingPipeline:
         schedule: How to sample.
         decoder: What makes the result from the sampled latents.
         one_step: Whether the denoiser was taught a single step from pure noise, and no more.
+        hints: What the decoder is given beside image and trimap.
+        reduction: How many times smaller the denoiser sees the picture, height and width.
     """
 
     codec: LatentCodec
@@ -101,15 +104,19 @@ class MattingPipeline:
     schedule: NoiseSchedule
     decoder: LatentDecoder
     one_step: bool = False
+    hints: Hints = NoHints()  # noqa: RUF009 - frozen
+    reduction: int = 1
 
     @property
     def size_multiple(self) -> int:
         """The networks want height and width divisible by this; `__call__` pads and crops by itself."""
-        return math.lcm(self.codec.downsampling * self.joint_unet.size_multiple, self.decoder.size_multiple)
+        latent = self.reduction * self.codec.downsampling
+        return math.lcm(latent * self.joint_unet.size_multiple, self.decoder.size_multiple)
 
     def condition(self, image: Tensor, trimap: Tensor) -> Tensor:
-        """Encode image (B, 3, H, W) and trimap (B, 1, H, W) to the denoiser's condition (B, 2C, h, w)."""
-        return torch.cat(self.codec.encode(image, trimap), dim=1)
+        """Encode image (B, 3, H, W) and trimap (B, 1, H, W), reduced, to the denoiser's condition (B, 2C, h, w)."""
+        reduced = reduce_picture(image, self.reduction), reduce_trimap(trimap, self.reduction)
+        return torch.cat(self.codec.encode(*reduced), dim=1)
 
     def starting_noise(self, condition: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Draw what sampling starts from, (2B, C, h, w), each picture's from its own generator on the CPU."""
@@ -142,16 +149,16 @@ class MattingPipeline:
         return sample_latents(denoise, noise, self.schedule, steps=steps)
 
     def decode(
-        self, image: Tensor, trimap: Tensor, latents: Tensor, decoders: Sequence[LatentDecoder]
+        self, image: Tensor, trimap: Tensor, latents: Tensor, hints: Tensor, decoders: Sequence[LatentDecoder]
     ) -> tuple[Matte, ...]:
         """Decode latents (2B, C, h, w) by each of the decoders; those that want the VAE's pictures share them.
 
         Where the trimap is sure, alpha is the trimap's, and F = X where alpha is 1.
         """
-        pairs = LatentPairs(self.codec, latents)
+        pairs = LatentPairs(self.codec, latents, self.reduction)
         mattes = []
         for decoder in decoders:
-            foreground, alpha = decoder.decode(image, trimap, pairs)
+            foreground, alpha = decoder.decode(image, trimap, pairs, hints)
             alpha = torch.where(unknown_mask(trimap), alpha.clamp(0, 1), trimap)
             mattes.append(Matte(torch.where(trimap == 1, image, foreground.clamp(0, 1)), alpha))
         return tuple(mattes)
@@ -185,4 +192,6 @@ class MattingPipeline:
         trimap_padded, _ = pad_to_multiple(trimap, self.size_multiple)
         condition = self.condition(image_padded, trimap_padded)
         latents = self.sample(condition, steps=[steps] * len(image), generators=generators)
-        return tuple(matte.crop(size) for matte in self.decode(image_padded, trimap_padded, latents, decoders))
+        hints, _ = pad_to_multiple(self.hints(image, trimap), self.size_multiple)
+        mattes = self.decode(image_padded, trimap_padded, latents, hints, decoders)
+        return tuple(matte.crop(size) for matte in mattes)

@@ -129,7 +129,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 _CODEC = "what the shards hold, both without loss; WebP is mostly smaller, and a little faster (default: webp)"
 _SAMPLES_PER_SHARD = "at most; a shard ends at 134 MB, too (default: 250)"
-_ESTIMATE = "the colours are those of photographs: estimate the objects' own (pip install 'drip_lightning[classical]')"
+_ESTIMATE = "the colours are those of photographs: estimate the objects' own"
 _TRIMAP_RADIUS = "make the trimaps from alpha: unknown within N pixels of its partial values"
 
 

@@ -16,6 +16,8 @@ METHOD is what makes mattes, or NAME=METHOD to call it NAME in the table:
   theirs=FOLDER         mattes that another program wrote, KEY.png for each picture (or .tif, .webp): grey, or RGBA with
                         straight foreground colour
   trimap                the trimap as alpha, the image as foreground
+  propagated-colours, sampled-colours
+                        the hints that a decoder may start from, alone
   closed-form, knn, large-kernel
                         classical matting and multilevel foreground estimation, by PyMatting
   true-alpha            the truth as alpha, multilevel foreground estimation: a ceiling for the foreground

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 import torch
 from torch import Tensor
@@ -79,6 +79,8 @@ class CompositeLevels(TypedDict):
     """0, 128 or 255."""
     foreground: Tensor
     background: Tensor
+    hints: NotRequired[Tensor]
+    """(B, 7 · guesses, H, W), see `Hints`."""
     key: list[str]
     number: list[int]
     damage: list[Damage]
@@ -154,6 +156,8 @@ def as_batch(levels: CompositeLevels) -> MattingBatch:
         key=levels["key"],
         number=levels["number"],
     )
+    if "hints" in levels:
+        batch["hints"] = levels["hints"] / 255
     return check_batch(batch)
 
 

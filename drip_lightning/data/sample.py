@@ -26,6 +26,8 @@ class MattingBatch(TypedDict):
     """(B, 3, H, W), straight (not premultiplied) colour, padded where alpha is 0."""
     background: NotRequired[Tensor]
     """(B, 3, H, W)."""
+    hints: NotRequired[Tensor]
+    """(B, 7 · guesses, H, W), of a training batch whose worker made them: see `Hints`."""
     key: list[str]
     """Names of the samples, for messages and file names."""
     number: list[int]

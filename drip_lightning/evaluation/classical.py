@@ -1,10 +1,9 @@
 """Matting without learning, by PyMatting: an alpha from the trimap, then the foreground colours that fit it."""
 
-import importlib
 from collections.abc import Sequence
-from types import ModuleType
 
 import numpy as np
+import pymatting
 import torch
 from torch import Tensor
 
@@ -29,7 +28,6 @@ class Classical(Method):
 
     def __init__(self, solver: str) -> None:
         super().__init__(solver)
-        self._pymatting = _pymatting()
         self._solver = solver
 
     def mattes(self, batch: MattingBatch, *, steps: int | None, seeds: Sequence[int]) -> tuple[Matte, ...]:
@@ -38,12 +36,12 @@ class Classical(Method):
         known = [value for value in (0, 1) if (trimap == value).any()]
         if len(known) < 2:
             raise InputError(f"{self._solver} matting wants known foreground and known background in the trimap")
-        alpha = getattr(self._pymatting, SOLVERS[self._solver])(image, trimap)
-        return (_matte(self._pymatting.estimate_foreground_ml(image, alpha), alpha, like=batch["image"]),)
+        alpha = getattr(pymatting, SOLVERS[self._solver])(image, trimap)
+        return (_matte(pymatting.estimate_foreground_ml(image, alpha), alpha, like=batch["image"]),)
 
     def describe(self) -> dict[str, str | int | float]:
         """Solver and version."""
-        version = getattr(self._pymatting, "__version__", "")
+        version = pymatting.__version__
         return {"kind": f"PyMatting {version} {SOLVERS[self._solver]}, multilevel foreground"}
 
 
@@ -52,24 +50,16 @@ class TrueAlpha(Method):
 
     def __init__(self) -> None:
         super().__init__("true-alpha")
-        self._pymatting = _pymatting()
 
     def mattes(self, batch: MattingBatch, *, steps: int | None, seeds: Sequence[int]) -> tuple[Matte, ...]:
         """Take alpha from the truth, and solve for the foreground."""
         alpha = _pixels(batch["alpha"])[..., 0]
-        foreground = self._pymatting.estimate_foreground_ml(_pixels(batch["image"]), alpha)
+        foreground = pymatting.estimate_foreground_ml(_pixels(batch["image"]), alpha)
         return (_matte(foreground, alpha, like=batch["image"]),)
 
     def describe(self) -> dict[str, str | int | float]:
         """Say that it looks at the truth."""
-        return {"kind": f"the truth as alpha, PyMatting {self._pymatting.__version__} multilevel foreground"}
-
-
-def _pymatting() -> ModuleType:
-    try:
-        return importlib.import_module("pymatting")
-    except ModuleNotFoundError as error:
-        raise InputError("classical matting needs PyMatting: pip install 'drip_lightning[classical]'") from error
+        return {"kind": f"the truth as alpha, PyMatting {pymatting.__version__} multilevel foreground"}
 
 
 def _pixels(maps: Tensor) -> np.ndarray:

@@ -11,7 +11,7 @@ from drip_lightning.lit.matting import MattingStage
 from drip_lightning.nn.digest import weights_digest
 from drip_lightning.nn.transparency import LatentDecoder, VaeDecoder
 from drip_lightning.ops.domains import stack_domains
-from drip_lightning.ops.geometry import pad_to_multiple
+from drip_lightning.ops.geometry import pad_to_multiple, reduce_picture
 from drip_lightning.ops.randomness import sample_generator
 from drip_lightning.pipeline import Matte, MattingPipeline
 
@@ -86,8 +86,10 @@ class VaeCeiling(Model):
         maps = batch["image"], batch["trimap"], batch.get("foreground", batch["image"]), batch["alpha"]
         size = batch["image"].shape[-2:]
         image, trimap, foreground, alpha = (pad_to_multiple(one, pipeline.size_multiple)[0] for one in maps)
-        latents = stack_domains(*pipeline.codec.encode(foreground, alpha))
-        mattes = pipeline.decode(image, trimap, latents, list(self.decoders.values()))
+        seen = (reduce_picture(one, pipeline.reduction) for one in (foreground, alpha))
+        latents = stack_domains(*pipeline.codec.encode(*seen))
+        hints = pipeline.hints(image, trimap)
+        mattes = pipeline.decode(image, trimap, latents, hints, list(self.decoders.values()))
         return tuple(matte.crop((size[0], size[1])) for matte in mattes)
 
 

@@ -8,15 +8,19 @@ import yaml
 
 from drip_lightning.errors import InputError
 from drip_lightning.evaluation.classical import SOLVERS, Classical, TrueAlpha
+from drip_lightning.evaluation.hinted import Hinted
 from drip_lightning.evaluation.method import Method, Trimap
 from drip_lightning.evaluation.model import Model, VaeCeiling
 from drip_lightning.evaluation.predictions import Predictions, prediction_files
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.lit.stage import moved_paths
 from drip_lightning.nn.pipeline_folder import is_exported
+from drip_lightning.ops.hints.colours import propagated_colours, sampled_colours
 
 BASELINES: Mapping[str, Callable[[], Method]] = {
     "trimap": Trimap,
+    "propagated-colours": partial(Hinted, "propagated-colours", propagated_colours),
+    "sampled-colours": partial(Hinted, "sampled-colours", sampled_colours),
     **{solver: partial(Classical, solver) for solver in SOLVERS},
     "true-alpha": TrueAlpha,
 }

@@ -24,12 +24,12 @@ from drip_lightning.data.compose import (
 )
 from drip_lightning.data.damage import DamageLedger
 from drip_lightning.data.datasets import EvaluationPictures, TrainingLayers
-from drip_lightning.data.mixture import Folders, ShardMixture
 from drip_lightning.data.order import BatchNumbers
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.data.shards.reader import ShardFolder
 from drip_lightning.errors import InputError
 from drip_lightning.lit.resume.signals import ignore_stop_signals
+from drip_lightning.ops.hints.choice import Hints, NoHints
 
 
 class MattingDataModule(LightningDataModule):
@@ -42,8 +42,8 @@ class MattingDataModule(LightningDataModule):
 
     def __init__(
         self,
-        foregrounds: Folders,
-        backgrounds: Folders,
+        foregrounds: str,
+        backgrounds: str,
         evaluation: str | None = None,
         image_size: int = 512,
         batch_size: int = 8,
@@ -59,9 +59,8 @@ class MattingDataModule(LightningDataModule):
         """Describe the data; nothing is opened before `setup`.
 
         Args:
-            foregrounds: Folder (or URL) of foreground shards, or several as a mapping from folder to weight: its part
-                of the training samples, relative to the others'.
-            backgrounds: The same of background shards.
+            foregrounds: Folder (or URL) of foreground shards.
+            backgrounds: Folder (or URL) of background shards.
             evaluation: Folder (or URL) of evaluation shards, for validation and test, one whole picture a batch; none
                 by default.
             image_size: Side of the training pictures, in pixels.
@@ -116,15 +115,15 @@ class MattingDataModule(LightningDataModule):
             InputError: a folder is missing or incomplete, or the stage needs an evaluation folder and none is set.
         """
         if stage == "fit":
-            mixtures = [ShardMixture(folders, cache=self._cache) for folders in (self.foregrounds, self.backgrounds)]
+            folders = [ShardFolder(folder, cache=self._cache) for folder in (self.foregrounds, self.backgrounds)]
             self._training = TrainingLayers(
-                *mixtures,
+                *folders,
                 augmentation=self.augmentation,
                 image_size=self.image_size,
                 seed=self.seed,
                 cache=self._cache,
             )
-            samples = dict(zip(("foregrounds", "backgrounds"), map(len, mixtures), strict=True))
+            samples = dict(zip(("foregrounds", "backgrounds"), map(len, folders), strict=True))
             self._damage = DamageLedger(samples, allowed_share=self.damaged_share)
         if self.evaluation is not None:
             self._evaluation = EvaluationPictures(ShardFolder(self.evaluation, cache=self._cache))
@@ -184,7 +183,9 @@ class MattingDataModule(LightningDataModule):
                 training,
                 batch_sampler=numbers,
                 num_workers=self.num_workers,
-                collate_fn=partial(_compose, self._composer) if self.compose_on == "worker" else stack_layers,
+                collate_fn=partial(_compose, self._composer, self._hints)
+                if self.compose_on == "worker"
+                else stack_layers,
                 pin_memory=torch.cuda.is_available(),
                 worker_init_fn=ignore_stop_signals,
             )
@@ -227,6 +228,11 @@ class MattingDataModule(LightningDataModule):
         self._damage.add(cast(LayerBatch | CompositeLevels, batch)["damage"])
         return as_batch(cast(CompositeLevels, batch)) if "image" in batch else self._composer(batch)
 
+    @property
+    def _hints(self) -> Hints:
+        """What the stage in training wants of the worker, which has the time."""
+        return getattr(getattr(self.trainer, "lightning_module", None), "hints", NoHints())
+
     def _evaluation_loader(self, pictures: EvaluationPictures) -> DataLoader[MattingBatch]:
         assert self.trainer is not None
         rank, world_size = self.trainer.global_rank, self.trainer.world_size
@@ -267,5 +273,9 @@ class _EvaluationLoader(DataLoader[MattingBatch]):
         return self._iterator
 
 
-def _compose(composer: Composer, samples: list[Layers]) -> CompositeLevels:
-    return composer.compose(stack_layers(samples))
+def _compose(composer: Composer, hints: Hints, samples: list[Layers]) -> CompositeLevels:
+    levels = composer.compose(stack_layers(samples))
+    if hints.guesses:
+        seen = as_batch(levels)
+        levels["hints"] = hints.levels(seen["image"], seen["trimap"])
+    return levels

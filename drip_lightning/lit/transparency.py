@@ -7,8 +7,8 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
-from drip_lightning.data.mixture import shard_digests
 from drip_lightning.data.sample import MattingBatch
+from drip_lightning.data.shards.index import read_index
 from drip_lightning.errors import InputError
 from drip_lightning.lit.averaging import Averaging, NoAveraging
 from drip_lightning.lit.datamodule import MattingDataModule
@@ -20,6 +20,7 @@ from drip_lightning.nn.latents import LatentPairs
 from drip_lightning.nn.losses import MattingLoss
 from drip_lightning.nn.pretrained import Networks, StableDiffusion
 from drip_lightning.nn.transparency import DecoderChoice, UNetDecoder
+from drip_lightning.ops.hints.choice import Hints, NoHints
 from drip_lightning.ops.randomness import sample_generator
 from drip_lightning.pipeline import MattingPipeline
 
@@ -31,6 +32,8 @@ class TransparencyDecoder(MattingStage):
         denoiser: Run folder or checkpoint of the denoiser stage; frozen, it brings VAE, noise and schedule.
         networks: Sizes of the decoder.
         decoder: The decoder to train.
+        hints: Classical guesses that the decoder is given beside image and trimap.
+        reduction: How many times smaller the denoiser sees the picture, height and width; 1 is the paper's.
         latents: Whether training latents are sampled live or read from shards.
         loss: Weights of the matting loss's terms (DRIP App. A.3).
         max_steps: Each training sample's latents come from a random number of denoising steps, 1 to this.
@@ -46,6 +49,8 @@ class TransparencyDecoder(MattingStage):
         denoiser: str = "runs/denoiser",
         networks: Networks = StableDiffusion(),  # noqa: B008 (frozen, as the next)
         decoder: DecoderChoice = UNetDecoder(),  # noqa: B008
+        hints: Hints = NoHints(),  # noqa: B008
+        reduction: int = 1,
         latents: LatentSource = LiveLatents(),  # noqa: B008
         loss: MattingLoss | None = None,
         max_steps: int = 10,
@@ -64,9 +69,23 @@ class TransparencyDecoder(MattingStage):
         )
         if max_steps < 1:
             raise InputError(f"max_steps: expected at least 1, got {max_steps}")
+        if reduction < 1:
+            raise InputError(f"reduction: expected at least 1, got {reduction}")
+        if reduction > 1 and not decoder.takes_reduced:
+            raise InputError(
+                f"reduction: {reduction} is not for the decoder {type(decoder).__name__}, which wants latents of "
+                "the picture's scale: choose 1, or HalfSizeUNetDecoder"
+            )
+        if hints.guesses and not decoder.takes_hints:
+            raise InputError(
+                f"hints {type(hints).__name__} do not reach the decoder {type(decoder).__name__}: choose NoHints, or a "
+                "decoder that takes them, such as HalfSizeUNetDecoder"
+            )
         self.denoiser = denoiser
         self.networks = networks
         self.decoder = decoder
+        self.hints = hints
+        self.reduction = reduction
         self.latents = latents
         self.loss = loss or MattingLoss()
         self.max_steps = max_steps
@@ -77,7 +96,7 @@ class TransparencyDecoder(MattingStage):
         self.denoiser_description = denoiser.describe()
         self.codec, self.joint_unet = denoiser.codec, denoiser.joint_unet
         self.denoiser_pipeline = denoiser.pipeline
-        self.latent_decoder = self.decoder.build(self.codec, self.networks)
+        self.latent_decoder = self.decoder.build(self.codec, self.networks, self.hints)
 
     @property
     def reloaded(self) -> tuple[str, ...]:
@@ -87,7 +106,7 @@ class TransparencyDecoder(MattingStage):
     @property
     def pipeline(self) -> MattingPipeline:
         """The whole model."""
-        return replace(self.denoiser_pipeline, decoder=self.latent_decoder)
+        return replace(self.denoiser_pipeline, decoder=self.latent_decoder, hints=self.hints, reduction=self.reduction)
 
     def training_step(self, batch: MattingBatch, batch_index: int) -> Tensor:
         """Mend the denoiser's foreground and alpha (DRIP Eq. 6, App. A.3)."""
@@ -96,8 +115,8 @@ class TransparencyDecoder(MattingStage):
             sample=self.sample_latents,
             facts=lambda: self.latent_facts(self.trainer.datamodule),  # type: ignore[attr-defined]
         )
-        pairs = LatentPairs(self.codec, latents)
-        foreground, alpha = self.latent_decoder.decode(batch["image"], batch["trimap"], pairs)
+        pairs = LatentPairs(self.codec, latents, self.reduction)
+        foreground, alpha = self.latent_decoder.decode(batch["image"], batch["trimap"], pairs, self.hints_of(batch))
         loss = self.loss(
             foreground=foreground,
             alpha=alpha,
@@ -108,13 +127,18 @@ class TransparencyDecoder(MattingStage):
         self.log_losses(loss.total, loss.terms)
         return loss.total
 
+    def hints_of(self, batch: MattingBatch) -> Tensor:
+        """The hints of a batch (B, 7 · guesses, H, W): as the data worker made them, or made now."""
+        return batch["hints"] if "hints" in batch else self.hints(batch["image"], batch["trimap"])
+
     @torch.no_grad()
     def sample_latents(self, batch: MattingBatch) -> Tensor:
         """Denoise each sample in its own random number of steps (DRIP Sec. 3.3): (2B, C, h, w), domains stacked."""
-        condition = self.denoiser_pipeline.condition(batch["image"], batch["trimap"])
+        pipeline = self.pipeline
+        condition = pipeline.condition(batch["image"], batch["trimap"])
         generators = [sample_generator(self.seed, number, "transparency") for number in batch["number"]]
         steps = [int(torch.randint(1, self.max_steps + 1, (), generator=generator)) for generator in generators]
-        return self.denoiser_pipeline.sample(condition, steps=steps, generators=generators)
+        return pipeline.sample(condition, steps=steps, generators=generators)
 
     def latent_facts(self, data: MattingDataModule) -> dict[str, Any]:
         """Everything that decides a training sample's latents but its number, as JSON holds it.
@@ -127,12 +151,13 @@ class TransparencyDecoder(MattingStage):
             "autoencoder": weights_digest(self.codec),
             "noise": repr(self.denoiser_pipeline.noise),
             "schedule": repr(self.denoiser_pipeline.schedule),
+            "reduction": self.reduction,
             "max_steps": self.max_steps,
             "seed": self.seed,
             "data seed": data.seed,
             "image_size": data.image_size,
             "augmentation": repr(data.augmentation),
             "foreground_padding": data.foreground_padding,
-            "foregrounds": shard_digests(data.foregrounds),
-            "backgrounds": shard_digests(data.backgrounds),
+            "foregrounds": [shard.sha256 for shard in read_index(data.foregrounds).shards],
+            "backgrounds": [shard.sha256 for shard in read_index(data.backgrounds).shards],
         }

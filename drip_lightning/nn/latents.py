@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from drip_lightning.errors import InputError
 from drip_lightning.ops.domains import split_domains
+from drip_lightning.ops.geometry import enlarge_picture
 
 CPU_PIXELS_AT_ONCE = 2**16
 """At most so many pixels enter the VAE in one call, but at least one picture: a CPU is fastest with few, whose
@@ -116,16 +117,19 @@ class LatentPairs:
     Attributes:
         codec: The frozen VAE.
         latents: (2B, C, h, w) scaled latents, domains stacked.
+        reduction: How many times smaller than the picture the denoiser saw it.
     """
 
     codec: LatentCodec
     latents: Tensor
+    reduction: int = 1
 
     @cached_property
     def pictures(self) -> tuple[Tensor, Tensor]:
-        """Foreground (B, 3, H, W) and alpha (B, 1, H, W) as the VAE alone decodes them; no gradient passes."""
+        """What the VAE alone decodes, at full size: foreground (B, 3, H, W) and alpha (B, 1, H, W); no gradient."""
         with torch.no_grad():
-            return self.codec.decode(self.latents)
+            foreground, alpha = self.codec.decode(self.latents)
+            return enlarge_picture(foreground, self.reduction), enlarge_picture(alpha, self.reduction)
 
 
 def vae_downsampling(vae: AutoencoderKL) -> int:

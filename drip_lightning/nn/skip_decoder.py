@@ -10,6 +10,7 @@ from drip_lightning.nn.latents import LatentCodec, LatentPairs
 from drip_lightning.nn.pretrained import Networks
 from drip_lightning.nn.transparency import DecoderChoice, LatentDecoder
 from drip_lightning.ops.domains import stack_domains
+from drip_lightning.ops.hints.choice import Hints
 
 
 class SkipDecoder(LatentDecoder):
@@ -34,7 +35,7 @@ class SkipDecoder(LatentDecoder):
         for parameter in self.parameters():
             nn.init.zeros_(parameter)
 
-    def decode(self, image: Tensor, trimap: Tensor, pairs: LatentPairs) -> tuple[Tensor, Tensor]:
+    def decode(self, image: Tensor, trimap: Tensor, pairs: LatentPairs, hints: Tensor) -> tuple[Tensor, Tensor]:
         """Decode under the image; the trimap, and what the VAE makes of the latents alone, play no part."""
         return pairs.codec.decode(pairs.latents, self(pairs.codec.features(image)))
 
@@ -57,6 +58,6 @@ class SkipDecoder(LatentDecoder):
 class SkipConnections(DecoderChoice):
     """The VAE decoder with the encoder's features of the image."""
 
-    def build(self, codec: LatentCodec, networks: Networks) -> SkipDecoder:
+    def build(self, codec: LatentCodec, networks: Networks, hints: Hints) -> SkipDecoder:
         """Build a `SkipDecoder`."""
         return SkipDecoder(codec)

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from diffusers.models.unets.unet_2d_blocks import DownBlock2D, UNetMidBlock2D, UpBlock2D
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from drip_lightning.nn.latents import LatentCodec, LatentPairs
 from drip_lightning.nn.pretrained import Networks
 from drip_lightning.ops.domains import split_domains
+from drip_lightning.ops.hints.choice import Hints
 
 IMAGE_CHANNELS = 3 + 1 + 3 + 1
 """Image, trimap, decoded foreground, decoded alpha."""
@@ -23,13 +24,14 @@ class LatentDecoder(ABC, nn.Module):
     """Pictures' height and width must be divisible by this."""
 
     @abstractmethod
-    def decode(self, image: Tensor, trimap: Tensor, pairs: LatentPairs) -> tuple[Tensor, Tensor]:
+    def decode(self, image: Tensor, trimap: Tensor, pairs: LatentPairs, hints: Tensor) -> tuple[Tensor, Tensor]:
         """Decode; gradient reaches this decoder's weights, and no latents.
 
         Args:
             image: (B, 3, H, W) in [0, 1].
             trimap: (B, 1, H, W), 0, 0.5 or 1.
             pairs: Latents of the B samples, as sampled, and the VAE; what that makes of them alone is made on demand.
+            hints: (B, 7 · guesses, H, W) in [0, 1], see `Hints`; without channels where there are none.
 
         Returns:
             Foreground (B, 3, H, W) and alpha (B, 1, H, W), near [0, 1], not clamped.
@@ -39,7 +41,7 @@ class LatentDecoder(ABC, nn.Module):
 class VaeDecoder(LatentDecoder):
     """The frozen VAE decoder alone: the paper's "without D_trans"."""
 
-    def decode(self, image: Tensor, trimap: Tensor, pairs: LatentPairs) -> tuple[Tensor, Tensor]:
+    def decode(self, image: Tensor, trimap: Tensor, pairs: LatentPairs, hints: Tensor) -> tuple[Tensor, Tensor]:
         """Return the VAE's foreground and alpha as they are."""
         return pairs.pictures
 
@@ -107,7 +109,7 @@ class TransparencyUNet(LatentDecoder):
         self.conv_out = nn.Conv2d(channels[0], 3 + 1, 3, padding=1)
         _zero(self.conv_out)
 
-    def decode(self, image: Tensor, trimap: Tensor, pairs: LatentPairs) -> tuple[Tensor, Tensor]:
+    def decode(self, image: Tensor, trimap: Tensor, pairs: LatentPairs, hints: Tensor) -> tuple[Tensor, Tensor]:
         """Mend what the VAE makes of the latents."""
         return self(image, trimap, *pairs.pictures, pairs.latents)
 
@@ -153,13 +155,19 @@ def _zero(layer: nn.Module) -> None:
 class DecoderChoice(ABC):
     """A decoder named in a configuration, built once the sizes of the other networks are known."""
 
+    takes_hints: ClassVar[bool] = False
+    """Whether hints reach it; elsewhere they are refused."""
+    takes_reduced: ClassVar[bool] = False
+    """Whether its latents may be those of a smaller picture."""
+
     @abstractmethod
-    def build(self, codec: LatentCodec, networks: Networks) -> LatentDecoder:
+    def build(self, codec: LatentCodec, networks: Networks, hints: Hints) -> LatentDecoder:
         """Build the decoder.
 
         Args:
             codec: The frozen VAE whose latents it decodes.
             networks: Its sizes.
+            hints: What it will be given beside image and trimap.
         """
 
 
@@ -167,7 +175,9 @@ class DecoderChoice(ABC):
 class FrozenVae(DecoderChoice):
     """No D_trans: the frozen VAE decoder alone. There is nothing to train."""
 
-    def build(self, codec: LatentCodec, networks: Networks) -> VaeDecoder:
+    takes_reduced = True
+
+    def build(self, codec: LatentCodec, networks: Networks, hints: Hints) -> VaeDecoder:
         """Build a `VaeDecoder`."""
         return VaeDecoder()
 
@@ -176,7 +186,7 @@ class FrozenVae(DecoderChoice):
 class UNetDecoder(DecoderChoice):
     """D_trans as a pixel-space U-Net: the paper's choice."""
 
-    def build(self, codec: LatentCodec, networks: Networks) -> TransparencyUNet:
+    def build(self, codec: LatentCodec, networks: Networks, hints: Hints) -> TransparencyUNet:
         """Build a `TransparencyUNet`."""
         return TransparencyUNet(
             networks.transparency_channels,

@@ -1,6 +1,7 @@
 """Sizes: bring a picture to what the network takes, and its result back to what the user gave."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -30,3 +31,19 @@ def unpad(picture: Tensor, size: tuple[int, int]) -> Tensor:
     """Undo `pad_to_multiple`: the upper left (H, W) of a picture of shape (…, H', W')."""
     height, width = size
     return picture[..., :height, :width]
+
+
+def reduce_picture(picture: Tensor, factor: int) -> Tensor:
+    """Average squares of `factor` × `factor` pixels: (B, C, H, W) to (B, C, H / factor, W / factor)."""
+    return picture if factor == 1 else F.avg_pool2d(picture, factor)
+
+
+def enlarge_picture(picture: Tensor, factor: int) -> Tensor:
+    """Bring a picture (B, C, h, w) to (B, C, factor · h, factor · w), bilinearly."""
+    return picture if factor == 1 else F.interpolate(picture, scale_factor=factor, mode="bilinear")
+
+
+def reduce_trimap(trimap: Tensor, factor: int) -> Tensor:
+    """Reduce a trimap of 0, 0.5 and 1 as `reduce_picture`: sure where all its pixels are, and the same."""
+    mean = reduce_picture(trimap, factor)
+    return torch.where((mean == 0) | (mean == 1), mean, 0.5)

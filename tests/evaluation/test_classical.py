@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from drip_lightning.errors import InputError
-from drip_lightning.evaluation import classical
 from drip_lightning.evaluation.classical import Classical, TrueAlpha
 from tests.networks import matting_batch
 
@@ -34,12 +33,3 @@ def test_a_trimap_without_known_background_is_told() -> None:
     batch["trimap"] = batch["trimap"].clamp_min(0.5)
     with pytest.raises(InputError, match="wants known foreground and known background"):
         Classical("closed-form").mattes(batch, steps=None, seeds=[0])
-
-
-def test_without_pymatting_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> None:
-        raise ModuleNotFoundError(name)
-
-    monkeypatch.setattr(classical.importlib, "import_module", missing)
-    with pytest.raises(InputError, match=r"pip install 'drip_lightning\[classical\]'"):
-        Classical("knn")

@@ -5,6 +5,7 @@ from drip_lightning.nn.latents import LatentCodec, LatentPairs
 from drip_lightning.nn.skip_decoder import SkipConnections, SkipDecoder
 from drip_lightning.nn.transparency import FrozenVae, VaeDecoder
 from drip_lightning.ops.domains import split_domains
+from drip_lightning.ops.hints.choice import NoHints
 from tests.networks import NETWORKS, matting_batch, shake, tiny_vae
 
 
@@ -18,13 +19,13 @@ def latents(seed: int = 0) -> torch.Tensor:
 
 
 def decode(decoder: SkipDecoder, codec: LatentCodec, image: torch.Tensor, pairs: torch.Tensor):
-    return decoder.decode(image, image[:, :1].round(), LatentPairs(codec, pairs))
+    return decoder.decode(image, image[:, :1].round(), LatentPairs(codec, pairs), image[:, :0])
 
 
 @torch.no_grad()
 def test_starts_as_the_vae_decoder(codec) -> None:
     batch = matting_batch(0, 1)
-    decoder = SkipConnections().build(codec, NETWORKS)
+    decoder = SkipConnections().build(codec, NETWORKS, NoHints())
     found = decode(decoder, codec, batch["image"], latents())
     torch.testing.assert_close(found, codec.decode(latents()), atol=1e-6, rtol=1e-6)
 
@@ -72,6 +73,6 @@ def test_gradient_reaches_the_convolutions_alone(codec) -> None:
 
 
 def test_the_frozen_vae_has_nothing_to_train(codec) -> None:
-    decoder = FrozenVae().build(codec, NETWORKS)
+    decoder = FrozenVae().build(codec, NETWORKS, NoHints())
     assert isinstance(decoder, VaeDecoder)
     assert list(decoder.parameters()) == []

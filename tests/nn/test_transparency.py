@@ -7,6 +7,7 @@ from torch import Tensor
 from drip_lightning.nn.latents import LatentCodec
 from drip_lightning.nn.transparency import TransparencyUNet, UNetDecoder
 from drip_lightning.ops.domains import split_domains, stack_domains
+from drip_lightning.ops.hints.choice import NoHints
 from tests.networks import NETWORKS, shake
 
 
@@ -107,7 +108,7 @@ def test_too_few_levels_are_refused() -> None:
 def test_latents_enter_where_features_have_their_size(downsampling, level) -> None:
     channels = (4, 4, 8, 8, 12)
     vae = replace(NETWORKS, vae_channels=(8,) * (level + 1)).new_vae()
-    decoder = UNetDecoder().build(LatentCodec(vae), replace(NETWORKS, transparency_channels=channels))
+    decoder = UNetDecoder().build(LatentCodec(vae), replace(NETWORKS, transparency_channels=channels), NoHints())
     assert decoder.latent_level == level
     shake(decoder)
     given = inputs(16, 16, downsampling)

@@ -1,5 +1,4 @@
 import io
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from drip_lightning.data.convert.foregrounds import (
     Composition1kForegrounds,
     Distinctions646Foregrounds,
     Foregrounds,
-    straight_colour,
 )
 from drip_lightning.data.convert.mattes import is_binary
 from drip_lightning.data.convert.report import Report
@@ -272,12 +270,6 @@ def test_estimated_foreground_is_nearer_to_the_truth_than_the_picture(tmp_path: 
     assert error["estimate"] < 0.25 * error["image"]
     opaque = ALPHA == 255
     assert (found["x.rgba.png"][opaque][:, :3] == image[opaque]).all()
-
-
-def test_without_pymatting_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pymatting", None)
-    with pytest.raises(InputError, match=r"pip install 'drip_lightning\[classical\]'"):
-        straight_colour(COLOUR, ALPHA)
 
 
 @pytest.mark.parametrize("given", ["", "Combined_Dataset", "Combined_Dataset/Training_set"])

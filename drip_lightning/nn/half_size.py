@@ -1,0 +1,145 @@
+"""D_trans that a CPU can train: everything at half size and below, starting from hints where there are any."""
+
+import itertools
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from drip_lightning.nn.latents import LatentCodec, LatentPairs
+from drip_lightning.nn.pretrained import Networks
+from drip_lightning.nn.transparency import IMAGE_CHANNELS, DecoderChoice, LatentDecoder
+from drip_lightning.ops.domains import split_domains
+from drip_lightning.ops.hints.choice import CHANNELS, Hints
+
+
+class HalfSizeTransparencyUNet(LatentDecoder):
+    """A U-Net whose finest features have half the picture's size; pixel unshuffle and shuffle lose nothing.
+
+    Image, trimap, the VAE's two pictures and the hints enter together, colours as differences from the image. The
+    answer is added to the first hint, or to the VAE's pictures where there are no hints, and starts at zero. Latents
+    enter through a zero-initialised 1×1 convolution, at `latent_level`, brought to the size of the features there.
+    Group normalisation, dear on a CPU, begins one level below the finest.
+
+    Args:
+        channels: Features of each level, from half size down by halves; more levels than `latent_level`.
+        hints: Number of guesses in the hints.
+        latent_channels: Channels of one latent.
+        latent_level: Level at which the latents enter.
+        layers_per_block: Residual blocks in each level, on the way down and on the way up.
+        norm_groups: Groups of each group normalisation; divides every number of channels but the first.
+
+    Raises:
+        ValueError: if there are too few levels for the latents to enter.
+    """
+
+    def __init__(
+        self,
+        channels: tuple[int, ...],
+        *,
+        hints: int = 0,
+        latent_channels: int = 4,
+        latent_level: int = 2,
+        layers_per_block: int = 1,
+        norm_groups: int = 4,
+    ) -> None:
+        super().__init__()
+        if len(channels) <= latent_level:
+            raise ValueError(f"channels: latents enter at level {latent_level}, got only {len(channels)} levels")
+        self.hints = hints
+        self.latent_level = latent_level
+        self.size_multiple = 2 ** len(channels)
+
+        def level(place: int) -> nn.Sequential:
+            groups = norm_groups if place else None
+            return nn.Sequential(*(_Residual(channels[place], groups) for _ in range(layers_per_block)))
+
+        self.conv_in = nn.Conv2d(4 * (IMAGE_CHANNELS + CHANNELS * hints), channels[0], 3, padding=1)
+        self.latent_in = nn.Conv2d(2 * latent_channels, channels[latent_level], 1)
+        _zero(self.latent_in)
+        self.down_levels = nn.ModuleList(level(place) for place in range(len(channels)))
+        pairs = list(itertools.pairwise(channels))
+        self.shrink = nn.ModuleList(nn.Conv2d(fine, coarse, 3, stride=2, padding=1) for fine, coarse in pairs)
+        self.merge = nn.ModuleList(nn.Conv2d(fine + coarse, fine, 1) for fine, coarse in pairs)
+        self.up_levels = nn.ModuleList(level(place) for place in range(len(pairs)))
+        self.conv_out = nn.Conv2d(channels[0], 4 * (3 + 1), 3, padding=1)
+        _zero(self.conv_out)
+
+    def decode(self, image: Tensor, trimap: Tensor, pairs: LatentPairs, hints: Tensor) -> tuple[Tensor, Tensor]:
+        """Mend the first hint, or what the VAE makes of the latents."""
+        return self(image, trimap, *pairs.pictures, pairs.latents, hints)
+
+    def forward(
+        self, image: Tensor, trimap: Tensor, foreground: Tensor, alpha: Tensor, latents: Tensor, hints: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Mend foreground and alpha (DRIP Eq. 6).
+
+        Args:
+            image: (B, 3, H, W) in [0, 1]; H and W are multiples of `size_multiple`.
+            trimap: (B, 1, H, W), 0, 0.5 or 1.
+            foreground: (B, 3, H, W), decoded by the VAE.
+            alpha: (B, 1, H, W), decoded by the VAE.
+            latents: (2B, C, h, w) as sampled, domains stacked.
+            hints: (B, 7 · hints, H, W) in [0, 1], see `Hints`.
+
+        Returns:
+            Foreground (B, 3, H, W) and alpha (B, 1, H, W), near [0, 1], not clamped.
+        """
+        maps = [image - 0.5, trimap - 0.5, foreground - image, alpha - 0.5]
+        for guess in hints.split(CHANNELS, dim=1) if self.hints else ():
+            maps += [guess[:, 0:3] - image, guess[:, 3:6] - image, guess[:, 6:] - 0.5]
+        features = self.conv_in(F.pixel_unshuffle(torch.cat(maps, dim=1), 2))
+        skips = []
+        for place, level in enumerate(self.down_levels):
+            if place:
+                features = self.shrink[place - 1](features)
+            if place == self.latent_level:
+                entering = self.latent_in(torch.cat(split_domains(latents), dim=1))
+                features = features + F.interpolate(entering, size=features.shape[-2:], mode="bilinear")
+            features = level(features)
+            skips.append(features)
+        for place in reversed(range(len(self.up_levels))):
+            features = F.interpolate(features, size=skips[place].shape[-2:], mode="nearest")
+            features = self.up_levels[place](self.merge[place](torch.cat([features, skips[place]], dim=1)))
+        change = F.pixel_shuffle(self.conv_out(F.silu(features)), 2)
+        if self.hints:
+            foreground, alpha = hints[:, 0:3], hints[:, 6:7]
+        return foreground + change[:, :3], alpha + change[:, 3:]
+
+
+class _Residual(nn.Module):
+    """Two convolutions beside the identity, which it starts as."""
+
+    def __init__(self, channels: int, norm_groups: int | None) -> None:
+        super().__init__()
+        self.norm = nn.Identity() if norm_groups is None else nn.GroupNorm(norm_groups, channels)
+        self.conv_1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv_2 = nn.Conv2d(channels, channels, 3, padding=1)
+        _zero(self.conv_2)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features + self.conv_2(F.silu(self.conv_1(F.silu(self.norm(features)))))
+
+
+def _zero(layer: nn.Module) -> None:
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+
+
+@dataclass(frozen=True)
+class HalfSizeUNetDecoder(DecoderChoice):
+    """D_trans at half size: several times cheaper than `UNetDecoder` on a CPU, and the one that takes hints."""
+
+    takes_hints = True
+    takes_reduced = True
+
+    def build(self, codec: LatentCodec, networks: Networks, hints: Hints) -> HalfSizeTransparencyUNet:
+        """Build a `HalfSizeTransparencyUNet`."""
+        return HalfSizeTransparencyUNet(
+            networks.transparency_channels,
+            hints=len(hints.guesses),
+            latent_channels=codec.channels,
+            latent_level=codec.downsampling.bit_length() - 2,
+            layers_per_block=networks.transparency_layers,
+        )

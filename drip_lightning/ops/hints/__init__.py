@@ -1,0 +1,1 @@
+"""Classical guesses of foreground, background and alpha, for networks to start from."""

@@ -1,0 +1,82 @@
+"""D_trans at half size: starts at what it is to mend, loses no pixel, and hears of hints and latents."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from drip_lightning.nn.half_size import HalfSizeTransparencyUNet, HalfSizeUNetDecoder
+from drip_lightning.nn.latents import LatentCodec
+from drip_lightning.ops.hints.choice import NoHints, SampledAndPropagatedColours
+from tests.networks import NETWORKS, shake
+
+
+def inputs(height: int, width: int, *, hints: int, latent_side: int = 2) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(3)
+
+    def rand(count: int, channels: int, *size: int) -> Tensor:
+        return torch.rand(count, channels, *(size or (height, width)), generator=generator)
+
+    return {
+        "image": rand(2, 3),
+        "trimap": (2 * rand(2, 1)).round() / 2,
+        "foreground": rand(2, 3),
+        "alpha": rand(2, 1),
+        "latents": rand(4, 4, latent_side, latent_side),
+        "hints": rand(2, 7 * hints),
+    }
+
+
+def unet(hints: int) -> HalfSizeTransparencyUNet:
+    torch.manual_seed(0)
+    return HalfSizeTransparencyUNet((8, 8, 12), hints=hints, latent_level=1)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (3, 2)])
+def test_starts_as_the_first_hint_or_else_as_the_vae_s_pictures(rows: int, columns: int) -> None:
+    for hints in (0, 2):
+        decoder = unet(hints)
+        given = inputs(rows * decoder.size_multiple, columns * decoder.size_multiple, hints=hints)
+        foreground, alpha = decoder(**given)
+        start = (given["hints"][:, :3], given["hints"][:, 6:7]) if hints else (given["foreground"], given["alpha"])
+        assert torch.equal(foreground, start[0])
+        assert torch.equal(alpha, start[1])
+
+
+@torch.no_grad()
+def test_every_map_and_every_pixel_of_it_counts() -> None:
+    """No pixel is lost by the unshuffling: changing any one of a 2 × 2 square changes the answer."""
+    decoder = unet(1)
+    for layer in (decoder.conv_out, decoder.latent_in):
+        shake(layer)
+    given = inputs(8, 8, hints=1)
+    before = torch.cat(decoder(**given), dim=1)
+    for name, channel in (("image", 1), ("trimap", 0), ("foreground", 2), ("alpha", 0), ("hints", 4), ("latents", 3)):
+        for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            changed = given[name].clone()
+            changed[0, channel, row, column] += 0.5
+            after = torch.cat(decoder(**given | {name: changed}), dim=1)
+            assert (after[0] - before[0]).abs().amax() > 1e-5, (name, row, column)
+            assert torch.equal(after[1], before[1])
+
+
+def test_every_weight_learns() -> None:
+    decoder = unet(2)
+    for module in decoder.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            shake(module)
+    sum(picture.square().sum() for picture in decoder(**inputs(16, 8, hints=2))).backward()
+    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in decoder.parameters())
+
+
+def test_sizes_come_from_networks_and_hints() -> None:
+    vae = NETWORKS.new_vae()
+    networks = replace(NETWORKS, transparency_channels=(8, 8, 8, 12), transparency_layers=2)
+    for hints in (NoHints(), SampledAndPropagatedColours()):
+        decoder = HalfSizeUNetDecoder().build(LatentCodec(vae), networks, hints)
+        assert decoder.conv_in.in_channels == 4 * (8 + hints.channels)
+        assert decoder.size_multiple == 16
+    with pytest.raises(ValueError, match="latents enter at level 2, got only 2 levels"):
+        HalfSizeTransparencyUNet((8, 8), latent_level=2)
