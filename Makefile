@@ -5,12 +5,14 @@
 #                `make fit CONSTRAINTS=` takes whatever torch pip prefers, on Linux one with CUDA.
 #   HARDWARE     an overlay of configs/hardware                        (default: cpu)
 #   RUN          where the tiny run goes                               (default: runs/tiny)
+#   MODEL_DATA   where `make model-data` writes                        (default: data/model)
 
 PYTHON ?= python3
 CONSTRAINTS ?= constraints.txt
 HARDWARE ?= cpu
 RUN ?= runs/tiny
 DATA ?= data/tiny
+MODEL_DATA ?= data/model
 
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
@@ -18,7 +20,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if
 # The tiny networks run faster on one thread than on two that wait for each other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help fit test test-slow test-slurm chaos lint clean
+.PHONY: help fit model-data test test-slow test-slurm chaos lint clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -60,6 +62,11 @@ fit: .venv/installed
 	@echo "table            $(RUN)/transparency/test/table.md"
 	@echo "checkpoints      $(RUN)/autoencoder/checkpoints $(RUN)/denoiser/checkpoints $(RUN)/transparency/checkpoints"
 	@echo "TensorBoard      $(BIN)/tensorboard --logdir $(RUN)"
+
+## make model-data DATA=FOLDER    shards of a folder of cut-outs and backgrounds (docs/data.md), and procedural ones beside them;
+##              without DATA, procedural ones alone
+model-data: .venv/installed
+	DRIP=$(BIN)/drip scripts/model_data.sh $(MODEL_DATA) $(if $(findstring file,$(origin DATA)),,$(DATA))
 
 ## make test    set up and run the tests: minutes
 test: .venv/installed-dev

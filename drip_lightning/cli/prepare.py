@@ -108,7 +108,8 @@ def build_parser() -> argparse.ArgumentParser:
                 action="store_true",
                 help="the colours are composites: estimate the objects' own",
             )
-    _add_kind(kinds, "images", _IMAGES, several=True)
+            _add_choice(kind)
+    _add_choice(_add_kind(kinds, "images", _IMAGES, several=True))
     for name, text, backgrounds, radius in (
         ("triplets", _TRIPLETS, "", None),
         ("composites", _COMPOSITES, "BACKGROUNDS", 10),
@@ -120,6 +121,9 @@ def build_parser() -> argparse.ArgumentParser:
         kind.add_argument("--trimap-radius", type=int, default=radius, metavar="N", help=explanation)
         if name == "composites":
             kind.add_argument("--each", type=int, default=1, metavar="N", help="backgrounds for each (default: 1)")
+            kind.add_argument("--side", type=int, metavar="N", help="resize the foregrounds to this longest side")
+            _add_choice(kind)
+            kind.add_argument("--background-kinds", metavar="NAMES", default="", help="the same of the backgrounds")
     _add_kind(kinds, "aim500", _AIM500)
     kind = _add_kind(kinds, "alphamatting", _ALPHAMATTING)
     kind.add_argument("--resolution", choices=("lowres", "highres"), default="lowres", help="(default: lowres)")
@@ -158,6 +162,40 @@ def _add_kind(
     return kind
 
 
+def _add_choice(kind: argparse.ArgumentParser) -> None:
+    kind.add_argument(
+        "--list",
+        type=Path,
+        metavar="CSV",
+        help="take only what is in this file: a column `file`, relative to its folder, and any of kind, source, "
+        "licence, attribution, which go into every sample's JSON and, counted, into the index",
+    )
+    kind.add_argument("--kinds", metavar="NAMES", default="", help="only these kinds, with commas between them")
+    kind.add_argument(
+        "--split", choices=("all", "train", "held-out"), default="all", help="held-out: one in N, by the name's hash"
+    )
+    kind.add_argument("--hold-out", type=int, default=10, metavar="N", help="that N (default: 10)")
+    kind.add_argument("--per-kind", type=int, metavar="N", help="at most so many of each kind")
+
+
+def _choices(options: dict[str, Any]) -> dict[str, Any]:
+    """Replace the options of `_add_choice` by what they choose."""
+    from drip_lightning.data.convert.catalogue import Choice
+
+    if "split" not in options:
+        return options
+    options = dict(options)
+    names = ("list", "split", "hold_out", "per_kind")
+    catalogue, split, hold_out, per_kind = (options.pop(name) for name in names)
+    common = {"catalogue": catalogue, "split": split, "hold_out": hold_out}
+    kinds = tuple(filter(None, options.pop("kinds").split(",")))
+    options["choice"] = Choice(kinds=kinds, per_kind=per_kind, **common)
+    if "background_kinds" in options:
+        behind = tuple(filter(None, options.pop("background_kinds").split(",")))
+        options["background_choice"] = Choice(kinds=behind, **common)
+    return options
+
+
 def main(arguments: list[str]) -> int:
     """Run `drip prepare`.
 
@@ -178,6 +216,9 @@ def main(arguments: list[str]) -> int:
         sources.append(options.pop("backgrounds"))
     if (options.get("trimap_radius") or 0) < 0 or options.get("each", 1) < 1:
         raise InputError("--trimap-radius must not be negative, --each at least 1")
+    if any((options.get(option) or 1) < 1 for option in ("side", "per_kind")):
+        raise InputError("--side and --per-kind must be at least 1")
+    options = _choices(options)
 
     from drip_lightning.cli.progress import progress_bar
     from drip_lightning.data.convert.conversion import convert

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image
 
+from drip_lightning.data.convert.catalogue import EVERYTHING, Choice
 from drip_lightning.data.convert.outcome import Refusal, Sample, digest_of, encode, read_picture
 from drip_lightning.data.convert.sources import Job, Listing, find_pictures, listing, single_jobs
 from drip_lightning.data.pictures import colour_pixels
@@ -22,9 +23,11 @@ class Backgrounds:
 
     Attributes:
         sources: The folders.
+        choice: Which pictures are taken.
     """
 
     sources: tuple[Path, ...]
+    choice: Choice = EVERYTHING
     name: ClassVar[str] = "images"
     noun: ClassVar[str] = "backgrounds"
     licence: ClassVar[str] = ""
@@ -32,14 +35,14 @@ class Backgrounds:
     expected: ClassVar[int | None] = None
 
     def arguments(self) -> dict[str, Any]:
-        """Nothing but the files decides the pixels."""
-        return {}
+        """What decides the pixels, besides the files."""
+        return self.choice.arguments()
 
     def find(self) -> Listing:
         """Find the pictures."""
         found = [find_pictures(source) for source in self.sources]
         ignored = sum((pictures.ignored for pictures in found), Counter[str]())
-        return listing([job for pictures in found for job in single_jobs(pictures, "image")], ignored)
+        return self.choice.of(listing([job for pictures in found for job in single_jobs(pictures, "image")], ignored))
 
     def convert(self, job: Job) -> Sample:
         """Read and check one background, and encode it unless it is a JPEG that needs no turning.

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from drip_lightning.data.convert.catalogue import credits_of
 from drip_lightning.data.convert.kind import Kind, attempt
 from drip_lightning.data.convert.outcome import Sample
 from drip_lightning.data.convert.report import Report, counts
@@ -62,12 +63,15 @@ def convert(
     found = kind.find()
     if not found.jobs:
         raise InputError(_nothing_in(kind.sources, found))
+    thanked = credits_of(found.jobs)
+    licences = sorted({entry["licence"] for entry in thanked if "licence" in entry})
     arguments = {
         "sources": [str(source) for source in kind.sources],
         **kind.arguments(),
         "samples_per_shard": samples_per_shard,
         "bytes_per_shard": BYTES_PER_SHARD,
         "files": found.fingerprint,
+        **({"credits": thanked} if thanked else {}),
     }
     converter = f"prepare {kind.name}"
     if (out / INDEX_NAME).exists():
@@ -79,7 +83,7 @@ def convert(
         arguments=arguments,
         samples_per_shard=samples_per_shard,
         bytes_per_shard=BYTES_PER_SHARD,
-        licence=licence or kind.licence,
+        licence=licence or kind.licence or "; ".join(licences),
         resume=True,
     )
     with writer:
@@ -123,7 +127,7 @@ def _write(
                 digests.setdefault(outcome.digest, job.label)
                 report.warned += [Finding(job.label, warning) for warning in outcome.warnings]
                 report.written += 1
-                origin = {"source": job.label, "pixels": outcome.digest}
+                origin = {"source": job.label, "pixels": outcome.digest, **job.facts}
                 members = {**outcome.members, "json": json.dumps(origin, ensure_ascii=False).encode()}
                 writer.write({"__key__": job.key, **members})
             advance(done, len(found.jobs))

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from drip_lightning.data.convert.catalogue import EVERYTHING, Choice
 from drip_lightning.data.convert.mattes import BINARY, is_binary, require_partial
 from drip_lightning.data.convert.outcome import (
     Bytes,
@@ -48,11 +49,13 @@ class Foregrounds:
         sources: The folders.
         codec: How the shards hold them, without loss.
         estimate_foreground: The colours are those of a composite, and the straight ones are estimated.
+        choice: Which pictures are taken.
     """
 
     sources: tuple[Path, ...]
     codec: Codec = "webp"
     estimate_foreground: bool = False
+    choice: Choice = EVERYTHING
     name: ClassVar[str] = "rgba"
     noun: ClassVar[str] = "foregrounds"
     licence: ClassVar[str] = ""
@@ -61,7 +64,7 @@ class Foregrounds:
 
     def arguments(self) -> dict[str, Any]:
         """What decides the pixels, besides the files."""
-        return {"codec": self.codec, "estimate_foreground": self.estimate_foreground}
+        return {"codec": self.codec, "estimate_foreground": self.estimate_foreground, **self.choice.arguments()}
 
     def find(self) -> Listing:
         """Find the pictures.
@@ -85,7 +88,7 @@ class Foregrounds:
                 pictures = find_pictures(source)
                 entries += single_jobs(pictures, "rgba")
                 ignored.update(pictures.ignored)
-        return listing(entries, ignored)
+        return self.choice.of(listing(entries, ignored))
 
     def convert(self, job: Job) -> Sample:
         """Read, check and encode one foreground.

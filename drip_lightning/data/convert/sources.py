@@ -5,8 +5,9 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from drip_lightning.errors import InputError
 
@@ -37,6 +38,8 @@ class Job:
     """Paths by role (`rgba`, `fg`, `alpha`, …)."""
     label: str
     """The file by which a report names the sample."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What is known of it besides, for its JSON."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,7 @@ def listing(entries: Sequence[Job | Finding], ignored: Mapping[str, int]) -> Lis
                 repeat += 1
                 key = f"{base}-{repeat}"
             taken.add(key)
-            jobs.append(Job(key, entry.files, entry.label))
+            jobs.append(replace(entry, key=key))
     refused = tuple(entry for entry in entries if isinstance(entry, Finding))
     return Listing(tuple(jobs), refused, dict(sorted(ignored.items())))
 
