@@ -42,10 +42,15 @@ def test_own_data_from_folders_to_a_training_run(tmp_path: Path, monkeypatch: py
         for i in range(count):
             place = np.random.default_rng(i).integers(0, 256, (30, 40, 3), dtype=np.uint8)
             save(tmp_path / part / "places" / f"{part}{i}.jpg", place)
+    discs(tmp_path / "mix" / "foregrounds", 20)
+    for i in range(20):
+        save(tmp_path / "mix" / "backgrounds" / f"place{i}.png", np.full((30, 40, 3), i, np.uint8))
+    listed = [f"foregrounds/disc{i}.png,hair\nbackgrounds/place{i}.png,place" for i in range(20)]
+    (tmp_path / "mix" / "list.csv").write_text("\n".join(["file,kind", *listed]))
     (tmp_path / "configs").symlink_to(CONFIGS)
     monkeypatch.chdir(tmp_path)
     said = commands("data.md")
-    assert [words[0] for words in said] == ["prepare"] * 3 + ["data"] + ["fit"] * 3
+    assert [words[0] for words in said] == ["prepare"] * 3 + ["data"] + ["fit"] * 2 + ["prepare"] * 3 + ["fit"]
     for words in said:
         assert command.run(smaller(words) if words[0] == "fit" else words) == 0, words
     for run, steps in (("autoencoder", 2), ("denoiser", 2), ("finetuned", 4)):
