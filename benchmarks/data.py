@@ -29,6 +29,7 @@ from drip_lightning.data.augment import Augmentation
 from drip_lightning.data.cache import LocalCache
 from drip_lightning.data.compose import Composer, as_batch, stack_layers
 from drip_lightning.data.datasets import TrainingLayers
+from drip_lightning.data.mixture import ShardMixture
 from drip_lightning.data.shards.reader import ShardFolder
 from drip_lightning.data.shards.writer import ShardWriter
 
@@ -83,8 +84,8 @@ class Engine(Dataset[Any]):
     finish = staticmethod(as_batch)
 
     def __init__(self, folder: Path, cache: LocalCache) -> None:
-        folders = [ShardFolder(folder / name, cache=cache) for name in ("foregrounds", "backgrounds")]
-        self._layers = TrainingLayers(*folders, augmentation=AUGMENTATION, image_size=SIZE, seed=0, cache=cache)
+        mixtures = [ShardMixture(f"{folder}/{name}", cache=cache) for name in ("foregrounds", "backgrounds")]
+        self._layers = TrainingLayers(*mixtures, augmentation=AUGMENTATION, image_size=SIZE, seed=0, cache=cache)
         self._composer = Composer()
 
     def __getitem__(self, number: int) -> Any:

@@ -36,7 +36,7 @@ def write_shards(folder: Path, samples: Iterable[dict[str, object]], *, samples_
     return str(folder)
 
 
-def foreground_shards(folder: Path, count: int = 7, size: tuple[int, int] = (40, 48)) -> str:
+def foreground_shards(folder: Path, count: int = 7, size: tuple[int, int] = (40, 48), prefix: str = "f") -> str:
     """Alternately `rgba.png` and `fg.png` + `alpha.png`; sizes vary a little from sample to sample."""
 
     def samples() -> Iterable[dict[str, object]]:
@@ -46,7 +46,7 @@ def foreground_shards(folder: Path, count: int = 7, size: tuple[int, int] = (40,
                 members = {"fg.png": picture_bytes(rgba[..., :3].copy()), "alpha.png": picture_bytes(rgba[..., 3])}
             else:
                 members = {"rgba.png": picture_bytes(rgba)}
-            yield {"__key__": f"f{i:03d}", **members, "json": b"{}"}
+            yield {"__key__": f"{prefix}{i:03d}", **members, "json": b"{}"}
 
     return write_shards(folder, samples())
 

@@ -11,7 +11,8 @@ from drip_lightning.data.cache import LocalCache
 from drip_lightning.data.compose import Layers
 from drip_lightning.data.damage import Damage
 from drip_lightning.data.decode import decode_background, decode_evaluation, decode_foreground
-from drip_lightning.data.decoded import DecodedPictures, Picture
+from drip_lightning.data.decoded import Decode, DecodedPictures, Picture
+from drip_lightning.data.mixture import MixtureOrder, ShardMixture
 from drip_lightning.data.order import ShardOrder
 from drip_lightning.data.sample import MattingBatch, check_batch
 from drip_lightning.data.shards.reader import ShardFolder
@@ -29,21 +30,21 @@ _REPLACEMENTS = 16
 class TrainingLayers(Dataset[Layers]):
     """Training samples without end: `samples[number]` for any number from 0 up.
 
-    Foregrounds and backgrounds are each walked through epoch by epoch, in orders of their own. A damaged picture is
-    replaced by another one, which depends on the seed and the number too.
+    Each folder of foregrounds or backgrounds is walked through epoch by epoch, in an order of its own. A damaged
+    picture is replaced by another one of its folder, which depends on the seed and the number too.
     """
 
     def __init__(
         self,
-        foregrounds: ShardFolder,
-        backgrounds: ShardFolder,
+        foregrounds: ShardMixture,
+        backgrounds: ShardMixture,
         *,
         augmentation: Augmentation,
         image_size: int,
         seed: int,
         cache: LocalCache | None = None,
     ) -> None:
-        """Combine two folders of shards.
+        """Combine foregrounds and backgrounds.
 
         Args:
             foregrounds: Foreground samples.
@@ -54,8 +55,8 @@ class TrainingLayers(Dataset[Layers]):
             cache: Where decoded pictures are kept; by default the user's.
         """
         cache = cache or LocalCache()
-        self._foregrounds = _Walk(DecodedPictures(foregrounds, decode_foreground, cache), seed, "foregrounds")
-        self._backgrounds = _Walk(DecodedPictures(backgrounds, decode_background, cache), seed, "backgrounds")
+        self._foregrounds = _Walk(foregrounds, decode_foreground, cache, seed, "foregrounds")
+        self._backgrounds = _Walk(backgrounds, decode_background, cache, seed, "backgrounds")
         self._augmentation = augmentation
         self._image_size = image_size
         self._seed = seed
@@ -83,28 +84,38 @@ class TrainingLayers(Dataset[Layers]):
 
 
 class _Walk:
-    """The pictures of a folder in the order of a run."""
+    """The pictures of a mixture in the order of a run."""
 
-    def __init__(self, pictures: DecodedPictures, seed: int, purpose: str) -> None:
-        self._pictures = pictures
+    def __init__(self, mixture: ShardMixture, decode: Decode, cache: LocalCache, seed: int, purpose: str) -> None:
+        self._starts = mixture.starts
+        self._pictures = [DecodedPictures(folder, decode, cache) for folder in mixture.folders]
         self._seed = seed
         self._purpose = purpose
-        self._order = ShardOrder([shard.samples for shard in pictures.folder.index.shards], seed=seed, purpose=purpose)
+        self._mixture = MixtureOrder(mixture.shares, seed=seed, purpose=purpose)
+        self._orders = [
+            ShardOrder(
+                [shard.samples for shard in folder.index.shards],
+                seed=seed,
+                purpose=purpose if len(mixture.folders) == 1 else f"{purpose} {place}",
+            )
+            for place, folder in enumerate(mixture.folders)
+        ]
 
     def at(self, number: int, damage: list[Damage]) -> tuple[str, Picture]:
-        """Key and picture at the walk's `number`-th step; damaged pictures are replaced, and added to `damage`."""
-        position = self._order.position(number)
+        """Key and picture of sample `number`; damaged pictures are replaced, and added to `damage`."""
+        which, step = self._mixture.place(number)
+        pictures, position = self._pictures[which], self._orders[which].position(step)
         for attempt in count(1):
             try:
-                return self._pictures.folder.key(position), self._pictures[position]
+                return pictures.folder.key(position), pictures[position]
             except Unreachable:
                 raise
             except InputError as error:
                 if attempt > _REPLACEMENTS:
                     raise
-                damage.append(Damage(self._purpose, position, str(error)))
+                damage.append(Damage(self._purpose, self._starts[which] + position, str(error)))
                 chance = sample_generator(self._seed, number, f"replacement {attempt} of {self._purpose}")
-                position = int(torch.randint(len(self._pictures.folder), (), generator=chance))
+                position = int(torch.randint(len(pictures.folder), (), generator=chance))
         raise AssertionError
 
 

@@ -19,6 +19,9 @@ _MAGIC = np.frombuffer(b"DRIPpic1", np.int64)[0]
 _HEADER = 5
 _MAX_CENTRES = 4096
 
+Decode = Callable[[Mapping[str, Any]], np.ndarray]
+"""Makes (H, W, 4) uint8, straight RGBA, of a sample's members."""
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -34,14 +37,12 @@ class Picture:
 class DecodedPictures:
     """Random access to the pictures of a folder of shards; which are cached never changes what is returned."""
 
-    def __init__(
-        self, folder: ShardFolder, decode: Callable[[Mapping[str, Any]], np.ndarray], cache: LocalCache
-    ) -> None:
+    def __init__(self, folder: ShardFolder, decode: Decode, cache: LocalCache) -> None:
         """Decode a folder's samples.
 
         Args:
             folder: The shards.
-            decode: Makes (H, W, 4) uint8, straight RGBA, of a sample.
+            decode: Of one sample.
             cache: Where to keep what was decoded.
         """
         self.folder = folder

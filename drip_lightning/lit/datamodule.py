@@ -24,6 +24,7 @@ from drip_lightning.data.compose import (
 )
 from drip_lightning.data.damage import DamageLedger
 from drip_lightning.data.datasets import EvaluationPictures, TrainingLayers
+from drip_lightning.data.mixture import Folders, ShardMixture
 from drip_lightning.data.order import BatchNumbers
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.data.shards.reader import ShardFolder
@@ -42,8 +43,8 @@ class MattingDataModule(LightningDataModule):
 
     def __init__(
         self,
-        foregrounds: str,
-        backgrounds: str,
+        foregrounds: Folders,
+        backgrounds: Folders,
         evaluation: str | None = None,
         image_size: int = 512,
         batch_size: int = 8,
@@ -59,8 +60,9 @@ class MattingDataModule(LightningDataModule):
         """Describe the data; nothing is opened before `setup`.
 
         Args:
-            foregrounds: Folder (or URL) of foreground shards.
-            backgrounds: Folder (or URL) of background shards.
+            foregrounds: Folder (or URL) of foreground shards, or several as a mapping from folder to weight: its part
+                of the training samples, relative to the others'.
+            backgrounds: The same of background shards.
             evaluation: Folder (or URL) of evaluation shards, for validation and test, one whole picture a batch; none
                 by default.
             image_size: Side of the training pictures, in pixels.
@@ -115,15 +117,15 @@ class MattingDataModule(LightningDataModule):
             InputError: a folder is missing or incomplete, or the stage needs an evaluation folder and none is set.
         """
         if stage == "fit":
-            folders = [ShardFolder(folder, cache=self._cache) for folder in (self.foregrounds, self.backgrounds)]
+            mixtures = [ShardMixture(folders, cache=self._cache) for folders in (self.foregrounds, self.backgrounds)]
             self._training = TrainingLayers(
-                *folders,
+                *mixtures,
                 augmentation=self.augmentation,
                 image_size=self.image_size,
                 seed=self.seed,
                 cache=self._cache,
             )
-            samples = dict(zip(("foregrounds", "backgrounds"), map(len, folders), strict=True))
+            samples = dict(zip(("foregrounds", "backgrounds"), map(len, mixtures), strict=True))
             self._damage = DamageLedger(samples, allowed_share=self.damaged_share)
         if self.evaluation is not None:
             self._evaluation = EvaluationPictures(ShardFolder(self.evaluation, cache=self._cache))

@@ -14,6 +14,7 @@ from typing import Any
 from lightning.pytorch import Trainer
 
 from drip_lightning import __version__
+from drip_lightning.data.mixture import Folders, weights_of
 from drip_lightning.data.shards.index import read_index
 from drip_lightning.errors import InputError
 
@@ -63,12 +64,12 @@ def code_hash() -> str:
     return _short_hash(b"".join(str(file.relative_to(_PACKAGE)).encode() + file.read_bytes() for file in files))
 
 
-def index_hash(folder: Any) -> str:
-    """Of a folder of shards, which its index gives by checksum: the same data has the same twelve digits."""
-    if folder is None:
+def index_hash(folders: Folders | None) -> str:
+    """Of folders of shards, which their indices give by checksum: the same data has the same twelve digits each."""
+    if folders is None:
         return "none"
     try:
-        return _short_hash(repr(read_index(folder).shards).encode())
+        return " ".join(_short_hash(repr(read_index(folder).shards).encode()) for folder in weights_of(folders))
     except InputError as error:
         return str(error)
 

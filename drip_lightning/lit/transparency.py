@@ -7,8 +7,8 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
+from drip_lightning.data.mixture import shard_digests
 from drip_lightning.data.sample import MattingBatch
-from drip_lightning.data.shards.index import read_index
 from drip_lightning.errors import InputError
 from drip_lightning.lit.averaging import Averaging, NoAveraging
 from drip_lightning.lit.datamodule import MattingDataModule
@@ -158,6 +158,6 @@ class TransparencyDecoder(MattingStage):
             "image_size": data.image_size,
             "augmentation": repr(data.augmentation),
             "foreground_padding": data.foreground_padding,
-            "foregrounds": [shard.sha256 for shard in read_index(data.foregrounds).shards],
-            "backgrounds": [shard.sha256 for shard in read_index(data.backgrounds).shards],
+            "foregrounds": shard_digests(data.foregrounds),
+            "backgrounds": shard_digests(data.backgrounds),
         }

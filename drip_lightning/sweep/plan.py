@@ -247,7 +247,9 @@ def _plan_test(options: dict[str, Any], last: PlannedStage) -> PlannedStage:
 
 def _data_digest(data: Mapping[str, Any]) -> str:
     """What is in the folders of shards, where they can be looked at: other data makes another stage."""
-    paths = [Path(str(data[split])) / "index.json" for split in ("foregrounds", "backgrounds", "evaluation")]
+    splits = [data[split] for split in ("foregrounds", "backgrounds", "evaluation")]
+    folders = [folder for split in splits for folder in (split if isinstance(split, Mapping) else [split])]
+    paths = [Path(str(folder)) / "index.json" for folder in folders]
     return _digest(*(path.read_text() if path.is_file() else "" for path in paths))
 
 

@@ -14,8 +14,8 @@ from drip_lightning.data.augment import Augmentation
 from drip_lightning.data.cache import LocalCache
 from drip_lightning.data.damage import Damage, DamageLedger
 from drip_lightning.data.datasets import TrainingLayers
+from drip_lightning.data.mixture import ShardMixture
 from drip_lightning.data.shards.index import INDEX_NAME
-from drip_lightning.data.shards.reader import ShardFolder
 from drip_lightning.errors import InputError
 from tests.shards import background_shards, disc_rgba, foreground_shards, picture_bytes, write_shards
 
@@ -109,9 +109,9 @@ def test_odd_pictures_are_used_and_impossible_ones_replaced(
 
 
 def _training(folder: Path) -> TrainingLayers:
-    folders = [ShardFolder(folder / name) for name in ("foregrounds", "backgrounds")]
+    mixtures = [ShardMixture(f"{folder}/{name}") for name in ("foregrounds", "backgrounds")]
     return TrainingLayers(
-        *folders, augmentation=Augmentation(), image_size=16, seed=0, cache=LocalCache(folder / "cache", 0)
+        *mixtures, augmentation=Augmentation(), image_size=16, seed=0, cache=LocalCache(folder / "cache", 0)
     )
 
 

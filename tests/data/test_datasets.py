@@ -11,18 +11,18 @@ from drip_lightning.data.augment import Augmentation
 from drip_lightning.data.cache import LocalCache
 from drip_lightning.data.compose import Composer, CompositeLevels, stack_layers
 from drip_lightning.data.datasets import TrainingLayers
+from drip_lightning.data.mixture import Folders, ShardMixture
 from drip_lightning.data.order import BatchNumbers
 from drip_lightning.data.shards.index import INDEX_NAME
-from drip_lightning.data.shards.reader import ShardFolder
 from tests.shards import background_shards, disc_rgba, foreground_shards, picture_bytes, write_shards
 
 PICTURES = ("image", "alpha", "trimap", "foreground", "background")
 
 
-def _training(folder: Path, cache: LocalCache, seed: int = 0) -> TrainingLayers:
-    folders = [ShardFolder(folder / name) for name in ("foregrounds", "backgrounds")]
+def _training(folder: Path, cache: LocalCache, seed: int = 0, foregrounds: Folders | None = None) -> TrainingLayers:
+    mixtures = [ShardMixture(foregrounds or f"{folder}/foregrounds"), ShardMixture(f"{folder}/backgrounds")]
     augmentation = Augmentation(second_foreground_probability=0.5)
-    return TrainingLayers(*folders, augmentation=augmentation, image_size=24, seed=seed, cache=cache)
+    return TrainingLayers(*mixtures, augmentation=augmentation, image_size=24, seed=seed, cache=cache)
 
 
 def _compose(samples: list) -> CompositeLevels:
@@ -38,11 +38,13 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _numbers(corpus: Path, cache: LocalCache, *, workers: int, ranks: int) -> dict[int, dict[str, torch.Tensor]]:
+def _numbers(
+    corpus: Path, cache: LocalCache, *, workers: int, ranks: int, foregrounds: Folders | None = None
+) -> dict[int, dict[str, torch.Tensor]]:
     """The first 64 samples as `ranks` processes would take them, each with its loader."""
     found = {}
     for rank in range(ranks):
-        training = _training(corpus, cache)
+        training = _training(corpus, cache, foregrounds=foregrounds)
         numbers = list(islice(BatchNumbers(batch_size=4, rank=rank, world_size=ranks), 16 // ranks))
         loader = DataLoader(training, batch_sampler=numbers, num_workers=workers, collate_fn=_compose)  # type: ignore[arg-type]
         for batch in loader:
@@ -79,6 +81,25 @@ def test_each_epoch_visits_each_picture_once(corpus: Path, tmp_path: Path) -> No
     partners = Counter(key[1] for key in keys if len(key) == 3)
     assert 20 < partners.total() < 50
     assert len(partners) == 7
+
+
+def test_a_mixture_is_the_same_on_any_workers_and_ranks_and_walks_each_folder_by_epochs(
+    corpus: Path, tmp_path: Path
+) -> None:
+    foreground_shards(tmp_path / "more", count=3, prefix="m")
+    folders: Folders = {f"{corpus}/foregrounds": 3, f"{tmp_path}/more": 1}
+    cache = LocalCache(tmp_path / "cache")
+    first = _numbers(corpus, cache, workers=0, ranks=1, foregrounds=folders)
+    other = _numbers(corpus, cache, workers=2, ranks=2, foregrounds=folders)
+    assert all(torch.equal(first[i][name], other[i][name]) for i in range(64) for name in PICTURES)
+    keys = [str(first[number]["key"]).split("+")[0] for number in range(64)]
+    parts = {prefix: [key for key in keys if key.startswith(prefix)] for prefix in "fm"}
+    assert 7 < len(parts["m"]) < 30
+    for prefix, count in (("f", 7), ("m", 3)):
+        whole = len(parts[prefix]) // count * count
+        assert all(len(set(parts[prefix][start : start + count])) == count for start in range(0, whole, count))
+    again = _training(corpus, cache, foregrounds=folders)
+    assert [again[number].key for number in (63, 5, 40)] == [first[number]["key"] for number in (63, 5, 40)]
 
 
 def test_damage_costs_one_sample_and_is_replaced_the_same_everywhere(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from drip_lightning.lit.datamodule import MattingDataModule
 from drip_lightning.lit.resume.checkpoint_io import checkpoint_name
 from drip_lightning.lit.resume.checkpoints import Checkpoints
 from drip_lightning.ops.compositing import over
+from tests.shards import foreground_shards
 
 SMALL = {
     "image_size": 24,
@@ -122,6 +123,19 @@ def test_resumed_run_goes_on_with_the_next_samples(
     assert first.numbers + second.numbers == whole.numbers
     assert all(map(_equal, first.training_batches + second.training_batches, whole.training_batches))
     assert torch.equal(second.weight, whole.weight)
+
+
+def test_a_resumed_mixture_goes_on_with_the_next_samples(shard_folders: dict[str, str], tmp_path: Path) -> None:
+    more = foreground_shards(tmp_path / "more", count=3, prefix="m")
+    folders: dict[str, Any] = {**shard_folders, "foregrounds": {shard_folders["foregrounds"]: 0.6, more: 0.4}}
+    whole = _fit(folders, 6)
+    data = MattingDataModule(**{**folders, "evaluation": None}, **SMALL)
+    (trainer := _trainer(4)).fit(first := _Recorder(), data)
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    again = MattingDataModule(**{**folders, "evaluation": None}, **{**SMALL, "num_workers": 2})
+    _trainer(6).fit(second := _Recorder(), again, ckpt_path=str(tmp_path / "last.ckpt"))
+    assert all(map(_equal, first.training_batches + second.training_batches, whole.training_batches))
+    assert {key[0] for batch in whole.training_batches for key in batch["key"]} == {"f", "m"}
 
 
 def test_bounded_epochs_go_on_too(shard_folders: dict[str, str]) -> None:

@@ -10,6 +10,7 @@ import torch
 from drip_lightning.data.augment import Augmentation
 from drip_lightning.data.cache import LocalCache
 from drip_lightning.data.datasets import TrainingLayers
+from drip_lightning.data.mixture import ShardMixture
 from drip_lightning.data.shards import remote
 from drip_lightning.data.shards.index import read_index
 from drip_lightning.data.shards.reader import ShardFolder
@@ -41,8 +42,8 @@ def site(tmp_path: Path) -> Iterator[tuple[str, Path, list[str]]]:
 
 
 def _training(place: str, cache: LocalCache) -> TrainingLayers:
-    folders = [ShardFolder(f"{place}/{name}", cache=cache) for name in ("foregrounds", "backgrounds")]
-    return TrainingLayers(*folders, augmentation=Augmentation(), image_size=16, seed=0, cache=cache)
+    mixtures = [ShardMixture(f"{place}/{name}", cache=cache) for name in ("foregrounds", "backgrounds")]
+    return TrainingLayers(*mixtures, augmentation=Augmentation(), image_size=16, seed=0, cache=cache)
 
 
 def test_samples_from_afar_are_those_from_the_disk_and_each_shard_is_fetched_once(
