@@ -7,6 +7,7 @@ from typing import Any
 from jsonargparse import Namespace
 
 from drip_lightning.cli.lightning_cli import DripCLI
+from drip_lightning.shipped import with_found_configs
 
 
 class FitConfigurations(DripCLI):
@@ -22,7 +23,7 @@ class FitConfigurations(DripCLI):
         Raises:
             InputError: the arguments do not fit the classes.
         """
-        config = self.parser.parse_args(["fit", *arguments]).fit
+        config = self.parser.parse_args(["fit", *with_found_configs(arguments)]).fit
         return self._parser("fit").dump(config, skip_none=False)
 
     def parse_arguments(self, parser: Any, args: Any) -> None:

@@ -36,6 +36,9 @@ Often set:
   --help-all                        every option of the trainer, the data and the callbacks
   --model.help CLASS                the options of a stage, such as drip_lightning.lit.denoiser.Denoiser
 
+--config takes a file or, where there is no such file, the name of a shipped configuration (`drip configs DIR` copies
+them out).
+
 example:
   drip {verb} --config configs/denoiser.yaml --config configs/scale/tiny.yaml --trainer.default_root_dir runs/try
 """

@@ -33,6 +33,7 @@ from drip_lightning.lit.resume.checkpoint_io import CheckpointFiles, checkpoint_
 from drip_lightning.lit.resume.checkpoints import Checkpoints
 from drip_lightning.lit.stage import Stage, choice_to_config
 from drip_lightning.lit.transparency import TransparencyDecoder
+from drip_lightning.shipped import with_found_configs
 
 STAGES = (Autoencoder, Denoiser, TransparencyDecoder)
 """Imported so that a configuration may name a stage by its class's name alone."""
@@ -65,6 +66,7 @@ class DripCLI(LightningCLI):
     """Stages by class, one data module, checkpoints and panels always there and settable by overlays."""
 
     def __init__(self, args: list[str]) -> None:
+        args = list(with_found_configs(args))
         super().__init__(
             Stage,
             MattingDataModule,

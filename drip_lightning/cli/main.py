@@ -19,6 +19,7 @@ train and evaluate
   predict     matte the evaluation shards from Python
   sweep       ablations × seeds → runs → one table
   report      tables, curves and pictures of a sweep, again
+  configs     copy the shipped configurations out
 
 data
   synth       draw procedural training data: no download, no licence
@@ -41,6 +42,7 @@ MODULES = dict.fromkeys(("fit", "validate", "predict"), "fit") | {
     "export": "export",
     "sweep": "sweep",
     "report": "report",
+    "configs": "configs",
 }
 
 

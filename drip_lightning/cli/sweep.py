@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from drip_lightning.cli.parser import OneLineParser
 from drip_lightning.errors import InputError
+from drip_lightning.shipped import find_config
 
 if TYPE_CHECKING:
     from drip_lightning.sweep.launcher import Launcher
@@ -41,13 +42,19 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("file", metavar="FILE", type=Path, help="the sweep, such as configs/sweep/paper_table3.yaml")
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        type=_config,
+        help="a file, or a shipped sweep by name, such as sweep/paper_table3.yaml",
+    )
     parser.add_argument("--out", metavar="DIR", type=Path, help="folder of the sweep (default: runs/sweep/FILE-SCALE)")
     parser.add_argument("--scale", metavar="NAME", help="tiny or small, in place of the file's scale")
     parser.add_argument("--seeds", metavar="N,N,…", help="seeds in place of the file's")
     parser.add_argument(
         "--config",
         metavar="FILE",
+        type=find_config,
         action="append",
         default=[],
         help="an overlay for every stage, such as configs/hardware/gpu.yaml; may be repeated",
@@ -176,3 +183,7 @@ def _assignments(texts: list[str]) -> dict[str, int | str]:
             raise InputError(f"--slurm: expected KEY=VALUE, got {text!r}")
         given[key] = int(value) if value.isdigit() else value
     return given
+
+
+def _config(name: str) -> Path:
+    return Path(find_config(name))

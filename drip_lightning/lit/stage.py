@@ -179,6 +179,19 @@ class Stage(LightningModule):
         return stage.requires_grad_(False).eval()
 
 
+def load(path: str | Path, **changes: Any) -> Stage:
+    """Load any trained stage: `Stage.from_checkpoint` as a function.
+
+    Args:
+        path: Run folder, checkpoint, or a folder that `drip export` wrote.
+        changes: Constructor arguments to change.
+
+    Raises:
+        InputError: there is no such file, or it is damaged or of another program.
+    """
+    return Stage.from_checkpoint(path, **changes)
+
+
 @contextmanager
 def _told_as(setting: str) -> Iterator[None]:
     """Turn what a library says of an impossible setting into one line that names it."""
