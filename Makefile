@@ -20,7 +20,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if
 # The tiny networks run faster on one thread than on two that wait for each other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help fit model-data test test-slow test-slurm chaos lint clean
+.PHONY: help fit model-data test test-slow test-slurm chaos lint docs clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -89,6 +89,11 @@ lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+## make docs    set up and build the documentation as a site in site/; broken links and missing references fail
+docs: .venv/installed
+	$(INSTALL) -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --site-dir site
 
 ## make clean   remove the environment and caches; runs and data stay
 clean:
