@@ -14,6 +14,7 @@ import torch
 
 import drip_lightning.cli.lightning_cli  # noqa: F401 - so that a forked process need not import it
 import drip_lightning.cli.main as command
+from drip_lightning import files
 from drip_lightning.data.datasets import TrainingLayers
 from drip_lightning.data.order import ShardOrder
 from drip_lightning.lit.resume import checkpoint_io
@@ -161,7 +162,7 @@ WRITING: dict[str, tuple[Any, str]] = {
     "middle": (checkpoint_io._HashingWriter, "_pass_on"),
     "checksum": (checkpoint_io, "_complaint"),
     "rename": (os, "replace"),
-    "renamed": (checkpoint_io, "_sync_folder"),
+    "renamed": (files, "_force_to_disk"),
     "prune": (Path, "unlink"),
 }
 """Places in the writing of a checkpoint: a function that is called there."""
@@ -174,6 +175,8 @@ def signal_in_writing(number: signal.Signals, place: str, checkpoint: int) -> Fa
     def about(*args: Any) -> bool:
         if place == "checksum":
             return str(args[0].name).endswith(".partial")
+        if place == "renamed":
+            return Path(args[0]).is_dir()
         return place not in ("rename", "prune") or str(args[-1]).endswith(".ckpt")
 
     def arm() -> None:

@@ -15,6 +15,7 @@ NAME = "drip_lightning"
 FLOORS = {
     "": 0,
     "errors": 0,
+    "files": 0,
     "shipped": 0,
     "ops": 0,
     "nn": 1,

@@ -2,9 +2,11 @@
 
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from drip_lightning.errors import InputError
+from drip_lightning.errors import DripError, InputError, RunError, raised_as, reason_of
 
 if TYPE_CHECKING:
     from lightning.pytorch.cli import LightningCLI
@@ -62,6 +64,7 @@ def main(arguments: list[str]) -> int:
 
     Raises:
         InputError: the configuration does not fit the classes, or Lightning refuses it.
+        RunError: the run failed on the way: see `RunError`.
     """
     verb, rest = arguments[0], arguments[1:]
     if not rest or "-h" in rest or "--help" in rest:
@@ -69,11 +72,27 @@ def main(arguments: list[str]) -> int:
         return 0 if rest else 2
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-    try:
+    with raised_as(InputError, MisconfigurationException, message=str), _lost_ranks_told():
         run([verb, *("--help" if word == "--help-all" else word for word in rest)])
-    except MisconfigurationException as error:
-        raise InputError(str(error)) from error
     return 0
+
+
+@contextmanager
+def _lost_ranks_told() -> Iterator[None]:
+    """A rank that dies breaks the others' collectives, of which gloo tells in a bare `RuntimeError`."""
+    from torch.distributed import DistError
+
+    try:
+        yield
+    except DripError:
+        raise
+    except RuntimeError as error:
+        if not isinstance(error, DistError) and "gloo/" not in str(error):
+            raise
+        raise RunError(
+            f"another rank died or cannot be reached ({reason_of(error)}): its own output says why; resume with "
+            "--ckpt_path auto"
+        ) from error
 
 
 def run(arguments: list[str]) -> "LightningCLI":

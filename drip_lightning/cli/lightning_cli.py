@@ -2,8 +2,6 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,7 +12,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 
-from drip_lightning.errors import InputError
+from drip_lightning.errors import DripError, InputError, raised_as
 from drip_lightning.lit.autoencoder import Autoencoder
 from drip_lightning.lit.callbacks.compilation import Compilation
 from drip_lightning.lit.callbacks.finite_guard import FiniteGuard
@@ -107,13 +105,17 @@ class DripCLI(LightningCLI):
         config.ckpt_path = None if file is None else str(file)
 
     def _set_seed(self) -> None:
-        with _told_in_one_line("seed_everything: "):
+        with raised_as(InputError, ValueError, message=lambda reason: f"seed_everything: {reason}"):
             super()._set_seed()
 
     def instantiate_classes(self) -> None:
         """Make stage, data and trainer of the configuration."""
-        with _told_in_one_line():
+        try:
             super().instantiate_classes()
+        except DripError:
+            raise
+        except ValueError as error:  # a class that refuses its arguments
+            raise InputError(_shorten(str(error))) from error
         if isinstance(self.trainer.strategy, ComparesRanks):
             self.trainer.strategy.facts = facts_of_run(self.config[self.subcommand])
 
@@ -201,15 +203,6 @@ def _is_no_advertisement(record: logging.LogRecord) -> bool:
 
 def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
-
-
-@contextmanager
-def _told_in_one_line(prefix: str = "") -> Iterator[None]:
-    """A class that refuses its arguments says so in a `ValueError`, which is the user's to read."""
-    try:
-        yield
-    except ValueError as error:
-        raise InputError(f"{prefix}{_shorten(str(error))}") from error
 
 
 _NOISE = ("Does not validate against", "Subtypes:", "Errors:", "Given value", "- Expected a <class 'NoneType'>")

@@ -1,11 +1,12 @@
-"""`drip`: finds the verb, and turns a user's mistake into one line and an exit status."""
+"""`drip`: finds the verb, and turns a `DripError` into one line and an exit status."""
 
+import errno
 import importlib
 import os
 import sys
 
 from drip_lightning import __version__
-from drip_lightning.errors import InputError, Stopped
+from drip_lightning.errors import DripError, ExitStatus, Stopped
 
 HELP = """\
 usage: drip VERB …
@@ -46,6 +47,10 @@ MODULES = dict.fromkeys(("fit", "validate", "predict"), "fit") | {
 }
 
 
+_DISK_IS_FULL = {errno.ENOSPC, errno.EDQUOT}
+"""A disk can be full for whoever writes, a library included; no other `OSError` is expected here."""
+
+
 def main() -> None:
     """Entry point of the console command."""
     sys.exit(run(sys.argv[1:]))
@@ -55,8 +60,7 @@ def run(arguments: list[str]) -> int:
     """Run `drip` with these arguments.
 
     Returns:
-        The exit status: 0 for success, 1 for a user's mistake, 2 for a wrong command line, 130 when interrupted,
-        128 + the signal's number when a signal stopped the run.
+        The exit status: an `ExitStatus`, 130 when interrupted, 128 + the signal's number when a signal stopped the run.
     """
     if not arguments or arguments[0] in ("-h", "--help"):
         print(HELP, end="")
@@ -71,20 +75,24 @@ def run(arguments: list[str]) -> int:
     module = importlib.import_module(f"drip_lightning.cli.{MODULES[verb]}")
     try:
         return module.main(arguments if MODULES[verb] == "fit" else arguments[1:])
-    except InputError as error:
-        if os.environ.get("DRIP_TRACEBACK"):
-            raise
-        print(f"drip {verb}: {_one_line(error)}", file=sys.stderr)
-        return 1
     except Stopped as stop:
         print(f"drip {verb}: {stop}", file=sys.stderr)
         return 128 + stop.signal_number
+    except (DripError, OSError) as error:
+        if not isinstance(error, DripError) and error.errno not in _DISK_IS_FULL:
+            raise
+        if os.environ.get("DRIP_TRACEBACK"):
+            raise
+        print(f"drip {verb}: {_one_line(error)}", file=sys.stderr)
+        return ExitStatus.FAILED
     except KeyboardInterrupt:
         print(f"drip {verb}: interrupted", file=sys.stderr)
         return 130
 
 
-def _one_line(error: InputError) -> str:
+def _one_line(error: DripError | OSError) -> str:
     """The message alone: an error from a data worker comes wrapped in that process's traceback."""
+    if isinstance(error, OSError):
+        return f"cannot write {error.filename or 'a file'} ({error.strerror}): free some space and run it again"
     lines = str(error).strip().splitlines()
-    return lines[-1].removeprefix(f"{InputError.__module__}.{InputError.__qualname__}: ")
+    return lines[-1].removeprefix(f"{type(error).__module__}.{type(error).__qualname__}: ")

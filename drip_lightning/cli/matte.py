@@ -1,15 +1,15 @@
 """`drip matte`: cut objects out of pictures with a trained checkpoint."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from drip_lightning.cli.parser import OneLineParser
-from drip_lightning.errors import InputError
+from drip_lightning.errors import InputError, raised_as
+from drip_lightning.files import whole_file
 
 if TYPE_CHECKING:
     import torch
@@ -153,10 +153,8 @@ def _matte_all(jobs: Sequence[Job], options: argparse.Namespace) -> int:
 
     from drip_lightning.lit.matting import MattingStage
 
-    try:
+    with raised_as(InputError, OSError, message=lambda why: f"cannot make the folder --out {options.out} ({why})"):
         options.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder --out {options.out} ({error.strerror})") from error
     device = _usable_device(options.device)
     stage = MattingStage.from_checkpoint(options.checkpoint).to(device)
     pipeline, options.steps = stage.pipeline, options.steps or stage.sampling_steps
@@ -181,10 +179,10 @@ def _usable_device(name: str) -> "torch.device":
     import torch
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
-    try:
+    with raised_as(
+        InputError, RuntimeError, AssertionError, message=lambda why: f"--device {name} cannot be used here ({why})"
+    ):
         return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"--device {name} cannot be used here ({str(error).splitlines()[0]})") from error
 
 
 def _matte_one(job: Job, pipeline: "MattingPipeline", options: argparse.Namespace) -> None:
@@ -235,18 +233,12 @@ def write_results(result: Path, image: "Tensor", trimap: "Tensor", matte: "Matte
     import torch
 
     from drip_lightning.ops.panel import matte_panel
+    from drip_lightning.ops.picture import as_picture
 
     rgba = torch.cat([matte.foreground, matte.alpha], dim=1).cpu()
     if panel:
         pictures = matte_panel(image, trimap, rgba[:, 3:], rgba[:, :3])
-        _save(pictures, result.with_suffix(".panel.jpg"), quality=92)
-    _save(rgba, result)
-
-
-def _save(picture: "Tensor", path: Path, **options: Any) -> None:
-    from PIL import Image
-
-    pixels = (picture[0] * 255).round().byte().permute(1, 2, 0).numpy()
-    partial = path.with_name(f".partial-{path.name}")  # keeps the suffix, by which Pillow chooses the format
-    Image.fromarray(pixels).save(partial, **options)
-    os.replace(partial, path)
+        with whole_file(result.with_suffix(".panel.jpg")) as file:
+            as_picture(pictures[0]).save(file, quality=92)
+    with whole_file(result) as file:
+        as_picture(rgba[0]).save(file)

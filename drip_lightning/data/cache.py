@@ -1,6 +1,5 @@
 """A bounded folder on the local disk for what is costly to make again: decoded pictures, shards from far away."""
 
-import fcntl
 import logging
 import os
 import shutil
@@ -11,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from drip_lightning.errors import InputError
+from drip_lightning.errors import InputError, raised_as
+from drip_lightning.files import lock, whole_file
 
 _LOG = logging.getLogger(__name__)
 _PARTIAL = ".partial-"
@@ -79,17 +79,12 @@ class LocalCache:
         partial = path.with_name(f"{_PARTIAL}{os.getpid()}-{path.name}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as stream:
+            with whole_file(path, partial=partial), partial.open("wb") as stream:
                 write(stream)
-            os.replace(partial, path)
         except OSError as error:
-            partial.unlink(missing_ok=True)
             _LOG.warning("%s cannot be written (%s): going on without it", path, error.strerror)
             self._allowance, self._measured = 0, time.monotonic()
             return None
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
         self._allowance -= size
         return path
 
@@ -97,13 +92,11 @@ class LocalCache:
     def lock(self, name: str) -> Iterator[None]:
         """Let one process at a time make an entry; the lock of a killed process is free."""
         path = self.folder / f"{name}.lock"
-        try:
+        said = f"{path} cannot be written ({{}}): set data.cache_folder"
+        with raised_as(InputError, OSError, message=said.format):
             path.parent.mkdir(parents=True, exist_ok=True)
-            stream = path.open("wb")
-        except OSError as error:
-            raise InputError(f"{path} cannot be written ({error.strerror}): set data.cache_folder") from error
-        with stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
+            path.touch()
+        with lock(path, wait=True):
             yield
 
     def _has_room(self, size: int) -> bool:

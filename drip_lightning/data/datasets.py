@@ -16,7 +16,6 @@ from drip_lightning.data.mixture import MixtureOrder, ShardMixture
 from drip_lightning.data.order import ShardOrder
 from drip_lightning.data.sample import MattingBatch, check_batch
 from drip_lightning.data.shards.reader import ShardFolder
-from drip_lightning.data.shards.remote import Unreachable
 from drip_lightning.data.warp import crop_background, crop_foreground, lay_over
 from drip_lightning.errors import InputError
 from drip_lightning.ops.randomness import sample_generator
@@ -108,8 +107,6 @@ class _Walk:
         for attempt in count(1):
             try:
                 return pictures.folder.key(position), pictures[position]
-            except Unreachable:
-                raise
             except InputError as error:
                 if attempt > _REPLACEMENTS:
                     raise

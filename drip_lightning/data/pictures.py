@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from drip_lightning.errors import InputError
+from drip_lightning.errors import InputError, reason_of
 
 MAX_PIXELS = 1 << 26
 """Largest picture that is decoded, width times height: 67 megapixels."""
@@ -55,9 +55,7 @@ def open_picture(content: bytes, *, name: str, formats: tuple[str, ...] = FORMAT
     except UnidentifiedImageError as error:
         raise InputError(f"{name} cannot be decoded: it is none of {', '.join(formats)}") from error
     except _DECODE_ERRORS as error:
-        raise InputError(
-            f"{name} cannot be decoded: {str(error).splitlines()[0] if str(error) else error!r}"
-        ) from error
+        raise InputError(f"{name} cannot be decoded: {reason_of(error)}") from error
 
 
 def colour_pixels(picture: Image.Image) -> NDArray[np.uint8]:

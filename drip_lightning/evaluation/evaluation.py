@@ -11,7 +11,6 @@ from torch.utils.data import DataLoader, Dataset
 
 from drip_lightning.data.datasets import EvaluationPictures
 from drip_lightning.data.sample import MattingBatch
-from drip_lightning.data.shards.remote import Unreachable
 from drip_lightning.errors import InputError
 from drip_lightning.evaluation.journal import Journal, Result, task_of
 from drip_lightning.evaluation.measure import as_file, measure
@@ -137,8 +136,6 @@ class _TaskPictures(Dataset[Any]):
             return None
         try:
             return task, self._pictures[task.number]
-        except Unreachable:  # the picture may be sound: go on when the network is back
-            raise
         except InputError as error:
             return task, str(error)
 

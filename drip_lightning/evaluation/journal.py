@@ -3,13 +3,14 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypedDict
 
-from drip_lightning.errors import InputError
+from drip_lightning.errors import InputError, raised_as
 from drip_lightning.evaluation.measure import Scores
 from drip_lightning.evaluation.plan import Task
+from drip_lightning.files import write_text_whole
 
 
 class Result(TypedDict):
@@ -50,12 +51,11 @@ class Journal:
                 return
             if not overwrite and self.results():
                 raise InputError(_told_apart(self.folder.parent, before, protocol))
-        try:
+        place = self.folder.parent
+        with raised_as(InputError, OSError, message=lambda reason: f"cannot write to {place} ({reason})"):
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True)
-            write_whole(file, lambda path: path.write_text(json.dumps(protocol, indent=1) + "\n"))
-        except OSError as error:
-            raise InputError(f"cannot write to {self.folder.parent} ({error.strerror})") from error
+            write_text_whole(file, json.dumps(protocol, indent=1) + "\n")
 
     def results(self) -> list[Result]:
         """Everything measured so far, in no order; what failed is in `failures`."""
@@ -86,13 +86,6 @@ class Journal:
 def task_of(result: Result) -> tuple[str, Task]:
     """Which method's which task a result is of."""
     return result["method"], Task(result["number"], result["seed"], result["steps"])
-
-
-def write_whole(path: Path, save: Callable[[Path], object]) -> None:
-    """Write a file whole or not at all; `save` gets the path to write to, of the same suffix."""
-    partial = path.with_name(f".partial-{path.name}")
-    save(partial)
-    os.replace(partial, path)
 
 
 def _ends_whole(stream: Any) -> bool:

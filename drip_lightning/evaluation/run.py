@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -17,16 +16,17 @@ from lightning.pytorch import Trainer
 from drip_lightning import __version__
 from drip_lightning.data.datasets import EvaluationPictures
 from drip_lightning.data.shards.reader import ShardFolder
-from drip_lightning.errors import InputError
+from drip_lightning.errors import InputError, raised_as
 from drip_lightning.evaluation.curve import draw_steps, steps_csv
 from drip_lightning.evaluation.evaluation import Evaluation
 from drip_lightning.evaluation.files import per_image_csv
-from drip_lightning.evaluation.journal import Journal, write_whole
+from drip_lightning.evaluation.journal import Journal
 from drip_lightning.evaluation.method import Method
 from drip_lightning.evaluation.plan import Plan
 from drip_lightning.evaluation.summary import FORMAT_VERSION, RowResult, all_rows, complete_results, summarise
 from drip_lightning.evaluation.table import report
 from drip_lightning.evaluation.worst import WorstCases
+from drip_lightning.files import whole_file, write_text_whole
 
 _MOST_NAMED = 5
 _EXPECTED_WARNINGS = (
@@ -194,14 +194,11 @@ def _write(summary: dict[str, Any], rows: Sequence[RowResult], plan: Plan, worst
         texts["steps.csv"] = steps_csv(summary)
         pictures["steps.png"] = partial(draw_steps, summary)
     for name, save in pictures.items():
-        write_whole(plan.out / name, save)
+        with whole_file(plan.out / name) as file:
+            save(file)
     for name, text in texts.items():
-        write_whole(plan.out / name, partial(_save_text, text=text))
+        write_text_whole(plan.out / name, text)
     return table
-
-
-def _save_text(path: Path, *, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 def quiet_trainer(accelerator: str, devices: int, precision: str) -> Trainer:
@@ -213,7 +210,7 @@ def quiet_trainer(accelerator: str, devices: int, precision: str) -> Trainer:
     for message in _EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", message=f".*{message}")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    try:
+    with raised_as(InputError, MisconfigurationException, ValueError, message=str):
         return Trainer(
             accelerator=accelerator,
             devices=devices,
@@ -223,5 +220,3 @@ def quiet_trainer(accelerator: str, devices: int, precision: str) -> Trainer:
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
-    except (MisconfigurationException, ValueError) as error:
-        raise InputError(str(error).splitlines()[0]) from error

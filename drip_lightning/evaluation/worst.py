@@ -11,6 +11,7 @@ from torch import Tensor
 
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.evaluation.summary import RowResult
+from drip_lightning.ops.picture import as_picture
 from drip_lightning.pipeline import Matte
 
 PANEL = 240
@@ -97,8 +98,7 @@ def draw_case(picture: MattingBatch, matte: Matte) -> Image.Image:
         for one in maps
     ]
     framed = [F.pad(one, (0, PANEL - size[1], 0, _GAP), value=1.0) for one in fitted]
-    pixels = (torch.cat(framed, dim=-1)[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
-    return Image.fromarray(pixels.numpy())
+    return as_picture(torch.cat(framed, dim=-1)[0])
 
 
 def heat(error: Tensor) -> Tensor:

@@ -1,10 +1,7 @@
 """Writing a trained stage as one self-contained folder in diffusers' format."""
 
 import json
-import os
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +10,8 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from drip_lightning.errors import InputError
+from drip_lightning.errors import InputError, RunError, raised_as
+from drip_lightning.files import whole_folder
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.lit.stage import choice_to_config, config_to_choice
 from drip_lightning.lit.transparency import TransparencyDecoder
@@ -72,25 +70,21 @@ def write_pipeline_folder(stage: MattingStage, out: Path, *, card: str, overwrit
         overwrite: Replace an earlier export.
 
     Raises:
-        InputError: see `check_place`; or it cannot be written.
+        InputError: see `check_place`.
+        RunError: it cannot be written.
     """
     check_place(out, overwrite=overwrite)
-    partial, former = (out.with_name(f".{out.name}.{word}") for word in ("partial", "former"))
-    try:
-        with _told_in_one_line(out):
-            shutil.rmtree(partial, ignore_errors=True)  # of an export that was killed
-            partial.mkdir(parents=True)
-            yield from _write_parts(stage, partial)
-            (partial / CARD).write_text(card)
-            if out.exists():
-                shutil.rmtree(former, ignore_errors=True)
-                os.replace(out, former)
-            os.replace(partial, out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        if former.exists() and not out.exists():
-            os.replace(former, out)
-        shutil.rmtree(former, ignore_errors=True)
+    with (
+        raised_as(
+            RunError,
+            OSError,
+            SafetensorError,
+            message=lambda reason: f"cannot write {out} ({reason}): free some space, or choose another place",
+        ),
+        whole_folder(out) as folder,
+    ):
+        yield from _write_parts(stage, folder)
+        (folder / CARD).write_text(card)
 
 
 def _write_parts(stage: MattingStage, folder: Path) -> Iterator[str]:
@@ -138,12 +132,3 @@ def _take_networks_from_folder(stages: list[dict[str, Any]], base: str | None) -
 def _save(weights: dict[str, Tensor], file: Path) -> None:
     """As diffusers does, in one file of any size."""
     save_file({name: value.contiguous() for name, value in weights.items()}, file, metadata={"format": "pt"})
-
-
-@contextmanager
-def _told_in_one_line(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error).splitlines()[0]
-        raise InputError(f"cannot write {out} ({reason}): free some space, or choose another place") from error

@@ -1,6 +1,5 @@
 """Stage 1, for those without a pretrained autoencoder: train a small AutoencoderKL from scratch."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch import Tensor
 from torchmetrics import MeanMetric, MetricCollection
 
 from drip_lightning.data.sample import MattingBatch
+from drip_lightning.files import whole_folder
 from drip_lightning.lit.averaging import Averaging, NoAveraging
 from drip_lightning.lit.stage import Stage
 from drip_lightning.nn.latents import from_vae_range, stack_for_vae, vae_downsampling
@@ -115,11 +115,8 @@ class Autoencoder(Stage):
     def save_pretrained(self, folder: Path) -> None:
         """Write `folder/vae` in diffusers' format, whole or not at all."""
         self.vae.register_to_config(scaling_factor=1 / self.latent_variance.sqrt().clamp_min(1e-6).item())
-        target, partial = folder / "vae", folder / "vae.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        self.vae.save_pretrained(partial)
-        shutil.rmtree(target, ignore_errors=True)
-        partial.rename(target)
+        with whole_folder(folder / "vae") as partial:
+            self.vae.save_pretrained(partial)
 
 
 def _maps(batch: MattingBatch) -> list[Tensor]:

@@ -3,7 +3,6 @@
 import hashlib
 import importlib.metadata
 import json
-import os
 import platform
 import re
 import subprocess
@@ -17,6 +16,7 @@ from drip_lightning import __version__
 from drip_lightning.data.mixture import Folders, weights_of
 from drip_lightning.data.shards.index import read_index
 from drip_lightning.errors import InputError
+from drip_lightning.files import write_text_whole
 
 _PACKAGE = Path(__file__).parents[1]
 _FOLDERS = ("foregrounds", "backgrounds", "evaluation")
@@ -46,9 +46,7 @@ def note_start(trainer: Trainer, folder: Path, *, config: str, checkpoint: str |
             "data": {name: {"folder": place, "index": index_hash(place)} for name, place in data.items()},
         }
     )
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(starts, indent=1) + "\n")
-    os.replace(partial, path)
+    write_text_whole(path, json.dumps(starts, indent=1) + "\n")
 
 
 def git_state() -> dict[str, Any] | None:

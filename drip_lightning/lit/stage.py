@@ -3,8 +3,8 @@
 import importlib
 import inspect
 from abc import abstractmethod
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -15,7 +15,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
-from drip_lightning.errors import InputError
+from drip_lightning.errors import InputError, raised_as
 from drip_lightning.lit.averaging import Averaging
 from drip_lightning.lit.callbacks.step_log import is_logged
 from drip_lightning.lit.resume.checkpoint_io import newest_checkpoint, read_checkpoint
@@ -69,7 +69,7 @@ class Stage(LightningModule):
     def configure_model(self) -> None:
         """Lightning's hook before training or loading: build once."""
         if not self._built:
-            with _told_as("networks"):
+            with _making("networks"):
                 self.build()
             self._built = True
 
@@ -82,11 +82,11 @@ class Stage(LightningModule):
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         if not trained:
             return None
-        with _told_as("optimizer"):
+        with _making("optimizer"):
             optimizer = self.optimizer(trained)
         if self.lr_scheduler is None:
             return optimizer
-        with _told_as("lr_scheduler"):
+        with _making("lr_scheduler"):
             lr_scheduler = self.lr_scheduler(optimizer)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": lr_scheduler, "interval": "step"}}
 
@@ -192,15 +192,9 @@ def load(path: str | Path, **changes: Any) -> Stage:
     return Stage.from_checkpoint(path, **changes)
 
 
-@contextmanager
-def _told_as(setting: str) -> Iterator[None]:
+def _making(setting: str) -> AbstractContextManager[None]:
     """Turn what a library says of an impossible setting into one line that names it."""
-    try:
-        yield
-    except InputError:
-        raise
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{setting}: {error}") from error
+    return raised_as(InputError, ValueError, TypeError, message=lambda reason: f"{setting}: {reason}")
 
 
 def choice_to_config(choice: Any) -> Any:

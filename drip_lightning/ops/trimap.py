@@ -48,6 +48,11 @@ def trimap_from_alpha(
     return _shrink_certain(dilate, alpha, dilation, erosion, neighbourhood)
 
 
+def trimap_levels(alpha: np.ndarray, *, dilation: int, erosion: int) -> np.ndarray:
+    """`trimap_from_alpha` of one picture in 8-bit levels (H, W): a trimap (H, W) of exactly 0, 128 and 255."""
+    return trimap_from_alpha(torch.tensor(alpha)[None, None], [dilation], [erosion])[0, 0].numpy()
+
+
 def trimap_from_mask(mask: Tensor, band: int) -> Tensor:
     """Make a trimap from a rough binary mask: unknown within `band` pixels of its outline.
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from drip_lightning.files import write_text_whole
 from drip_lightning.report.curves import draw_factor_curve, draw_training_curves
 from drip_lightning.report.grid import draw_grid
 from drip_lightning.report.tables import columns, csv_table, difference_table, latex_table, score_table
@@ -39,7 +40,7 @@ def write_report(folder: Path) -> str:
     written = {"table.md": page, "table.csv": csv_table(tested, shown)}
     written["table.tex"] = latex_table(tested, shown, caption=plan.title)
     for name, text in written.items():
-        (out / name).write_text(text, encoding="utf-8")
+        write_text_whole(out / name, text)
     drawn = [
         *draw_training_curves(plan, tested, folder, out),
         *draw_factor_curve(plan, tested, shown[0], out),

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
 
-from drip_lightning.errors import InputError
+from drip_lightning.errors import ExitStatus, InputError
 from drip_lightning.sweep.launcher import Launcher
 from drip_lightning.sweep.memory import available_bytes
 from drip_lightning.sweep.stage_folder import StageFolder
-from drip_lightning.sweep.stage_job import BUSY, RunDrip, StageJob
+from drip_lightning.sweep.stage_job import RunDrip, StageJob
 
 _PATIENCE_SECONDS = 120
 _GIB = 1 << 30
@@ -100,6 +100,6 @@ def _run(job: StageJob) -> None:
 
 
 def _reason(exitcode: int) -> str:
-    if exitcode in (0, BUSY):
+    if exitcode in (0, ExitStatus.BUSY):
         return ""
     return f"killed by {signal.Signals(-exitcode).name}" if exitcode < 0 else f"exit status {exitcode}"

@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-from PIL import Image
-from torch import Tensor
-
 from drip_lightning.data.datasets import EvaluationPictures
 from drip_lightning.data.shards.reader import ShardFolder
 from drip_lightning.evaluation.named import evaluation_data, methods_of
+from drip_lightning.ops.picture import as_picture
 
 KINDS = ("image", "trimap", "truth", "alpha", "foreground")
 """What is kept of each picture, as `NUMBER.KIND.png`."""
@@ -30,10 +28,4 @@ def keep_pictures(run: Path, folder: Path, *, count: int, steps: int | None = No
         matte = method.mattes(batch, steps=steps or method.default_steps, seeds=(0,))[-1]
         maps = (batch["image"], batch["trimap"], batch["alpha"], matte.alpha, matte.foreground)
         for kind, values in zip(KINDS, maps, strict=True):
-            _picture(values[0]).save(folder / f"{number}.{kind}.png")
-
-
-def _picture(values: Tensor) -> Image.Image:
-    """(1, H, W) or (3, H, W) in [0, 1] as a picture of 8 bits."""
-    pixels = (values.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-    return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+            as_picture(values[0]).save(folder / f"{number}.{kind}.png")

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from drip_lightning.errors import InputError
+from drip_lightning.files import write_text_whole
 from drip_lightning.sweep.overlays import check_overlays
 from drip_lightning.sweep.settings import TEST, Level, StageSettings, SweepSettings
 
@@ -98,9 +99,7 @@ class Plan:
     def save(self, folder: Path) -> None:
         """Write `folder/plan.json`, whole or not at all."""
         folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / "plan.partial"
-        partial.write_text(json.dumps({"format": 1, **asdict(self)}, indent=1) + "\n")
-        partial.replace(folder / "plan.json")
+        write_text_whole(folder / "plan.json", json.dumps({"format": 1, **asdict(self)}, indent=1) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> "Plan":

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from drip_lightning.errors import InputError
+from drip_lightning.errors import ExitStatus, InputError, reason_of
+from drip_lightning.files import write_text_whole
 from drip_lightning.sweep.launcher import Launcher
-from drip_lightning.sweep.stage_job import BUSY, StageJob
+from drip_lightning.sweep.stage_job import StageJob
 
 _JOB = "slurm_job"
 """File in a stage's folder with the number of the job that was submitted for it."""
@@ -45,7 +46,7 @@ class SlurmLauncher(Launcher):
                 name="drip", **{f"slurm_{name}": value for name, value in settings.items()}
             )
         except (NameError, AssertionError) as error:
-            raise InputError(f"--slurm: {str(error).splitlines()[0]}") from error
+            raise InputError(f"--slurm: {reason_of(error)}") from error
         self._running: dict[str, Any] = {}
         self._missing: set[str] = set()
 
@@ -61,7 +62,7 @@ class SlurmLauncher(Launcher):
                 new.append(job)
         for job, handle in zip(new, self._executor.submit_array(new) if new else [], strict=True):
             job.folder.path.mkdir(parents=True, exist_ok=True)
-            (job.folder.path / _JOB).write_text(f"{handle.job_id}\n")
+            write_text_whole(job.folder.path / _JOB, f"{handle.job_id}\n")
             self._running[job.stage.key] = handle
         return [job.stage.key for job in jobs]
 
@@ -109,4 +110,4 @@ def _reason(handle: Any) -> str:
         last = str(error).strip().splitlines()[-1:]
         return f"job {handle.job_id}: {' '.join(last)}"
     status = handle.result()
-    return "" if status in (0, BUSY) else f"job {handle.job_id}: exit status {status}"
+    return "" if status in (0, ExitStatus.BUSY) else f"job {handle.job_id}: exit status {status}"

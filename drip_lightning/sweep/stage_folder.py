@@ -1,13 +1,13 @@
 """A stage's folder: who works in it, how far it is, and whether it is finished."""
 
-import fcntl
 import json
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from drip_lightning.files import lock, write_text_whole
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,7 @@ class StageFolder:
 
     def finish(self, finished: Finished) -> None:
         """Mark it as finished, in one instant."""
-        partial = self.path / "finished.partial"
-        partial.write_text(json.dumps(asdict(finished)) + "\n")
-        with partial.open() as written:
-            os.fsync(written.fileno())
-        partial.replace(self.path / "finished.json")
+        write_text_whole(self.path / "finished.json", json.dumps(asdict(finished)) + "\n")
 
     def seconds_before(self) -> float:
         """Time that attempts which did not finish took."""
@@ -64,7 +60,7 @@ class StageFolder:
 
     def add_seconds(self, seconds: float) -> None:
         """Count an attempt that did not finish."""
-        (self.path / "seconds").write_text(f"{self.seconds_before() + seconds:.1f}\n")
+        write_text_whole(self.path / "seconds", f"{self.seconds_before() + seconds:.1f}\n")
 
     @contextmanager
     def locked(self) -> Iterator[bool]:
@@ -74,13 +70,8 @@ class StageFolder:
             Whether it was free; if not, somebody works on it and nothing is held.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            yield True
+        with lock(self.path / "lock", wait=False) as is_held:
+            yield is_held
 
     def is_running(self) -> bool:
         """Whether any process works on it."""

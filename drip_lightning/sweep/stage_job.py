@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from drip_lightning.errors import ExitStatus
+from drip_lightning.files import write_text_whole
 from drip_lightning.sweep.plan import STAGES_FOLDER, PlannedStage
 from drip_lightning.sweep.settings import TEST
 from drip_lightning.sweep.stage_folder import Finished, StageFolder
 
 RunDrip = Callable[[list[str]], int]
 """Runs `drip` with these arguments and returns its exit status."""
-
-BUSY = 75
-"""Exit status of a stage that another process works on (EX_TEMPFAIL)."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +45,7 @@ class StageJob:
         """What `drip` is called with; a configuration is written down first, with the folders as they are now."""
         if self.stage.kind != TEST:
             config = self.folder.path / "config.yaml"
-            partial = config.with_suffix(".partial")
-            partial.write_text(self.stage.config.replace(STAGES_FOLDER, str(self.stages_folder)))
-            partial.replace(config)
+            write_text_whole(config, self.stage.config.replace(STAGES_FOLDER, str(self.stages_folder)))
             return ["fit", f"--config={config}", "--ckpt_path=auto"]
         tested = self.stages_folder / self.stage.inputs[0]
         return ["test", str(tested), f"--out={self.folder.path}", *self.stage.option_words]
@@ -57,11 +54,11 @@ class StageJob:
         """Run the stage with its output in its log, unless it is finished.
 
         Returns:
-            0, `BUSY`, or the exit status with which it failed.
+            0, `ExitStatus.BUSY`, or the exit status with which it failed.
         """
         with self.folder.locked() as free:
             if not free:
-                return BUSY
+                return ExitStatus.BUSY
             if self.folder.finished() is not None:
                 return 0
             began = time.time()

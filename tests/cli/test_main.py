@@ -1,13 +1,16 @@
+import errno
 import subprocess
 import sys
 import time
 from types import SimpleNamespace
 
 import pytest
+from torch.distributed import DistBackendError
 
 import drip_lightning.cli.main as command
 from drip_lightning import __version__
-from drip_lightning.errors import InputError
+from drip_lightning.data.shards.remote import Unreachable
+from drip_lightning.errors import InputError, RunError
 from tests.runs import CONFIGS
 
 VERBS = tuple(command.MODULES)
@@ -92,6 +95,48 @@ def test_an_input_error_of_a_data_worker_is_unwrapped(
     _verb_that(monkeypatch, InputError(wrapped))
     assert command.run(["fit", "x"]) == 1
     assert capsys.readouterr().err == "drip fit: torn\n"
+
+
+def test_a_failed_run_of_a_data_worker_is_unwrapped_by_its_own_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrapped = "Caught …\nTraceback …\ndrip_lightning.data.shards.remote.Unreachable: no network"
+    _verb_that(monkeypatch, Unreachable(wrapped))
+    assert command.run(["fit", "x"]) == 1
+    assert capsys.readouterr().err == "drip fit: no network\n"
+
+
+def test_a_full_disk_is_one_line_whoever_writes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _verb_that(monkeypatch, OSError(errno.ENOSPC, "No space left on device", "out/a.png"))
+    assert command.run(["matte", "x"]) == 1
+    assert capsys.readouterr().err == (
+        "drip matte: cannot write out/a.png (No space left on device): free some space and run it again\n"
+    )
+    _verb_that(monkeypatch, PermissionError(errno.EACCES, "Permission denied", "out/a.png"))
+    with pytest.raises(PermissionError):
+        command.run(["matte", "x"])
+
+
+def test_a_lost_rank_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    from drip_lightning.cli import fit
+
+    said = "[enforce fail at /src/gloo/transport/tcp/pair.cc:547] Connection closed by peer\n  more"
+    for error, told in (
+        (RuntimeError(said), RunError),
+        (DistBackendError("NCCL …"), RunError),
+        (RuntimeError("ours"), RuntimeError),
+    ):
+
+        def fail(arguments: list[str], error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr(fit, "run", fail)
+        with pytest.raises(RuntimeError) as caught:
+            fit.main(["fit", "--config=x"])
+        assert type(caught.value) is told
+        assert "\n" not in str(caught.value)
 
 
 def test_a_traceback_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:

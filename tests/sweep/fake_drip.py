@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from drip_lightning.errors import ExitStatus
+
 PICTURES = [f"p{number}" for number in range(8)]
 
 
@@ -55,6 +57,8 @@ def _fit(arguments: list[str]) -> int:
         raise ZeroDivisionError("ours")
     if behaviour == "die" and attempts == 1:
         os.kill(os.getpid(), signal.SIGKILL)
+    if behaviour == "stuck":  # as the watchdog ends it
+        os._exit(ExitStatus.STUCK)
     if behaviour == "wait":
         while not (folder.parent / "go").exists():
             time.sleep(0.02)

@@ -87,6 +87,13 @@ def test_a_killed_stage_goes_on_at_the_next_start(plan: MakePlan, tmp_path: Path
     assert _calls(tmp_path) == dict.fromkeys(made.stages, 1) | {key: 2}
 
 
+def test_a_stage_that_the_watchdog_ends_has_failed_and_is_not_begun_again(plan: MakePlan, tmp_path: Path) -> None:
+    made = plan(factors={"variant": {"full": _level("stuck")}}, seeds=[0])
+    key = made.runs[0].stages["denoiser"]
+    assert _run(made, tmp_path).reasons == {key: "exit status 70"}
+    assert _calls(tmp_path)[key] == 1
+
+
 def test_several_at_a_time(plan: MakePlan, tmp_path: Path) -> None:
     factors = {"variant": {"x": _level("wait"), "y": _level("wait", "worse")}}
     made = plan(factors=factors, seeds=[0])

@@ -68,9 +68,11 @@ def main(arguments: list[str]) -> int:
         raise InputError(f"--sample, --count: expected 0 and 1 or more, got {options.sample} and {options.count}")
     out = options.out or Path(f"{'grid' if options.grid else 'sample'}-{options.sample}.png")
 
+    import torch
     from PIL import Image
 
     from drip_lightning.ops.panel import matte_panel
+    from drip_lightning.ops.picture import as_picture
 
     if out.suffix.lower() not in Image.registered_extensions():
         raise InputError(f"--out {out}: expected a name that ends in .png or .jpg")
@@ -80,8 +82,7 @@ def main(arguments: list[str]) -> int:
     numbers = range(options.sample, options.sample + (options.count if options.grid else 1))
     batch = data.samples(numbers)
     rows = matte_panel(batch["image"], batch["trimap"], batch["alpha"], batch["foreground"])
-    pixels = rows.mul(255).round().byte().permute(0, 2, 3, 1).flatten(0, 1).numpy()
-    picture = Image.fromarray(pixels)
+    picture = as_picture(torch.cat(list(rows), dim=-2))
     if options.grid and data.image_size > _GRID_TILE:
         scale = _GRID_TILE / data.image_size
         size = (round(picture.width * scale), round(picture.height * scale))

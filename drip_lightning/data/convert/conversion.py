@@ -17,7 +17,7 @@ from drip_lightning.data.convert.sources import Finding, Listing
 from drip_lightning.data.in_order import in_order, processes
 from drip_lightning.data.shards.index import INDEX_NAME, ShardIndex, read_index
 from drip_lightning.data.shards.writer import JOURNAL_NAME, ShardWriter, difference, strangers
-from drip_lightning.errors import InputError
+from drip_lightning.errors import InputError, RunError
 
 DUPLICATE = "duplicate"
 BYTES_PER_SHARD = 1 << 27
@@ -151,8 +151,8 @@ def _alive(outcomes: Iterator[Sample | Finding]) -> Iterator[Sample | Finding]:
     try:
         yield from outcomes
     except BrokenProcessPool as error:
-        raise InputError(
-            "a worker process was killed, most likely for want of memory: run again with fewer --workers to go on"
+        raise RunError(
+            "a worker process was killed, most likely for want of memory: run again with fewer --workers to resume"
         ) from error
 
 

@@ -168,10 +168,6 @@ def evaluation_sample(*, image: Bytes, trimap: Bytes, alpha: Bytes, foreground: 
 
 def trimap_around(alpha: Bytes, radius: int) -> Bytes:
     """A trimap (H, W) of 0, 128 and 255: unknown within `radius` pixels of the matte's partial values."""
-    import torch
+    from drip_lightning.ops.trimap import trimap_levels  # torch: a conversion that needs no trimaps starts without
 
-    from drip_lightning.ops.trimap import trimap_from_alpha
-
-    trimap = trimap_from_alpha(torch.from_numpy(alpha)[None, None] / 255, [radius], [radius])
-    levels = np.array([0, 128, 255], np.uint8)
-    return levels[(trimap[0, 0] * 2).round().long().numpy()]
+    return trimap_levels(alpha, dilation=radius, erosion=radius)

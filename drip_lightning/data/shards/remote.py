@@ -9,14 +9,14 @@ from pathlib import Path
 from drip_lightning.data.cache import LocalCache
 from drip_lightning.data.shards.index import Shard
 from drip_lightning.data.shards.urls import open_place
-from drip_lightning.errors import InputError
+from drip_lightning.errors import InputError, RunError
 
 _LOG = logging.getLogger(__name__)
 _TRIES = 3
 _CHUNK = 1 << 20
 
 
-class Unreachable(InputError):
+class Unreachable(RunError):
     """A shard that exists cannot be had now: no damage, but no training either."""
 
 

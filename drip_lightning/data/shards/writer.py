@@ -4,8 +4,8 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +15,8 @@ import webdataset as wds
 
 from drip_lightning import __version__
 from drip_lightning.data.shards.index import INDEX_NAME, Shard
-from drip_lightning.errors import InputError
+from drip_lightning.errors import InputError, RunError, raised_as
+from drip_lightning.files import lock, put_in_place, write_text_whole
 
 JOURNAL_NAME = f"{INDEX_NAME}.partial"
 """What a resumable writer has finished so far; gone when the index is there."""
@@ -85,7 +86,8 @@ class ShardWriter:
         self._tar: wds.TarWriter | None = None
         self._ends: list[tuple[str, int]] = []
         self._bytes = 0
-        self._lock: int | None = None
+        self._lock = ExitStack()
+        """Keeps others from writing to the folder."""
 
     @property
     def samples(self) -> int:
@@ -98,15 +100,15 @@ class ShardWriter:
         return [self._folder / shard.name for shard in self._shards]
 
     def __enter__(self) -> Self:
-        with self._writing():
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock(self._folder)
-        try:
+        with ExitStack() as undone_if_this_fails:
+            with self._writing():
+                self._folder.mkdir(parents=True, exist_ok=True)
+                is_alone = undone_if_this_fails.enter_context(lock(self._folder, wait=False))
+            if not is_alone:
+                raise InputError(f"another process is writing to {self._folder}: wait for it, or choose another folder")
             if self._resume and (self._folder / JOURNAL_NAME).exists():
                 self._go_on()
-        except BaseException:
-            self._unlock()
-            raise
+            self._lock = undone_if_this_fails.pop_all()
         return self
 
     def write(self, sample: Mapping[str, Any]) -> None:
@@ -118,7 +120,7 @@ class ShardWriter:
 
         Raises:
             ValueError: the key has a dot, is empty or was written before, or there is nothing but the key.
-            InputError: the disk is full, or does not take it for another reason.
+            RunError: the disk is full, or does not take it for another reason.
         """
         key = sample["__key__"]
         if not key or "." in key or key.startswith(("/", "__")):
@@ -154,7 +156,7 @@ class ShardWriter:
                 self._replace(INDEX_NAME, self._index)
                 (self._folder / JOURNAL_NAME).unlink(missing_ok=True)
         finally:
-            self._unlock()
+            self._lock.close()
 
     @property
     def _name(self) -> str:
@@ -177,16 +179,15 @@ class ShardWriter:
         assert self._tar is not None
         self._tar.close()
         digest, contents, start = hashlib.sha256(), list[str](), 0
-        with self._partial.open("rb+") as stream:
+        with self._partial.open("rb") as stream:
             for key, end in self._ends:
                 content = stream.read(end - start)
                 digest.update(content)
                 contents.append(f"{key} {start} {len(content)} {zlib.crc32(content):08x}")
                 start = end
             digest.update(stream.read())
-            os.fsync(stream.fileno())
         shard = Shard(self._name, len(contents), self._partial.stat().st_size, digest.hexdigest(), contents)
-        os.replace(self._partial, self._folder / shard.name)
+        put_in_place(self._partial, self._folder / shard.name)
         self._shards.append(shard)
         self._tar, self._ends, self._bytes = None, [], 0
         if self._resume:
@@ -202,15 +203,8 @@ class ShardWriter:
             self._folder.rmdir()
 
     def _replace(self, name: str, content: Mapping[str, Any]) -> None:
-        partial = self._folder / f"{name}.new"
-        try:
-            with partial.open("w", encoding="utf-8") as stream:
-                stream.write(json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(partial, self._folder / name)
-        finally:
-            partial.unlink(missing_ok=True)
+        text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        write_text_whole(self._folder / name, text)
 
     def _go_on(self) -> None:
         """Take over what an interrupted writer has finished."""
@@ -229,17 +223,15 @@ class ShardWriter:
                 raise InputError(f"{file} is missing or cut short: remove {self._folder} and begin again")
         self.report, self.progress = journal["report"], journal["progress"]
 
-    def _unlock(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            kept = "; finished shards are kept, run again to go on" if self._resume and self._shards else ""
-            raise InputError(f"cannot write to {self._folder} ({error.strerror or error}){kept}") from error
+    def _writing(self) -> AbstractContextManager[None]:
+        kept = "; finished shards are kept, run again to resume"
+        return raised_as(
+            RunError,
+            OSError,
+            message=lambda reason: (
+                f"cannot write to {self._folder} ({reason}){kept if self._resume and self._shards else ''}"
+            ),
+        )
 
 
 def strangers(folder: Path) -> list[str]:
@@ -250,7 +242,7 @@ def strangers(folder: Path) -> list[str]:
     finished = len(json.loads(journal.read_text(encoding="utf-8"))["shards"]) if journal.exists() else 0
     # The journal is written after its newest shard, so there may be one more, and the beginning of another.
     own = {f"shard-{number:06d}.tar{end}" for number in range(finished + 1) for end in ("", ".partial")}
-    own |= {JOURNAL_NAME, f"{JOURNAL_NAME}.new", f"{INDEX_NAME}.new"}
+    own |= {JOURNAL_NAME, f".partial-{JOURNAL_NAME}", f".partial-{INDEX_NAME}"}
     return sorted(set(os.listdir(folder)) - own)
 
 
@@ -258,18 +250,3 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """The first argument that two runs do not share, as `name: before, now`."""
     name = next(name for name in sorted({*before, *now}) if before.get(name) != now.get(name))
     return f"{name}: {before.get(name)} then, {now.get(name)} now"
-
-
-def _lock(folder: Path) -> int | None:
-    """Keep others from writing to the folder while this process lives; nothing of it stays on the disk."""
-    if os.name != "posix":
-        return None
-    import fcntl
-
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise InputError(f"another process is writing to {folder}: wait for it, or choose another folder") from error
-    return descriptor

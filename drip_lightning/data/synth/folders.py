@@ -18,7 +18,7 @@ from drip_lightning.data.synth.samples import SPLITS, Split, SynthSettings, samp
 from drip_lightning.errors import InputError
 
 CONVERTER = "synth"
-_OWN_FILES = ("shard-*.tar", "shard-*.tar.partial", f"{INDEX_NAME}.*")
+_OWN_FILES = ("shard-*.tar", "shard-*.tar.partial", f"{INDEX_NAME}.*", f".partial-{INDEX_NAME}*")
 
 
 @dataclass(frozen=True)

@@ -127,14 +127,11 @@ def _camouflage(colour: Bytes, alpha: Bytes, generator: np.random.Generator) -> 
 
 def _trimap(alpha: Bytes, generator: np.random.Generator) -> Bytes:
     """The unknown band around the matte's partial values, up to 4 % of the side wide on either side of them."""
-    import torch
-
-    from drip_lightning.ops.trimap import trimap_from_alpha
+    from drip_lightning.ops.trimap import trimap_levels
 
     side = alpha.shape[0]
-    dilation, erosion = ([radius] for radius in generator.integers(max(1, side // 128), side // 25 + 1, 2).tolist())
-    trimap = trimap_from_alpha(torch.tensor(alpha)[None, None] / 255, dilation, erosion)
-    return np.array([0, 128, 255], np.uint8)[(trimap[0, 0] * 2).round().long().numpy()]
+    dilation, erosion = generator.integers(max(1, side // 128), side // 25 + 1, 2).tolist()
+    return trimap_levels(alpha, dilation=dilation, erosion=erosion)
 
 
 def _png(picture: Bytes) -> bytes:

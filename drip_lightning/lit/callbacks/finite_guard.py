@@ -6,7 +6,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from drip_lightning.errors import InputError
+from drip_lightning.errors import RunError
 from drip_lightning.lit.callbacks.step_log import is_logged
 
 
@@ -27,7 +27,7 @@ class FiniteGuard(Callback):
         """Note whether the batch's loss was finite; at a logged step, look.
 
         Raises:
-            InputError: the first loss on any rank that was not, with the samples of its batch.
+            RunError: the first loss on any rank that was not, with the samples of its batch.
         """
         if outputs is None:
             return
@@ -42,7 +42,7 @@ class FiniteGuard(Callback):
         """Refuse to save weights that are not finite.
 
         Raises:
-            InputError: naming the samples of this rank's first loss that was not finite, if any.
+            RunError: naming the samples of this rank's first loss that was not finite, if any.
         """
         sound = [weight.detach().isfinite().all() for weight in pl_module.parameters() if weight.requires_grad]
         if not sound or torch.stack(sound).all():
@@ -50,7 +50,7 @@ class FiniteGuard(Callback):
         finite = torch.stack(self._finite).tolist() if self._finite else []
         bad = [numbers for (_, numbers), good in zip(self._batches, finite, strict=True) if not good]
         hint = f"; {_samples(bad[0], trainer)}" if bad else ""
-        raise InputError(f"weights are not finite at step {trainer.global_step}, so they are not saved{hint}")
+        raise RunError(f"weights are not finite at step {trainer.global_step}, so they are not saved{hint}")
 
     def _look(self, trainer: Trainer, pl_module: LightningModule) -> None:
         finite = torch.stack(self._finite).tolist()
@@ -60,7 +60,7 @@ class FiniteGuard(Callback):
         batches, self._finite, self._batches = len(finite), [], []
         worst = min(trainer.strategy.all_gather(found).view(-1, len(found)).tolist())
         if worst[0] < batches:
-            raise InputError(f"the loss of step {worst[1]} is not finite; {_samples(worst[2:], trainer)}")
+            raise RunError(f"the loss of step {worst[1]} is not finite; {_samples(worst[2:], trainer)}")
 
 
 def _samples(numbers: list[int], trainer: Trainer) -> str:

@@ -1,11 +1,11 @@
 """Stores a run's resolved configuration, and beside it what else made the run."""
 
-import os
 from pathlib import Path
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 
+from drip_lightning.files import write_text_whole
 from drip_lightning.lit.provenance import note_start
 
 
@@ -28,7 +28,5 @@ class KeepConfig(SaveConfigCallback):
         while path.exists() and path.read_text() != text:
             number += 1
             path = folder / f"config-{number}.yaml"
-        partial = path.with_suffix(".partial")
-        partial.write_text(text)
-        os.replace(partial, path)
+        write_text_whole(path, text)
         note_start(trainer, folder, config=path.name, checkpoint=self.config.ckpt_path)

@@ -11,7 +11,7 @@ from diffusers.models.resnet import ResnetBlock2D
 from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy, ParallelStrategy, StrategyRegistry
 from torch.nn.parallel import DistributedDataParallel
 
-from drip_lightning.errors import InputError
+from drip_lightning.errors import InputError, RunError
 from drip_lightning.lit.ranks.preflight import Facts, agree, open_store
 
 _DDP_OPTIONS = inspect.signature(DistributedDataParallel).parameters
@@ -49,13 +49,16 @@ class ComparesRanks(ParallelStrategy):
         """Wait for the ranks that this process started; call it when all work is done.
 
         Raises:
-            RuntimeError: one of them failed, so the run did.
+            RunError: one of them failed, so the run did.
         """
         started: list[subprocess.Popen[bytes]] = getattr(self.launcher, "procs", [])
         for rank, process in enumerate(started, start=1):
             status = process.wait(self.preflight_timeout_s)
             if status:
-                raise RuntimeError(f"rank {rank} ended with status {status}, so the run failed")
+                raise RunError(
+                    f"rank {rank} ended with status {status}, so the run failed: its own output says why; resume with "
+                    "--ckpt_path auto"
+                )
 
 
 class ParallelRanks(ComparesRanks, DDPStrategy):

@@ -5,7 +5,7 @@ import os
 import platform
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 import lightning
@@ -13,7 +13,7 @@ import torch
 from jsonargparse import Namespace
 from torch.distributed import DistError, PrefixStore, Store, TCPStore
 
-from drip_lightning.errors import InputError
+from drip_lightning.errors import DripError, InputError, RunError
 from drip_lightning.lit.provenance import code_hash, index_hash
 
 Facts = Mapping[str, str]
@@ -47,7 +47,8 @@ def agree(facts: Facts, store: Store, *, rank: int, world_size: int) -> None:
         world_size: How many ranks there are.
 
     Raises:
-        InputError: on the first rank: a rank differs, or did not come in time.
+        InputError: on the first rank: a rank differs.
+        RunError: on the first rank: a rank did not come in time.
         SystemExit: on the others: the first rank has said why.
     """
     facts = {**facts, "world size": str(world_size)}
@@ -56,21 +57,21 @@ def agree(facts: Facts, store: Store, *, rank: int, world_size: int) -> None:
         if _get(store, "verdict", rank=0, world_size=world_size) == "differ":
             store.add("heard", 1)
             raise SystemExit(1)
-        complaint = _difference(store, 0, rank, world_size=world_size)
+        complaint = _complaint(store, [rank], world_size=world_size)
     else:
-        complaint = _first_complaint(store, world_size=world_size)
+        complaint = _complaint(store, range(world_size), world_size=world_size)
         store.set("verdict", "differ" if complaint else "agree")
         if complaint:
             _let_others_hear(store, world_size - 1)
     if complaint:
-        raise InputError(complaint)
+        raise complaint
 
 
 def open_store(*, rank: int, address: str, port: int, timeout_s: float) -> Store:
     """Connect to the store that the process group will meet at, too; the first rank, or torchrun, keeps it.
 
     Raises:
-        InputError: nobody keeps it at this address.
+        RunError: nobody keeps it at this address.
     """
     kept_by_torchrun = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     try:
@@ -83,20 +84,22 @@ def open_store(*, rank: int, address: str, port: int, timeout_s: float) -> Store
             multi_tenant=True,  # the process group opens it again at this port
         )
     except DistError as error:
-        raise InputError(
+        raise RunError(
             f"rank {rank} on {socket.gethostname()} did not find rank 0 at {address}:{port} within {timeout_s:g} s: "
             "does it run, and is MASTER_ADDR a name or address of its node that resolves here?"
         ) from error
     return PrefixStore(f"drip/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
 
 
-def _first_complaint(store: Store, *, world_size: int) -> str:
+def _complaint(store: Store, others: Iterable[int], *, world_size: int) -> DripError | None:
+    """The first rank that differs from rank 0, or does not come; nothing if all agree."""
     try:
-        return next(
-            filter(None, (_difference(store, 0, other, world_size=world_size) for other in range(world_size))), ""
-        )
-    except InputError as error:
-        return str(error)
+        for other in others:
+            if difference := _difference(store, 0, other, world_size=world_size):
+                return InputError(difference)
+    except RunError as error:
+        return error
+    return None
 
 
 def _difference(store: Store, first: int, second: int, *, world_size: int) -> str:
@@ -118,7 +121,7 @@ def _get(store: Store, key: str, *, rank: int, world_size: int) -> str:
         return store.get(key).decode()
     except DistError as error:
         seconds = store.timeout.total_seconds()  # type: ignore[attr-defined]
-        raise InputError(
+        raise RunError(
             f"rank {rank} of {world_size} did not come within {seconds:g} s: is it started, and does it reach rank 0?"
         ) from error
 

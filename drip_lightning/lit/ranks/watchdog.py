@@ -12,10 +12,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from drip_lightning.errors import InputError
-
-STATUS = 75
-"""What a run that the watchdog ends exits with: "try again later", as mail programs have it."""
+from drip_lightning.errors import ExitStatus, InputError
 
 _EVALUATION = "lightning/pytorch/loops/evaluation_loop.py"
 _PHASES = (
@@ -41,7 +38,7 @@ class Watchdog(Callback):
         Args:
             warn_after_s: Report after so many seconds without a finished batch or checkpoint, and again each time as
                 long as that has passed.
-            abort_after_s: End the process after so many seconds, with status 75 and the stacks of all threads, so
+            abort_after_s: End the process after so many seconds, with status 70 and the stacks of all threads, so
                 that the launcher ends the other ranks; never, if null.
         """
         if warn_after_s <= 0 or (abort_after_s is not None and abort_after_s <= 0):
@@ -85,7 +82,7 @@ class Watchdog(Callback):
             if self.abort_after_s is not None and stuck_s > self.abort_after_s:
                 self._report(stuck_s, "; ending the run")
                 faulthandler.dump_traceback(2, all_threads=True)
-                os._exit(STATUS)
+                os._exit(ExitStatus.STUCK)
             reported = reported if stuck_s > self.warn_after_s else 0
             if stuck_s > self.warn_after_s * (reported + 1):
                 self._report(stuck_s, "")

@@ -12,7 +12,8 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_warn
 
-from drip_lightning.errors import InputError
+from drip_lightning.errors import InputError, RunError, raised_as, reason_of
+from drip_lightning.files import whole_file
 
 _PARTIAL = ".partial"
 _BLOCK = 1 << 20
@@ -46,28 +47,27 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
     comment is the SHA-256 of all before it.
 
     Raises:
-        InputError: the disk is full, or gives back something else than was written.
+        RunError: the disk is full, or gives back something else than was written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + _PARTIAL)
-    try:
-        with partial.open("w+b") as file:
-            _write_with_checksum(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-            if hasattr(os, "posix_fadvise"):  # so that the disk is asked, not the memory that caches it
-                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-            complaint = _complaint(file)
-        if complaint:
-            raise InputError(f"the disk does not keep what is written to {partial}: {complaint}")
-        os.replace(partial, path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise InputError(
-            f"cannot write checkpoint {path}: {error.strerror}; free some space and go on with --ckpt_path auto"
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with (
+        raised_as(
+            RunError,
+            OSError,
+            message=lambda reason: (
+                f"cannot write checkpoint {path}: {reason}; free some space and resume with --ckpt_path auto"
+            ),
+        ),
+        whole_file(path, partial=path.with_name(path.name + _PARTIAL)) as partial,
+        partial.open("w+b") as file,
+    ):
+        _write_with_checksum(checkpoint, file)
+        file.flush()
+        os.fsync(file.fileno())
+        if hasattr(os, "posix_fadvise"):  # so that the disk is asked, not the memory that caches it
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        if complaint := _complaint(file):
+            raise RunError(f"the disk does not keep what is written to {partial}: {complaint}")
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -161,7 +161,7 @@ def _read(path: Path, *, tensors: bool = True) -> dict[str, Any]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=not tensors)
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, KeyError, ValueError) as error:
-        reason = str(error).split(". ")[0].splitlines()[0] if isinstance(error, RuntimeError) else type(error).__name__
+        reason = reason_of(error).split(". ")[0] if isinstance(error, RuntimeError) else type(error).__name__
         raise InputError(f"cannot read checkpoint {path}: damaged, or not a checkpoint ({reason})") from error
     if not isinstance(checkpoint, dict) or "drip" not in checkpoint:
         raise InputError(f"{path} was not written by drip")
@@ -228,13 +228,3 @@ def _complaint(file: BinaryIO) -> str | None:
         sha256.update(block)
         left -= len(block)
     return None if trailer.endswith(sha256.hexdigest().encode()) else "its checksum differs"
-
-
-def _sync_folder(folder: Path) -> None:
-    """Force a rename to the disk, where the system lets a folder be opened."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -16,7 +16,7 @@ from drip_lightning.data.convert.foregrounds import Foregrounds
 from drip_lightning.data.convert.outcome import Sample
 from drip_lightning.data.convert.sources import Finding, Job
 from drip_lightning.data.shards.writer import ShardWriter
-from drip_lightning.errors import InputError
+from drip_lightning.errors import InputError, RunError
 from tests.data.convert.folders import discs, everything, index, members, save
 from tests.shards import disc_rgba, write_shards
 
@@ -207,7 +207,7 @@ def test_a_full_disk_is_one_line_and_finished_shards_are_kept(tmp_path: Path, mo
 
 def test_out_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"cannot write to .*file/out \("):
+    with pytest.raises(RunError, match=r"cannot write to .*file/out \("):
         prepare(discs(tmp_path / "source", 1), tmp_path / "file" / "out")
 
 

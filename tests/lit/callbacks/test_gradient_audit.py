@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from drip_lightning.cli.fit import run
-from drip_lightning.errors import InputError
+from drip_lightning.errors import InputError, RunError
 from drip_lightning.lit.callbacks.finite_guard import FiniteGuard
 from drip_lightning.lit.callbacks.gradient_audit import GradientAudit, parameter_counts
 from tests.runs import tiny_arguments
@@ -81,7 +81,7 @@ def test_counts_by_hand() -> None:
 def test_a_loss_that_is_not_finite_stops_by_the_batchs_samples(log_every_n_steps: int, accumulate_grad_batches) -> None:
     options = {"log_every_n_steps": log_every_n_steps, "accumulate_grad_batches": accumulate_grad_batches}
     with pytest.raises(
-        InputError, match=r"is not finite; samples 6, 7: .* `drip data show --config .*config.yaml --sample 6`"
+        RunError, match=r"is not finite; samples 6, 7: .* `drip data show --config .*config.yaml --sample 6`"
     ) as error:
         _fit(_Chain(poisoned=7), FiniteGuard(), **options)
     assert "\n" not in str(error.value)
@@ -100,7 +100,7 @@ class _SaveAt(Callback):
 def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
     _fit(_Chain(poisoned=7), FiniteGuard(), _SaveAt(3, tmp_path / "good.ckpt"), steps=3, log_every_n_steps=50)
     assert (tmp_path / "good.ckpt").exists()
-    with pytest.raises(InputError, match="weights are not finite at step 4, so they are not saved; samples 6, 7"):
+    with pytest.raises(RunError, match="weights are not finite at step 4, so they are not saved; samples 6, 7"):
         _fit(_Chain(poisoned=7), FiniteGuard(), _SaveAt(4, tmp_path / "bad.ckpt"), log_every_n_steps=50)
     assert not (tmp_path / "bad.ckpt").exists()
 
@@ -112,7 +112,7 @@ def test_a_run_that_diverges_leaves_its_last_sound_checkpoint(synth: Path, tmp_p
         "--trainer.max_steps=6",
         "--checkpoint.every_n_train_steps=1",
     )
-    with pytest.raises(InputError, match="not finite"):
+    with pytest.raises(RunError, match="not finite"):
         run(tiny_arguments("autoencoder", synth, tmp_path, *more, "--trainer.log_every_n_steps=2"))
     saved = [torch.load(path, weights_only=True) for path in (tmp_path / "autoencoder" / "checkpoints").glob("*.ckpt")]
     assert saved

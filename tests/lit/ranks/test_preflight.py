@@ -3,7 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from drip_lightning.errors import InputError
+from drip_lightning.errors import InputError, RunError
 from drip_lightning.lit.ranks.preflight import Facts, agree, open_store
 from tests.ranks import free_port
 
@@ -58,6 +58,7 @@ def test_a_rank_that_counts_more_ranks_than_the_first_says_so() -> None:
 
 def test_a_rank_that_does_not_come_is_named_in_bounded_time() -> None:
     first, second = _meet([SAME, SAME, {}], world_sizes=[3, 3, 3], timeout_s=1)
+    assert isinstance(first, RunError)
     assert str(first).startswith("rank 2 of 3 did not come within 1 s")
     assert second is not None
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from drip_lightning.data.datasets import TrainingLayers
-from drip_lightning.errors import InputError
+from drip_lightning.errors import ExitStatus, InputError
 from drip_lightning.lit.matting import MattingStage
-from drip_lightning.lit.ranks.watchdog import STATUS, Watchdog
+from drip_lightning.lit.ranks.watchdog import Watchdog
 from drip_lightning.lit.resume import checkpoint_io
 from tests.ranks import started
 from tests.runs import tiny_arguments
@@ -35,7 +35,7 @@ def _reports(arguments: list[str], ranks: int, folder: Path, *, abort_after_s: f
     """Each rank's last report: rank and phase. The watchdog is to end all of them."""
     arguments = [*arguments, WARN, f"--watchdog.abort_after_s={abort_after_s}", f"--trainer.devices={ranks}"]
     with started([arguments] * ranks, folder) as all_ranks:
-        assert [rank.wait() for rank in all_ranks] == [STATUS] * ranks, all_ranks[0].output
+        assert [rank.wait() for rank in all_ranks] == [ExitStatus.STUCK] * ranks, all_ranks[0].output
         found = []
         for rank in all_ranks:
             pattern = r"watchdog: rank (\d) of \d stuck for (\d+) s (.*) \(\w+, \S+:\d+\)(; ending the run)?\n"

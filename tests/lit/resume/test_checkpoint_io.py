@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from drip_lightning.errors import InputError
+from drip_lightning.errors import InputError, RunError
 from drip_lightning.lit.resume import checkpoint_io
 from drip_lightning.lit.resume.checkpoint_io import (
     checkpoint_to_go_on_from,
@@ -174,7 +174,7 @@ def test_a_full_disk_is_told_in_one_line_and_keeps_the_last_checkpoint(tmp_path:
     try:
         small = CHECKPOINT | {"weights": torch.zeros(10000)}
         write_checkpoint(small, tmp_path / "step=0000001.ckpt")
-        with pytest.raises(InputError, match=r"step=0000002\.ckpt: No space left on device; free some space") as error:
+        with pytest.raises(RunError, match=r"step=0000002\.ckpt: No space left on device; free some space") as error:
             write_checkpoint(small, tmp_path / "step=0000002.ckpt")
         assert "\n" not in str(error.value)
         assert [file.name for file in tmp_path.iterdir()] == ["step=0000001.ckpt"]
