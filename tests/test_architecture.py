@@ -204,3 +204,17 @@ def test_the_page_on_the_architecture_names_rooms_floors_and_files_that_are_ther
     paths = [path for path in re.findall(r"`(\w+/[\w/]+)`", page) if path.split("/")[0] in FLOORS]
     assert paths
     assert [path for path in paths if not ((PACKAGE / path).is_dir() or (PACKAGE / f"{path}.py").is_file())] == []
+
+
+def test_every_kernel_is_kept_on_the_disk() -> None:
+    """Numba takes seconds to compile one: once for a machine, not once for a process."""
+    kernels = [
+        (module, function.name, ast.unparse(decorator))
+        for file, module in package_files()
+        for function in ast.walk(ast.parse(file.read_text()))
+        if isinstance(function, ast.FunctionDef)
+        for decorator in function.decorator_list
+        if "numba" in ast.unparse(decorator)
+    ]
+    assert len(kernels) > 10
+    assert [kernel for kernel in kernels if "cache=True" not in kernel[2]] == []

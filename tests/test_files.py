@@ -23,6 +23,7 @@ def test_a_file_is_the_old_one_until_it_is_the_new_one(tmp_path: Path) -> None:
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "text"
     path.write_text("old")
+
     def fail_halfway() -> None:
         with whole_file(path) as partial:
             partial.write_text("half")

@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drip_lightning.cli.parser import OneLineParser
+from drip_lightning.cli.parser import OneLineParser, whole_numbers
 from drip_lightning.errors import InputError
 from drip_lightning.shipped import find_config
 
@@ -50,7 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", metavar="DIR", type=Path, help="folder of the sweep (default: runs/sweep/FILE-SCALE)")
     parser.add_argument("--scale", metavar="NAME", help="tiny or small, in place of the file's scale")
-    parser.add_argument("--seeds", metavar="N,N,…", help="seeds in place of the file's")
+    parser.add_argument("--seeds", type=whole_numbers, metavar="N,N,…", help="seeds in place of the file's")
     parser.add_argument(
         "--config",
         metavar="FILE",
@@ -101,8 +101,7 @@ def main(arguments: list[str]) -> int:
     from drip_lightning.sweep.plan import make_plan
     from drip_lightning.sweep.settings import read_sweep
 
-    seeds = None if options.seeds is None else _numbers(options.seeds)
-    settings = read_sweep(options.file, scale=options.scale, seeds=seeds)
+    settings = read_sweep(options.file, scale=options.scale, seeds=options.seeds)
     with Console(stderr=True).status("reading configurations"):
         plan = make_plan(settings, FitConfigurations(), overlays=options.config)
     columns(plan.metrics)  # refuses what cannot be shown, before hours are spent on it
@@ -166,13 +165,6 @@ def _tell_failures(progress: "Progress", stages: Path) -> None:
 def _interrupt(signum: int, frame: Any) -> None:
     """SIGTERM: leave as Ctrl-C does, stages saved."""
     raise SystemExit(128 + signum)
-
-
-def _numbers(text: str) -> list[int]:
-    try:
-        return [int(number) for number in text.split(",")]
-    except ValueError as error:
-        raise InputError(f"--seeds: expected whole numbers with commas between them, got {text!r}") from error
 
 
 def _assignments(texts: list[str]) -> dict[str, int | str]:

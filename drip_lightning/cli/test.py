@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from drip_lightning.cli.parser import OneLineParser
+from drip_lightning.cli.parser import OneLineParser, whole_numbers
 from drip_lightning.errors import InputError
 
 _DESCRIPTION = """\
@@ -66,10 +66,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--set", metavar="NAME", help="what published tables call the data, such as composition1k")
     parser.add_argument("--region", choices=("unknown", "whole"), default="unknown", help="(default: unknown)")
     parser.add_argument(
-        "--steps", type=_numbers, default=(), metavar="N,…", help="denoising steps; several are compared"
+        "--steps", type=whole_numbers, default=(), metavar="N,…", help="denoising steps; several are compared"
     )
     parser.add_argument(
-        "--seeds", type=_numbers, default=(0,), metavar="N,…", help="means over these, ± their deviation (default: 0)"
+        "--seeds",
+        type=whole_numbers,
+        default=(0,),
+        metavar="N,…",
+        help="means over these, ± their deviation (default: 0)",
     )
     parser.add_argument("--ensemble", type=int, default=1, metavar="K", help="the median of K samples (default: 1)")
     parser.add_argument(
@@ -126,7 +130,3 @@ def main(arguments: list[str]) -> int:
     report = evaluate(methods, plan, trainer=trainer, overwrite=options.overwrite)
     conclude(report, plan, allow_broken=options.allow_broken)
     return 0
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in text.split(","))

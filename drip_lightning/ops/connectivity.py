@@ -27,7 +27,7 @@ def connectivity(preds: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     (of equal ones, the first in column-major order). A pixel's level is `l = t_{k-1}` at the first `k` whose `ω_k`
     misses it, else 1; `φ(α) = 1 - d·(d ≥ 0.15)` with `d = α - l`. Thresholds are single precision: 153/255 reaches 0.6.
 
-    Runs on the CPU, wherever the tensors are; the first call of a process compiles for a few seconds.
+    Runs on the CPU, wherever the tensors are; the first call on a machine compiles for some seconds.
 
     Args:
         preds: (B, 1, H, W) in [0, 1].
@@ -58,7 +58,7 @@ def _connectivity(preds: np.ndarray, target: np.ndarray, mask: np.ndarray) -> fl
     return _error(preds.ravel(), target.ravel(), mask.ravel(), starts, depths)
 
 
-@numba.njit
+@numba.njit(cache=True)
 def _cut(preds, target, thresholds, levels):  # type: ignore[no-untyped-def]
     """Fill `levels` (H, W): how many of the thresholds both mattes reach."""
     for row in range(levels.shape[0]):
@@ -67,7 +67,7 @@ def _cut(preds, target, thresholds, levels):  # type: ignore[no-untyped-def]
                 levels[row, column] += min(preds[row, column], target[row, column]) >= threshold
 
 
-@numba.njit
+@numba.njit(cache=True)
 def _runs(levels):  # type: ignore[no-untyped-def]
     """Part rows into runs of equal level: flat start of each and the image's end, its level; each row's first run."""
     height, width = levels.shape
@@ -90,7 +90,7 @@ def _runs(levels):  # type: ignore[no-untyped-def]
     return starts[: count + _ONE], of_level[:count], rows
 
 
-@numba.njit
+@numba.njit(cache=True)
 def _neighbours(starts, rows, width):  # type: ignore[no-untyped-def]
     """For each run, the runs over and under its first pixel: where those begin that touch it in the rows beside."""
     above, below = np.zeros((2, starts.size - 1), np.uint32)
@@ -107,7 +107,7 @@ def _neighbours(starts, rows, width):  # type: ignore[no-untyped-def]
     return above, below
 
 
-@numba.njit
+@numba.njit(cache=True)
 def _order_by_level(of_level):  # type: ignore[no-untyped-def]
     """The runs by level, rising; those of level `k` begin at place `first[k]`."""
     first = np.zeros(_LEVELS + 2, np.uint32)
@@ -122,7 +122,7 @@ def _order_by_level(of_level):  # type: ignore[no-untyped-def]
     return order, first
 
 
-@numba.njit
+@numba.njit(cache=True)
 def _grow_components(starts, of_level, above, below, height, width):  # type: ignore[no-untyped-def]
     """Add the runs from the highest level down, joining each to those that touch it and are there already.
 
@@ -163,7 +163,7 @@ def _grow_components(starts, of_level, above, below, height, width):  # type: ig
     return largest, joins[:count]
 
 
-@numba.njit
+@numba.njit(cache=True)
 def _join(root, other, level, parent, size, corner, joins, count):  # type: ignore[no-untyped-def]
     """Join the components of a root and of a run, if that is there already; return the root and the number of joins."""
     up = parent[other]
@@ -186,7 +186,7 @@ def _join(root, other, level, parent, size, corner, joins, count):  # type: igno
     return root, count + _ONE
 
 
-@numba.njit
+@numba.njit(cache=True)
 def _depths(of_level, largest, joins):  # type: ignore[no-untyped-def]
     """For each run the last `k` of 0…10 up to which it lies in every `ω_1 … ω_k`.
 
@@ -201,14 +201,14 @@ def _depths(of_level, largest, joins):  # type: ignore[no-untyped-def]
     return depths
 
 
-@numba.njit
+@numba.njit(cache=True)
 def _reach(reached, run, of_level, largest):  # type: ignore[no-untyped-def]
     while reached < of_level[run] and largest[reached + 1] == run:
         reached += 1
     return reached
 
 
-@numba.njit
+@numba.njit(cache=True)
 def _error(preds, target, mask, starts, depths):  # type: ignore[no-untyped-def]
     """Sum over the mask of the difference in alpha that hangs loose: what exceeds a run's level, if 0.15 or more."""
     total = 0.0

@@ -49,7 +49,7 @@ def gradient_magnitude(maps: Tensor) -> Tensor:
     return magnitude.div_(torch.where(high > low, high - low, 1))
 
 
-@numba.njit(fastmath=True)
+@numba.njit(cache=True, fastmath=True)
 def _fill_magnitude(padded, smooth, slope, magnitude):  # type: ignore[no-untyped-def]
     """Fill `magnitude` (H, W) row by row from `padded`: along columns first, then along the row."""
     height, width = magnitude.shape

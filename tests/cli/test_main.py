@@ -76,6 +76,25 @@ def test_a_wrong_option_is_one_line_and_status_2(arguments: list[str], capsys: p
     assert said.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["test", "trimap", "--steps=a"], "argument --steps: expected whole numbers with commas between them, such as"),
+        (["sweep", "x.yaml", "--seeds=0,"], "argument --seeds: expected whole numbers with commas between them"),
+        (["synth", "out", "--seed=a"], "argument --seed: expected a whole number, got 'a'"),
+        (["prepare", "images", "x", "out", "--workers=2.5"], "argument --workers: expected a whole number, got '2.5'"),
+    ],
+)
+def test_what_is_no_number_is_told_in_words(
+    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        command.run(arguments)
+    said = capsys.readouterr().err
+    assert complaint in said
+    assert said.count("\n") == 1
+
+
 def test_a_wrong_option_of_lightnings_verbs_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.run(["fit", f"--config={CONFIGS / 'denoiser.yaml'}", "--colour=red"]) == 1
     assert capsys.readouterr().err.endswith("drip fit: unrecognized arguments: --colour=red\n")

@@ -121,7 +121,6 @@ def test_looking_first_does_nothing(small_sweep: Path, tmp_path: Path, capsys: p
 @pytest.mark.parametrize(
     ("more", "complaint"),
     [
-        (["--seeds", "one"], "--seeds: expected whole numbers"),
         (["--print-run", "9"], "--print-run: expected 0 to 1, got 9"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
         (["--launcher", "slurm", "--slurm", "partition"], "--slurm: expected KEY=VALUE, got 'partition'"),

@@ -198,14 +198,14 @@ class TestCheckpoint:
     def test_is_found_in_a_run_folder_the_newest_of_several(self, run, tmp_path) -> None:
         folder, _ = run
         moved = Path(shutil.copytree(folder, tmp_path / "run"))
-        torch.save(
-            torch.load(moved / "checkpoints" / "last.ckpt", weights_only=True) | {"global_step": 99},
-            moved / "checkpoints" / "last-v1.ckpt",
-        )
-        (moved / "checkpoints" / "last.ckpt").write_bytes(b"older and broken")
-        newest = (moved / "checkpoints" / "last-v1.ckpt").stat().st_mtime + 10
-        os.utime(moved / "checkpoints" / "last-v1.ckpt", (newest, newest))
-        Denoiser.from_checkpoint(moved)
+        older = moved / "checkpoints" / "last.ckpt"
+        newer = torch.load(older, weights_only=True)
+        assert newer["drip"]["init_args"]["sampling_steps"] != 7
+        newer["drip"]["init_args"]["sampling_steps"] = 7
+        torch.save(newer, moved / "checkpoints" / "last-v1.ckpt")
+        later = older.stat().st_mtime + 10
+        os.utime(moved / "checkpoints" / "last-v1.ckpt", (later, later))
+        assert Denoiser.from_checkpoint(moved).sampling_steps == 7
 
     def test_a_moved_run_is_found_beside_its_autoencoder(self, tmp_path, monkeypatch) -> None:
         """`runs/autoencoder` was relative to where training ran; the tree moves and the working folder changes."""

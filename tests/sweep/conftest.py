@@ -29,6 +29,7 @@ OVERLAYS: dict[str, Any] = {
     "fail": {"model": {"behaviour": "fail"}},
     "break": {"model": {"behaviour": "break"}},
     "die": {"model": {"behaviour": "die"}},
+    "stuck": {"model": {"behaviour": "stuck"}},
     "wait": {"model": {"behaviour": "wait"}},
 }
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import webdataset as wds
+from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from drip_lightning.data.decode import decode_background, decode_evaluation, decode_foreground
 from drip_lightning.data.in_order import in_order
 from drip_lightning.data.shards.index import READ_ERRORS, Shard, ShardIndex, read_index
+from drip_lightning.data.shards.urls import is_remote, open_place
 from drip_lightning.errors import InputError
 
 _CHUNK = 1 << 20
@@ -33,7 +34,7 @@ def check_folder(
     """Compare every shard's size, SHA-256 and samples with the index, and decode every sample.
 
     Args:
-        folder: A local folder, or any URL that webdataset opens.
+        folder: A local folder, or any URL that fsspec opens.
         workers: Threads that decode.
         advance: Is told how many more samples of the index are dealt with.
 
@@ -65,7 +66,7 @@ def check_folder(
 
 def _strangers(index: ShardIndex) -> list[Path]:
     """Shards of a local folder that its index does not know: half a conversion, or another's."""
-    if "://" in index.folder:
+    if is_remote(index.folder):
         return []
     return sorted(
         file for file in Path(index.folder).glob("*.tar*") if file.name not in {shard.name for shard in index.shards}
@@ -74,7 +75,7 @@ def _strangers(index: ShardIndex) -> list[Path]:
 
 def _file_damage(index: ShardIndex, shard: Shard) -> list[str]:
     digest, size = hashlib.sha256(), 0
-    with wds.gopen(index.url(shard)) as stream:
+    with open_place(index.url(shard)) as stream:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
             size += len(chunk)
@@ -86,8 +87,9 @@ def _file_damage(index: ShardIndex, shard: Shard) -> list[str]:
 
 
 def _samples(index: ShardIndex, shard: Shard) -> Iterator[Mapping[str, Any]]:
-    # A list of one URL is not brace-expanded.
-    yield from wds.WebDataset([index.url(shard)], shardshuffle=False, nodesplitter=None, workersplitter=None, seed=0)
+    """The samples as they come, split as WebDataset splits them, but opened as training opens them."""
+    with open_place(index.url(shard)) as stream:
+        yield from group_by_keys(tar_file_expander([{"url": index.url(shard), "stream": stream}]))
 
 
 def _sample_fault(sample: Mapping[str, Any]) -> tuple[str, str | None]:

@@ -197,7 +197,7 @@ def test_a_full_disk_is_one_line_and_finished_shards_are_kept(tmp_path: Path, mo
 
     with monkeypatch.context() as patch:
         patch.setattr(ShardWriter, "_finish_shard", full)
-        with pytest.raises(InputError) as error:
+        with pytest.raises(RunError) as error:
             prepare(source, tmp_path / "out")
     assert str(error.value).endswith("(No space left on device); finished shards are kept, run again to go on")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["index.json.partial", "shard-000000.tar"]

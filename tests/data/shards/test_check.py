@@ -1,10 +1,13 @@
 import random
+from collections.abc import Callable
 from pathlib import Path
 
+import fsspec
 import numpy as np
+import pytest
 
 from drip_lightning.data.shards.check import check_folder
-from tests.shards import disc_rgba, foreground_shards, picture_bytes, write_shards
+from tests.shards import disc_rgba, evaluation_shards, foreground_shards, picture_bytes, write_shards
 
 
 def test_a_sound_folder_and_its_progress(tmp_path: Path) -> None:
@@ -12,6 +15,19 @@ def test_a_sound_folder_and_its_progress(tmp_path: Path) -> None:
     found = check_folder(foreground_shards(tmp_path / "set"), advance=dealt.append)
     assert (found.sound, found.damage, found.index.samples) == (7, (), 7)
     assert sum(dealt) == 7
+
+
+@pytest.mark.parametrize("kind", [foreground_shards, evaluation_shards])
+def test_a_sound_folder_is_sound_behind_any_url(tmp_path: Path, kind: Callable[[Path], str]) -> None:
+    """Shards are opened as training opens them: here through fsspec, which alone knows `memory://`."""
+    local, memory = kind(tmp_path / "set"), fsspec.filesystem("memory")
+    memory.put(f"{local}/", f"/{kind.__name__}", recursive=True)
+    found = check_folder(f"memory://{kind.__name__}")
+    assert (found.sound, found.damage) == (found.index.samples, ())
+    shard = f"/{kind.__name__}/shard-000000.tar"
+    content = memory.cat_file(shard)
+    memory.pipe_file(shard, content[:-1024])
+    assert f"memory:/{shard} has {len(content) - 1024} bytes" in check_folder(f"memory://{kind.__name__}").damage[0]
 
 
 def test_a_flipped_byte_is_found_wherever_it_is(tmp_path: Path) -> None:

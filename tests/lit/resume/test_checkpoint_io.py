@@ -160,7 +160,7 @@ def test_a_failing_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
     ):
         with monkeypatch.context() as patch:
             patch.setattr(place, name, what if place is checkpoint_io else lambda descriptor: full(None, b""))
-            with pytest.raises(InputError, match=complaint):
+            with pytest.raises(RunError, match=complaint):
                 write_checkpoint(CHECKPOINT | {"step": 4}, path)
         assert [file.name for file in tmp_path.iterdir()] == ["one.ckpt"]
         assert read_checkpoint(path)["step"] == 3
