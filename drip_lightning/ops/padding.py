@@ -4,7 +4,6 @@ import numba
 import numpy as np
 import torch
 import torch.nn.functional as F
-from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
 from drip_lightning.ops.doubling import double_row, double_tensors
@@ -68,6 +67,8 @@ def pad_foreground_normalised_blur(
 
 
 def _blur(picture: Tensor, kernel_size: int) -> Tensor:
+    from kornia.filters import gaussian_blur2d  # half a second of importing, for this padding alone
+
     sigma = 0.3 * ((kernel_size - 1) * 0.5 - 1) + 0.8
     return gaussian_blur2d(picture, (kernel_size, kernel_size), (sigma, sigma), border_type="replicate")
 

@@ -199,7 +199,7 @@ def test_a_full_disk_is_one_line_and_finished_shards_are_kept(tmp_path: Path, mo
         patch.setattr(ShardWriter, "_finish_shard", full)
         with pytest.raises(RunError) as error:
             prepare(source, tmp_path / "out")
-    assert str(error.value).endswith("(No space left on device); finished shards are kept, run again to go on")
+    assert str(error.value).endswith("(No space left on device); finished shards are kept, run again to resume")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["index.json.partial", "shard-000000.tar"]
     prepare(source, tmp_path / "out")
     assert everything(tmp_path / "out") == everything(tmp_path / "whole")
