@@ -57,7 +57,7 @@ def test_training_draws_a_panel_at_every_validation(synth: Path, runs: Path) -> 
     events = EventAccumulator(str(runs / "transparency" / "tensorboard")).Reload()
     assert len(events.Tags()["images"]) == 2
     assert all([event.step for event in events.Images(tag)] == [2] for tag in events.Tags()["images"])
-    assert {"train/loss", "val/alpha_sad_unknown"} <= set(events.Tags()["scalars"])
+    assert "val/alpha_sad_unknown" in events.Tags()["scalars"]
 
 
 def test_an_autoencoder_has_no_mattes_to_draw(runs: Path) -> None:
