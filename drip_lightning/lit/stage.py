@@ -235,10 +235,10 @@ def _check_stage(checkpoint: dict[str, Any], expected: "type[Stage]", *, where: 
 
 
 def _kinds(stage: "type[Stage]") -> list[str]:
-    """Names of the class and of its subclasses."""
+    """Names of the class and of all below it."""
     for module in ("autoencoder", "denoiser", "transparency"):
         importlib.import_module(f"drip_lightning.lit.{module}")  # a class knows only its imported subclasses
-    return [stage.__name__, *(kind.__name__ for kind in stage.__subclasses__())]
+    return [stage.__name__, *(name for kind in stage.__subclasses__() for name in _kinds(kind))]
 
 
 def _check_sizes(found: dict[str, Tensor], expected: dict[str, Tensor], *, where: str) -> None:
