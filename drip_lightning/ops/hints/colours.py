@@ -14,6 +14,8 @@ RAYS = 16
 DISTANCE_WEIGHT = 0.05
 """Cost of a sample at its nearest like's distance, in units of colour error (the RGB cube's side is 1)."""
 _SHIFTS = 3
+_EXACT_SIDE = 4096
+"""Up to this side, a ray's rounding to single precision never brings a pixel a step nearer than it is."""
 
 
 def propagated_colours(image: Tensor, trimap: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -65,8 +67,7 @@ def sampled_colours(image: Tensor, trimap: Tensor) -> tuple[Tensor, Tensor, Tens
     found = torch.stack([background, foreground], dim=1)
     pixels = picture.permute(0, 2, 3, 1).contiguous().numpy()
     for one, side, colours in zip(pixels, sides[:, 0].numpy(), found.numpy(), strict=True):
-        distances = np.stack([_distances(side, 0), _distances(side, 2)], axis=-1)
-        _sample(one, side, distances, _DIRECTIONS, colours)
+        _sample(one.reshape(-1, 3), side, _distances(side, 0), _distances(side, 2), _DIRECTIONS, colours)
     background, foreground = found.to(image).unbind(dim=1)
     return foreground, background, torch.where(trimap == 0.5, projected_alpha(image, foreground, background), trimap)
 
@@ -82,66 +83,72 @@ _DIRECTIONS = _ray_directions()
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
 def _distances(sides: np.ndarray, side: int) -> np.ndarray:
-    """Chessboard distance (H, W) to the nearest pixel of a side: as far, a ray can go without looking."""
+    """Chessboard distance (H·W,) to the nearest pixel of a side, at most 255: as far, a ray can go without looking."""
     height, width = sides.shape
-    padded = np.full((height + 2, width + 2), height + width, np.int32)
+    padded = np.full((height + 2, width + 2), 255, np.int32)
     for i in range(1, height + 1):
         for j in range(1, width + 1):
             above = min(padded[i - 1, j - 1], padded[i - 1, j], padded[i - 1, j + 1], padded[i, j - 1])
-            padded[i, j] = 0 if sides[i - 1, j - 1] == side else above + 1
+            padded[i, j] = 0 if sides[i - 1, j - 1] == side else min(above + 1, 255)
     for i in range(height, 0, -1):
         for j in range(width, 0, -1):
             below = min(padded[i + 1, j + 1], padded[i + 1, j], padded[i + 1, j - 1], padded[i, j + 1])
             padded[i, j] = min(padded[i, j], below + 1)
-    return padded[1:-1, 1:-1]
+    return padded[1:-1, 1:-1].astype(np.uint8).ravel()
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
 def _meet(
-    image: np.ndarray, distances: np.ndarray, pattern: np.ndarray, i: int, j: int, met: np.ndarray
-) -> tuple[int, int]:
-    """Collect the first background and foreground pixel on each ray from (i, j): colours and distances into `met`.
+    image: np.ndarray,
+    distances: np.ndarray,
+    size: tuple[int, int],
+    pattern: np.ndarray,
+    i: int,
+    j: int,
+    met: np.ndarray,
+) -> int:
+    """Collect the first pixel of one side on each ray from (i, j): colours and distances into `met`.
+
+    Places are unsigned, since Numba would look at each signed one whether it counts from the end.
 
     Args:
-        image: (H, W, 3).
-        distances: (H, W, 2) to the nearest background and foreground pixel.
+        image: (H·W, 3).
+        distances: (H·W,) to the side's nearest pixel.
+        size: H and W.
         pattern: (rays, 2) directions.
         i: Row.
         j: Column.
-        met: (2, 4, rays), background and foreground: red, green, blue, distance in pixels.
+        met: (4, rays): red, green, blue, distance in pixels.
 
     Returns:
-        How many background and foreground pixels were met.
+        How many pixels were met.
     """
-    height, width, _ = distances.shape
-    counts = (0, 0)
-    half = np.float32(0.5)
+    height, width = np.uint64(size[0]), np.uint64(size[1])
+    # the directions off the axes come 0.001 short of a pixel a step; in larger pictures rounding may bring that back
+    slack = 1 if max(size) > _EXACT_SIDE else 0
+    middle_row, middle_column = np.float32(i) + np.float32(0.5), np.float32(j) + np.float32(0.5)
+    first = max(np.int32(distances[np.uint64(i) * width + np.uint64(j)]) - slack, 1)
+    count = 0
     for ray in range(pattern.shape[0]):
-        seen_background, seen_foreground = False, False
-        row, column, distance = i, j, 0
+        distance = first
         while True:
-            to_background = height + width if seen_background else distances[row, column, 0]
-            to_foreground = height + width if seen_foreground else distances[row, column, 1]
-            ahead = min(to_background, to_foreground)
-            if ahead == 0:
-                where = 1 if to_foreground == 0 else 0
-                place = counts[where]
-                for channel in range(3):
-                    met[where, channel, place] = image[row, column, channel]
-                met[where, 3, place] = np.float32(distance)
-                if where:
-                    seen_foreground, counts = True, (counts[0], place + 1)
-                else:
-                    seen_background, counts = True, (place + 1, counts[1])
-                if seen_background and seen_foreground:
-                    break
-            distance += max(ahead - 1, 1)  # rounding may bring a pixel one nearer than its ray
-            down = np.float32(i) + half + pattern[ray, 0] * np.float32(distance)
-            right = np.float32(j) + half + pattern[ray, 1] * np.float32(distance)
-            if down < 0 or right < 0 or down >= height or right >= width:
+            down = middle_row + pattern[ray, 0] * np.float32(distance)
+            right = middle_column + pattern[ray, 1] * np.float32(distance)
+            if down < 0 or right < 0:
                 break
-            row, column = int(down), int(right)
-    return counts
+            row, column = np.uint64(np.int32(down)), np.uint64(np.int32(right))
+            if row >= height or column >= width:
+                break
+            place = row * width + column
+            ahead = np.int32(distances[place])
+            if ahead == 0:
+                for channel in range(3):
+                    met[channel, count] = image[place, np.uint64(channel)]
+                met[3, count] = np.float32(distance)
+                count += 1
+                break
+            distance += max(ahead - slack, 1)
+    return count
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
@@ -151,7 +158,10 @@ def _best_pair(red: float, green: float, blue: float, met: np.ndarray, counts: t
     cost = np.empty(met.shape[2], np.float32)
     least, best = np.float32(np.inf), (0, 0)
     back, front = met[0], met[1]
+    nearest = back[3, : counts[0]].min()
     for f in range(counts[1]):
+        if front[3, f] + nearest >= least:
+            continue
         for b in range(counts[0]):  # no branch and no sum over b: one vector operation each
             line_red, off_red = front[0, f] - back[0, b], red - back[0, b]
             line_green, off_green = front[1, f] - back[1, b], green - back[1, b]
@@ -174,18 +184,24 @@ def _best_pair(red: float, green: float, blue: float, met: np.ndarray, counts: t
 def _sample(
     image: np.ndarray,
     sides: np.ndarray,
-    distances: np.ndarray,
+    to_background: np.ndarray,
+    to_foreground: np.ndarray,
     directions: np.ndarray,
     found: np.ndarray,
 ) -> None:
     """Replace `found`, (2, 3, H, W) background and foreground colours, where `sides` is 1 and rays meet a side."""
     met = np.empty((2, 4, directions.shape[1]), np.float32)
     weight = np.float32(DISTANCE_WEIGHT)
-    for i in range(sides.shape[0]):
-        for j in range(sides.shape[1]):
+    height, width = sides.shape
+    for i in range(height):
+        for j in range(width):
             if sides[i, j] != 1:
                 continue
-            counts = _meet(image, distances, directions[(i % _SHIFTS) * _SHIFTS + j % _SHIFTS], i, j, met)
+            pattern = directions[(i % _SHIFTS) * _SHIFTS + j % _SHIFTS]
+            counts = (
+                _meet(image, to_background, (height, width), pattern, i, j, met[0]),
+                _meet(image, to_foreground, (height, width), pattern, i, j, met[1]),
+            )
             for side in range(2):
                 if counts[side] == 0:
                     met[side, :3, 0], met[side, 3, 0] = found[side, :, i, j], weight
@@ -194,6 +210,8 @@ def _sample(
                 nearest = met[side, 3, : counts[side]].min()
                 for place in range(counts[side]):
                     met[side, 3, place] = weight * met[side, 3, place] / nearest
-            best = _best_pair(image[i, j, 0], image[i, j, 1], image[i, j, 2], met, counts)
+            own = image[i * width + j]
+            best = _best_pair(own[0], own[1], own[2], met, counts)
             for side in range(2):
-                found[side, :, i, j] = met[side, :3, best[side]]
+                for channel in range(3):
+                    found[side, channel, i, j] = met[side, channel, best[side]]
