@@ -83,18 +83,18 @@ _DIRECTIONS = _ray_directions()
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
 def _distances(sides: np.ndarray, side: int) -> np.ndarray:
-    """Chessboard distance (H·W,) to the nearest pixel of a side, at most 255: as far, a ray can go without looking."""
+    """Chessboard distance (H·W,) to the nearest pixel of a side, at most 32767: so far a ray can go without looking."""
     height, width = sides.shape
-    padded = np.full((height + 2, width + 2), 255, np.int32)
+    padded = np.full((height + 2, width + 2), 32767, np.int32)
     for i in range(1, height + 1):
         for j in range(1, width + 1):
             above = min(padded[i - 1, j - 1], padded[i - 1, j], padded[i - 1, j + 1], padded[i, j - 1])
-            padded[i, j] = 0 if sides[i - 1, j - 1] == side else min(above + 1, 255)
+            padded[i, j] = 0 if sides[i - 1, j - 1] == side else min(above + 1, 32767)
     for i in range(height, 0, -1):
         for j in range(width, 0, -1):
             below = min(padded[i + 1, j + 1], padded[i + 1, j], padded[i + 1, j - 1], padded[i, j + 1])
             padded[i, j] = min(padded[i, j], below + 1)
-    return padded[1:-1, 1:-1].astype(np.uint8).ravel()
+    return padded[1:-1, 1:-1].astype(np.int16).ravel()
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
@@ -127,7 +127,7 @@ def _meet(
     # the directions off the axes come 0.001 short of a pixel a step; in larger pictures rounding may bring that back
     slack = 1 if max(size) > _EXACT_SIDE else 0
     middle_row, middle_column = np.float32(i) + np.float32(0.5), np.float32(j) + np.float32(0.5)
-    first = max(np.int32(distances[np.uint64(i) * width + np.uint64(j)]) - slack, 1)
+    first = max(distances[np.uint64(i) * width + np.uint64(j)] - slack, 1)
     count = 0
     for ray in range(pattern.shape[0]):
         distance = first
@@ -140,7 +140,7 @@ def _meet(
             if row >= height or column >= width:
                 break
             place = row * width + column
-            ahead = np.int32(distances[place])
+            ahead = distances[place]
             if ahead == 0:
                 for channel in range(3):
                     met[channel, count] = image[place, np.uint64(channel)]
