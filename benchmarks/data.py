@@ -29,12 +29,14 @@ from drip_lightning.data.augment import Augmentation
 from drip_lightning.data.cache import LocalCache
 from drip_lightning.data.compose import Composer, as_batch, stack_layers
 from drip_lightning.data.datasets import TrainingLayers
+from drip_lightning.data.degradations import Blur, Jpeg, Noise, Shrink
 from drip_lightning.data.mixture import ShardMixture
 from drip_lightning.data.shards.reader import ShardFolder
 from drip_lightning.data.shards.writer import ShardWriter
 
 SIZE = 512
-AUGMENTATION = Augmentation(second_foreground_probability=0.5)
+BLUR, SHRINK, NOISE, JPEG = Blur(), Shrink(), Noise(), Jpeg()
+AUGMENTATION = Augmentation(second_foreground_probability=0.5, degradations=(BLUR, SHRINK, NOISE, JPEG))
 PARTS = (
     (Augmentation, "draw", "draw choices"),
     (decoded.DecodedPictures, "__getitem__", "read (decode when cold)"),
@@ -173,18 +175,16 @@ class Plain(Dataset[Any]):
         return self._jitter(picture.crop((left, top, left + SIZE, top + SIZE)), random)
 
     def _spoil(self, image: Image.Image, random: np.random.Generator) -> Image.Image:
-        spoiled, chances = AUGMENTATION.degradation, random.random(5)
-        if chances[0] >= spoiled.probability:
-            return image
-        if chances[1] < spoiled.blur_probability:
-            image = image.filter(ImageFilter.GaussianBlur(random.uniform(*spoiled.blur)))
-        if chances[2] < spoiled.shrink_probability:
-            small = int(SIZE * random.uniform(*spoiled.shrink))
+        chances = random.random(4)
+        if chances[0] < BLUR.probability:
+            image = image.filter(ImageFilter.GaussianBlur(random.uniform(*BLUR.sigma)))
+        if chances[1] < SHRINK.probability:
+            small = int(SIZE * random.uniform(*SHRINK.factor))
             image = image.resize((small, small), Image.Resampling.BILINEAR).resize((SIZE, SIZE))
-        if chances[3] < spoiled.noise_probability:
-            noise = random.normal(0, random.uniform(*spoiled.noise), (SIZE, SIZE, 3))
+        if chances[2] < NOISE.probability:
+            noise = random.normal(0, random.uniform(*NOISE.deviation), (SIZE, SIZE, 3))
             image = Image.fromarray((np.asarray(image) + noise).clip(0, 255).astype(np.uint8))
-        if chances[4] < spoiled.jpeg_probability:
+        if chances[3] < JPEG.probability:
             image = Image.open(io.BytesIO(_encode(np.asarray(image), "JPEG", quality=int(random.integers(50, 96)))))
         return image.convert("RGB")
 

@@ -1,20 +1,24 @@
-"""Augmentation: all ranges in one place, and every random choice drawn from the sample's own generator as a number."""
+"""Augmentation: all ranges in one place, and every random choice drawn from a named stream of the sample's own."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch import Generator
 
+from drip_lightning.data.chance import Chance
+from drip_lightning.data.degradations import (
+    Degradation,
+    ForegroundChange,
+    ForegroundDegradation,
+    ImageChange,
+    ImageDegradation,
+    named,
+)
+from drip_lightning.data.placement import Placement
 from drip_lightning.errors import InputError
 from drip_lightning.ops.colour import chain, colour_matrix
 from drip_lightning.ops.trimap import Neighbourhood
-
-_DRAWS = 64
-"""Random numbers made for each sample, used or not, in a fixed order."""
 
 
 def _check_fraction(name: str, value: float, most: float = 1) -> None:
@@ -28,45 +32,14 @@ def _check_range(name: str, value: tuple[float, float], least: float, most: floa
         raise InputError(f"{name}: expected [low, high] with {least} <= low <= high <= {most}, got {low, high}")
 
 
-class Placement(NamedTuple):
-    """Where a crop is taken from a picture, and how it is turned."""
-
-    scale: float
-    """Side of the crop, in output sizes."""
-    place: tuple[float, float]
-    """Of a foreground, which unknown pixel is in the middle: (place in their list, unused); of a background, where the
-    crop lies between top and bottom, left and right. In [0, 1)."""
-    rotation: float
-    """In degrees, clockwise."""
-    shear: float
-    """In degrees, along the rows."""
-    stretch: float
-    """Width over height of a pixel."""
-    flip: bool
-
-
-class Spoiling(NamedTuple):
-    """How a composite is degraded; 0 leaves a step out."""
-
-    blur: float
-    """Sigma of a Gaussian, in pixels."""
-    shrink: float
-    """Factor by which the picture is reduced before it is enlarged again."""
-    noise: float
-    """Standard deviation, in levels of 255."""
-    noise_seed: int
-    jpeg: int
-    """Quality."""
-
-
 @dataclass(frozen=True)
 class SampleChoices:
     """All that chance decides about one training sample, given its pictures."""
 
     foreground: Placement
-    partner: float | None
+    second_foreground: float | None
     """Which recent foreground is laid behind the first one, in [0, 1); None for none."""
-    partner_placement: Placement
+    second_placement: Placement
     background: Placement
     foreground_colours: np.ndarray
     """(3, 4), the affine map of `ops.colour`."""
@@ -74,7 +47,8 @@ class SampleChoices:
     dilation: int
     erosion: int
     linear_light: bool
-    spoiling: Spoiling
+    image_changes: tuple[ImageChange, ...]
+    """What degrades the composite, in order."""
 
 
 @dataclass(frozen=True)
@@ -108,57 +82,6 @@ class ColourJitter:
 
 
 @dataclass(frozen=True)
-class Degradation:
-    """What is done to the finished composite alone, in this order, so that models hold on real photographs.
-
-    Where any of it is applied, the image is no longer exactly the composite of its foreground and background.
-
-    Attributes:
-        probability: Chance that a sample is degraded at all; 0 for never.
-        blur_probability: Chance of a Gaussian blur.
-        blur: Smallest and largest sigma, in pixels.
-        shrink_probability: Chance of reducing the picture and enlarging it again.
-        shrink: Smallest and largest factor of the reduction.
-        noise_probability: Chance of noise on every value.
-        noise: Smallest and largest standard deviation, in levels of 255.
-        jpeg_probability: Chance of JPEG's artefacts.
-        jpeg: Smallest and largest quality, 1 to 100.
-    """
-
-    probability: float = 0.5
-    blur_probability: float = 0.2
-    blur: tuple[float, float] = (0.3, 1.5)
-    shrink_probability: float = 0.2
-    shrink: tuple[float, float] = (0.4, 0.9)
-    noise_probability: float = 0.4
-    noise: tuple[float, float] = (1.0, 8.0)
-    jpeg_probability: float = 0.6
-    jpeg: tuple[int, int] = (50, 95)
-
-    def __post_init__(self) -> None:
-        for name in ("probability", "blur_probability", "shrink_probability", "noise_probability", "jpeg_probability"):
-            _check_fraction(f"degradation.{name}", getattr(self, name))
-        bounds = (("blur", 0.05, 20), ("shrink", 0.05, 1), ("noise", 0, 255), ("jpeg", 1, 100))
-        for name, least, most in bounds:
-            _check_range(f"degradation.{name}", getattr(self, name), least, most)
-
-    def draw(self, uniform: Callable[[float, float], float]) -> Spoiling:
-        """One composite's degradation."""
-        degraded = uniform(0, 1) < self.probability
-
-        def chosen(probability: float, value: float) -> float:
-            return value if (uniform(0, 1) < probability) and degraded else 0.0
-
-        return Spoiling(
-            blur=chosen(self.blur_probability, uniform(*self.blur)),
-            shrink=chosen(self.shrink_probability, uniform(*self.shrink)),
-            noise=chosen(self.noise_probability, uniform(*self.noise)),
-            noise_seed=int(uniform(0, 1 << 32)),
-            jpeg=int(chosen(self.jpeg_probability, int(uniform(self.jpeg[0], self.jpeg[1] + 1)))),
-        )
-
-
-@dataclass(frozen=True)
 class Augmentation:
     """Ranges of the random choices made for each training sample, after what strong matting trainers do.
 
@@ -179,7 +102,7 @@ class Augmentation:
         trimap_dilation: Smallest and largest radius, in pixels, by which the trimap's unknown region grows outwards.
         trimap_erosion: The same for its growth into the opaque part.
         trimap_neighbourhood: Squares (dilation, erosion), or discs (Euclidean distance).
-        degradation: What is done to the finished composite.
+        degradations: What may be done to the foreground and to the finished composite, in this order.
     """
 
     crop_scale: tuple[float, float] = (0.75, 2.0)
@@ -195,7 +118,7 @@ class Augmentation:
     trimap_dilation: tuple[int, int] = (1, 25)
     trimap_erosion: tuple[int, int] = (1, 25)
     trimap_neighbourhood: Neighbourhood = "square"
-    degradation: Degradation = Degradation()
+    degradations: tuple[Degradation, ...] = ()
 
     def __post_init__(self) -> None:
         _check_range("augmentation.crop_scale", self.crop_scale, 1e-3, math.inf)
@@ -206,41 +129,68 @@ class Augmentation:
         for name, most in (*bounds, *((name, 1) for name in chances)):
             _check_fraction(f"augmentation.{name}", getattr(self, name), most)
 
-    def draw(self, generator: Generator) -> SampleChoices:
-        """Draw one sample's choices; the order of the draws never depends on the ranges."""
-        numbers: Iterator[float] = iter(torch.rand(_DRAWS, generator=generator, dtype=torch.float64).tolist())
+    def draw(self, seed: int, number: int) -> SampleChoices:
+        """Draw one sample's choices, each from a stream of its own.
 
-        def uniform(low: float, high: float) -> float:
-            return low + (high - low) * next(numbers)
+        Args:
+            seed: The run's.
+            number: The sample's.
+        """
 
-        def integer(low: int, high: int) -> int:
-            return int(uniform(low, high + 1))
+        def stream(name: str) -> Chance:
+            return Chance(seed, number, f"augmentation: {name}")
 
-        foreground, partner = self._place(uniform, warped=True), self._place(uniform, warped=True)
-        background = self._place(uniform, warped=False)
-        joint = self.joint_jitter.draw(uniform)
-        has_partner, which = uniform(0, 1) < self.second_foreground_probability, uniform(0, 1)
+        joint = self.joint_jitter.draw(stream("joint colours").uniform)
+        trimap, second = stream("trimap"), stream("second foreground")
+        has_second, which = second.happens(self.second_foreground_probability), second.uniform(0, 1)
         return SampleChoices(
-            foreground=foreground,
-            partner=which if has_partner else None,
-            partner_placement=partner,
-            background=background,
-            foreground_colours=chain(joint, self.foreground_jitter.draw(uniform)),
-            background_colours=chain(joint, self.background_jitter.draw(uniform)),
-            dilation=integer(*self.trimap_dilation),
-            erosion=integer(*self.trimap_erosion),
-            linear_light=uniform(0, 1) < self.linear_light_probability,
-            spoiling=self.degradation.draw(uniform),
+            foreground=self._place(stream("foreground's placement"), warped=True),
+            second_foreground=which if has_second else None,
+            second_placement=self._place(second, warped=True),
+            background=self._place(stream("background's placement"), warped=False),
+            foreground_colours=chain(joint, self.foreground_jitter.draw(stream("foreground's colours").uniform)),
+            background_colours=chain(joint, self.background_jitter.draw(stream("background's colours").uniform)),
+            dilation=trimap.integer(*self.trimap_dilation),
+            erosion=trimap.integer(*self.trimap_erosion),
+            linear_light=stream("linear light").happens(self.linear_light_probability),
+            image_changes=tuple(
+                degradation.draw(chance)
+                for name, degradation in named(self.degradations)
+                if isinstance(degradation, ImageDegradation)
+                and (chance := stream(name)).happens(degradation.probability)
+            ),
         )
 
-    def _place(self, uniform: Callable[[float, float], float], *, warped: bool) -> Placement:
-        rotation, shear = uniform(-self.rotation, self.rotation), uniform(-self.shear, self.shear)
-        stretch = (1 + self.stretch) ** uniform(-1, 1)
+    @property
+    def asks_for_kinds(self) -> bool:
+        """Whether `foreground_changes` depends on the foreground's kind."""
+        return any(isinstance(one, ForegroundDegradation) and one.kinds for one in self.degradations)
+
+    def foreground_changes(self, seed: int, number: int, *, kind: str, which: str) -> list[ForegroundChange]:
+        """Draw what is done to one of a sample's foregrounds.
+
+        Args:
+            seed: The run's.
+            number: The sample's.
+            kind: The foreground's, as its JSON says.
+            which: Tells the sample's foregrounds apart.
+        """
+        return [
+            degradation.draw(chance)
+            for name, degradation in named(self.degradations)
+            if isinstance(degradation, ForegroundDegradation)
+            and (not degradation.kinds or kind in degradation.kinds)
+            and (chance := Chance(seed, number, f"augmentation: {name} of {which}")).happens(degradation.probability)
+        ]
+
+    def _place(self, chance: Chance, *, warped: bool) -> Placement:
+        rotation, shear = (chance.uniform(-most, most) for most in (self.rotation, self.shear))
+        stretch = (1 + self.stretch) ** chance.uniform(-1, 1)
         return Placement(
-            scale=uniform(*self.crop_scale),
-            place=(uniform(0, 1), uniform(0, 1)),
+            scale=chance.uniform(*self.crop_scale),
+            place=(chance.uniform(0, 1), chance.uniform(0, 1)),
             rotation=rotation if warped else 0.0,
             shear=shear if warped else 0.0,
             stretch=stretch if warped else 1.0,
-            flip=uniform(0, 1) < self.flip_probability,
+            flip=chance.happens(self.flip_probability),
         )

@@ -7,13 +7,12 @@ from typing import Literal, NotRequired, TypedDict
 import torch
 from torch import Tensor
 
-from drip_lightning.data.augment import SampleChoices, Spoiling
+from drip_lightning.data.augment import SampleChoices
 from drip_lightning.data.damage import Damage
+from drip_lightning.data.degradations import ImageChange
 from drip_lightning.data.sample import MattingBatch, check_batch
 from drip_lightning.ops.colour import distort, level_matrix
 from drip_lightning.ops.compositing import composite_levels
-from drip_lightning.ops.degrade import add_noise, blur_taps, filter_picture, shrink_taps
-from drip_lightning.ops.jpeg import jpeg_artefacts
 from drip_lightning.ops.padding import (
     pad_foreground_blur,
     pad_foreground_normalised_blur,
@@ -64,7 +63,8 @@ class LayerBatch(TypedDict):
     """Trimap radius in pixels."""
     erosion: list[int]
     linear_light: list[bool]
-    spoiling: list[Spoiling]
+    image_changes: list[tuple[ImageChange, ...]]
+    """What degrades each composite."""
     key: list[str]
     number: list[int]
     damage: list[Damage]
@@ -98,7 +98,7 @@ def stack_layers(samples: Sequence[Layers]) -> LayerBatch:
         dilation=[drawn.dilation for drawn in choices],
         erosion=[drawn.erosion for drawn in choices],
         linear_light=[drawn.linear_light for drawn in choices],
-        spoiling=[drawn.spoiling for drawn in choices],
+        image_changes=[drawn.image_changes for drawn in choices],
         key=[sample.key for sample in samples],
         number=[sample.number for sample in samples],
         damage=[damage for sample in samples for damage in sample.damage],
@@ -132,7 +132,7 @@ class Composer:
         background = distort(layers["background"], layers["background_colours"])
         image = composite_levels(foreground, alpha, background, layers["linear_light"])
         return CompositeLevels(
-            image=torch.stack([degrade(*pair) for pair in zip(image, layers["spoiling"], strict=True)]),
+            image=torch.stack([degrade(*pair) for pair in zip(image, layers["image_changes"], strict=True)]),
             alpha=alpha,
             trimap=trimap_from_alpha(
                 alpha, layers["dilation"], layers["erosion"], neighbourhood=self.trimap_neighbourhood
@@ -161,14 +161,11 @@ def as_batch(levels: CompositeLevels) -> MattingBatch:
     return check_batch(batch)
 
 
-def degrade(image: Tensor, spoiling: Spoiling) -> Tensor:
-    """Blur, reduce and enlarge, add noise to and compress one picture (3, H, W) uint8, as drawn."""
-    for taps, amount in ((blur_taps, spoiling.blur), (shrink_taps, spoiling.shrink)):
-        if amount:
-            image = filter_picture(image, *(taps(size, amount) for size in image.shape[-2:]))
-    if spoiling.noise:
-        image = add_noise(image, spoiling.noise, spoiling.noise_seed)
-    return jpeg_artefacts(image, spoiling.jpeg) if spoiling.jpeg else image
+def degrade(image: Tensor, changes: Sequence[ImageChange]) -> Tensor:
+    """Apply to one picture (3, H, W) uint8 what was drawn, in order."""
+    for change in changes:
+        image = change(image)
+    return image
 
 
 def _black_out(foreground: Tensor, alpha: Tensor) -> Tensor:

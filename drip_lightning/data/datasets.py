@@ -2,6 +2,7 @@
 
 from itertools import count
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -10,10 +11,11 @@ from drip_lightning.data.augment import Augmentation
 from drip_lightning.data.cache import LocalCache
 from drip_lightning.data.compose import Layers
 from drip_lightning.data.damage import Damage
-from drip_lightning.data.decode import decode_background, decode_evaluation, decode_foreground
+from drip_lightning.data.decode import decode_background, decode_evaluation, decode_foreground, kind_of
 from drip_lightning.data.decoded import Decode, DecodedPictures, Picture
 from drip_lightning.data.mixture import MixtureOrder, ShardMixture
 from drip_lightning.data.order import ShardOrder
+from drip_lightning.data.placement import Placement
 from drip_lightning.data.sample import MattingBatch, check_batch
 from drip_lightning.data.shards.reader import ShardFolder
 from drip_lightning.data.warp import crop_background, crop_foreground, lay_over
@@ -54,23 +56,30 @@ class TrainingLayers(Dataset[Layers]):
             cache: Where decoded pictures are kept; by default the user's.
         """
         cache = cache or LocalCache()
-        self._foregrounds = _Walk(foregrounds, decode_foreground, cache, seed, "foregrounds")
-        self._backgrounds = _Walk(backgrounds, decode_background, cache, seed, "backgrounds")
+        self._foregrounds = _Walk(
+            foregrounds,
+            decode_foreground,
+            cache,
+            seed=seed,
+            purpose="foregrounds",
+            reads_kinds=augmentation.asks_for_kinds,
+        )
+        self._backgrounds = _Walk(backgrounds, decode_background, cache, seed=seed, purpose="backgrounds")
         self._augmentation = augmentation
         self._image_size = image_size
         self._seed = seed
 
     def __getitem__(self, number: int) -> Layers:
-        choices = self._augmentation.draw(sample_generator(self._seed, number, "augmentation"))
+        choices = self._augmentation.draw(self._seed, number)
         size, damage = self._image_size, list[Damage]()
-        key, picture = self._foregrounds.at(number, damage)
-        rgba = crop_foreground(picture.levels, picture.centres, choices.foreground, size)
-        if choices.partner is not None:
-            partner = number - 1 - int(choices.partner * min(number, _RECENT)) if number else 1
-            partner_key, picture = self._foregrounds.at(partner, damage)
-            rgba = lay_over(rgba, crop_foreground(picture.levels, picture.centres, choices.partner_placement, size))
-            key += f"+{partner_key}"
-        background_key, picture = self._backgrounds.at(number, damage)
+        key, rgba = self._foreground(number, number, "foreground", choices.foreground, damage)
+        if choices.second_foreground is not None:
+            recent = number - 1 - int(choices.second_foreground * min(number, _RECENT)) if number else 1
+            placement = choices.second_placement
+            second_key, second = self._foreground(number, recent, "second foreground", placement, damage)
+            rgba = lay_over(rgba, second)
+            key += f"+{second_key}"
+        background_key, picture, _ = self._backgrounds.at(number, damage)
         return Layers(
             foreground=torch.from_numpy(rgba[:3]),
             alpha=torch.from_numpy(rgba[3:]),
@@ -81,11 +90,31 @@ class TrainingLayers(Dataset[Layers]):
             damage=tuple(damage),
         )
 
+    def _foreground(
+        self, number: int, step: int, which: str, placement: Placement, damage: list[Damage]
+    ) -> tuple[str, np.ndarray]:
+        """Key and degraded crop, (4, S, S), of the picture at a step of the walk, as one of a sample's foregrounds."""
+        key, picture, kind = self._foregrounds.at(step, damage)
+        rgba = crop_foreground(picture.levels, picture.centres, placement, self._image_size)
+        for change in self._augmentation.foreground_changes(self._seed, number, kind=kind, which=which):
+            rgba = change(rgba)
+        return key, rgba
+
 
 class _Walk:
     """The pictures of a mixture in the order of a run."""
 
-    def __init__(self, mixture: ShardMixture, decode: Decode, cache: LocalCache, seed: int, purpose: str) -> None:
+    def __init__(
+        self,
+        mixture: ShardMixture,
+        decode: Decode,
+        cache: LocalCache,
+        *,
+        seed: int,
+        purpose: str,
+        reads_kinds: bool = False,
+    ) -> None:
+        self._reads_kinds, self._kinds = reads_kinds, dict[tuple[int, int], str]()
         self._starts = mixture.starts
         self._pictures = [DecodedPictures(folder, decode, cache) for folder in mixture.folders]
         self._seed = seed
@@ -100,13 +129,14 @@ class _Walk:
             for place, folder in enumerate(mixture.folders)
         ]
 
-    def at(self, number: int, damage: list[Damage]) -> tuple[str, Picture]:
-        """Key and picture of sample `number`; damaged pictures are replaced, and added to `damage`."""
+    def at(self, number: int, damage: list[Damage]) -> tuple[str, Picture, str]:
+        """Key, picture and kind of sample `number`; damaged pictures are replaced, and added to `damage`."""
         which, step = self._mixture.place(number)
         pictures, position = self._pictures[which], self._orders[which].position(step)
         for attempt in count(1):
             try:
-                return pictures.folder.key(position), pictures[position]
+                picture, kind = pictures[position], self._kind(which, position)
+                return pictures.folder.key(position), picture, kind
             except InputError as error:
                 if attempt > _REPLACEMENTS:
                     raise
@@ -114,6 +144,14 @@ class _Walk:
                 chance = sample_generator(self._seed, number, f"replacement {attempt} of {self._purpose}")
                 position = int(torch.randint(len(pictures.folder), (), generator=chance))
         raise AssertionError
+
+    def _kind(self, which: int, position: int) -> str:
+        """What the sample's JSON calls it, read once; nothing where nobody asks."""
+        if not self._reads_kinds:
+            return ""
+        if (which, position) not in self._kinds:
+            self._kinds[which, position] = kind_of(self._pictures[which].folder[position])
+        return self._kinds[which, position]
 
 
 class EvaluationPictures(Dataset[MattingBatch]):

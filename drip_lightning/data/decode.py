@@ -1,5 +1,6 @@
 """From the bytes of a shard's sample to 8-bit pixels."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +44,19 @@ def decode_foreground(sample: Mapping[str, Any]) -> NDArray[np.uint8]:
     alpha = grey_pixels(open_picture(sample["alpha.png"], name=_name(sample, "alpha.png")))
     _check_sizes(sample, {member: foreground.shape[:2], "alpha.png": alpha.shape})
     return np.dstack([foreground, alpha])
+
+
+def kind_of(sample: Mapping[str, Any]) -> str:
+    """What the sample's JSON says of which kind it is; nothing if it does not.
+
+    Raises:
+        InputError: the JSON cannot be read.
+    """
+    try:
+        facts = json.loads(sample.get("json", b"{}"))
+    except ValueError as error:
+        raise InputError(f"{_name(sample, 'json')} cannot be read ({error})") from error
+    return str(facts.get("kind", "")) if isinstance(facts, dict) else ""
 
 
 def decode_background(sample: Mapping[str, Any]) -> NDArray[np.uint8]:

@@ -5,7 +5,7 @@ import math
 import numba
 import numpy as np
 
-from drip_lightning.data.augment import Placement
+from drip_lightning.data.placement import Placement
 
 Pyramid = list[np.ndarray]
 """A picture and its reductions by 2, 4, …: each (H, W) uint32, the bytes of straight R, G, B and alpha."""

@@ -52,7 +52,7 @@ class MattingDataModule(LightningDataModule):
         seed: int = 0,
         augmentation: Augmentation = Augmentation(),  # noqa: B008 - frozen
         foreground_padding: ForegroundPadding = "push_pull",
-        compose_on: Literal["device", "worker"] = "device",
+        compose_on: Literal["device", "worker"] = "worker",
         cache_bytes: int = 1 << 36,
         cache_folder: str | None = None,
         damaged_share: float = 0.01,

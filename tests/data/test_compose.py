@@ -3,15 +3,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from drip_lightning.data import compose
-from drip_lightning.data.augment import Augmentation, ColourJitter, Degradation, Spoiling
-from drip_lightning.data.compose import Composer, ForegroundPadding, Layers, as_batch, stack_layers
+from drip_lightning.data import compose, degradations
+from drip_lightning.data.augment import Augmentation, ColourJitter
+from drip_lightning.data.compose import Composer, ForegroundPadding, LayerBatch, Layers, as_batch, stack_layers
+from drip_lightning.data.degradations import Blur, Jpeg, Noise, Shrink
 from drip_lightning.ops import colour, compositing, degrade, jpeg, padding, trimap
 from drip_lightning.ops.compositing import over
-from drip_lightning.ops.randomness import sample_generator
 
-CLEAN = Augmentation(degradation=Degradation(probability=0))
-UNSPOILED = Spoiling(0, 0, 0, 0, 0)
+CLEAN = Augmentation()
 
 
 def _layers(number: int, augmentation: Augmentation = CLEAN, size: int = 24, **changes: object) -> Layers:
@@ -19,7 +18,7 @@ def _layers(number: int, augmentation: Augmentation = CLEAN, size: int = 24, **c
     axis = torch.arange(size) - size / 2
     alpha = ((size / 3 - torch.hypot(axis[:, None].float(), axis.float())) / 3 + 0.5).clamp(0, 1)
     foreground, background = torch.randint(0, 256, (2, 3, size, size), dtype=torch.uint8, generator=random)
-    choices = augmentation.draw(sample_generator(0, number, "augmentation"))
+    choices = augmentation.draw(0, number)
     return Layers(
         foreground=foreground,
         alpha=(alpha * 255).round().to(torch.uint8)[None],
@@ -66,7 +65,7 @@ def test_padding_fills_only_where_alpha_is_zero() -> None:
 
 
 def test_samples_do_not_see_each_other() -> None:
-    samples = [_layers(i, Augmentation()) for i in range(6)]
+    samples = [_layers(i, Augmentation(degradations=(Blur(0.5), Noise(0.5)))) for i in range(6)]
     together = Composer()(stack_layers(samples))
     for i, sample in enumerate(samples):
         alone = Composer()(stack_layers([sample]))
@@ -75,9 +74,9 @@ def test_samples_do_not_see_each_other() -> None:
 
 
 def test_degradation_touches_the_image_alone() -> None:
+    every = (Blur(1, (1, 1)), Shrink(1, (0.5, 0.5)), Noise(1, (4, 4)), Jpeg(1, (60, 60)))
     spoiled, clean = (
-        Composer()(stack_layers([_layers(0, spoiling=spoiling)]))
-        for spoiling in (Spoiling(blur=1.0, shrink=0.5, noise=4.0, noise_seed=7, jpeg=60), UNSPOILED)
+        Composer()(stack_layers([_layers(0, replace(CLEAN, degradations=chosen))])) for chosen in (every, ())
     )
     assert 0.01 < (spoiled["image"] - clean["image"]).abs().mean() < 0.3
     for name in ("alpha", "trimap", "foreground", "background"):
@@ -89,23 +88,23 @@ def test_the_tensors_of_other_devices_make_the_same_levels(monkeypatch: pytest.M
     everything = Augmentation(
         linear_light_probability=0.5,
         trimap_dilation=(0, 9),
-        degradation=Degradation(
-            probability=1, blur_probability=0.5, shrink_probability=0.5, noise_probability=0.5, jpeg_probability=0.5
-        ),
+        degradations=(Blur(0.5), Shrink(0.5), Noise(0.5), Jpeg(0.5)),
     )
-    batches = [
-        stack_layers([_layers(10 * size + i, everything, size) for i in range(6)]) for size in (1, 16, 24, 37, 53)
-    ]
+
+    def batches() -> list[LayerBatch]:
+        sizes = (1, 16, 24, 37, 53)
+        return [stack_layers([_layers(10 * size + i, everything, size) for i in range(6)]) for size in sizes]
+
     composers = [Composer(trimap_neighbourhood=name) for name in ("square", "disc")]
-    kernels = [composer.compose(batch) for batch in batches for composer in composers]
+    kernels = [composer.compose(batch) for batch in batches() for composer in composers]
     monkeypatch.setattr(compose, "distort", colour._distort_tensors)
     monkeypatch.setitem(compose._PADDINGS, "push_pull", padding._fill_tensors)
     monkeypatch.setattr(compose, "composite_levels", compositing._composite_tensors)
     monkeypatch.setattr(trimap, "_near_other", trimap._near_other_tensors)
-    monkeypatch.setattr(compose, "filter_picture", degrade._filter_picture_tensors)
-    monkeypatch.setattr(compose, "add_noise", degrade._noise_tensors)
-    monkeypatch.setattr(compose, "jpeg_artefacts", jpeg._jpeg_tensors)
-    tensors = [composer.compose(batch) for batch in batches for composer in composers]
+    monkeypatch.setattr(degradations, "filter_picture", degrade._filter_picture_tensors)
+    monkeypatch.setattr(degradations, "add_noise", degrade._noise_tensors)
+    monkeypatch.setattr(degradations, "jpeg_artefacts", jpeg._jpeg_tensors)
+    tensors = [composer.compose(batch) for batch in batches() for composer in composers]
     for one, other in zip(kernels, tensors, strict=True):
         for name in ("image", "alpha", "trimap", "foreground", "background"):
             assert torch.equal(one[name], other[name]), name

@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor
 
-from drip_lightning.data.augment import Augmentation, Degradation
+from drip_lightning.data.augment import Augmentation
 from drip_lightning.data.sample import MattingBatch, check_batch
 from drip_lightning.errors import InputError
 from drip_lightning.lit.datamodule import MattingDataModule
@@ -76,8 +76,7 @@ def _equal(first: MattingBatch, second: MattingBatch) -> bool:
 
 
 def test_batches_are_composites_with_true_trimaps(shard_folders: dict[str, str]) -> None:
-    clean = Augmentation(trimap_dilation=(0, 4), trimap_erosion=(0, 4), degradation=Degradation(probability=0))
-    module = _fit(shard_folders, 16, augmentation=clean)
+    module = _fit(shard_folders, 16)
     assert module.numbers == [list(range(4 * step, 4 * step + 4)) for step in range(16)]
     for batch in module.training_batches:
         composite = over(batch["foreground"], batch["alpha"], batch["background"])
@@ -102,7 +101,7 @@ def test_seed_changes_the_samples(shard_folders: dict[str, str]) -> None:
 
 
 def test_composing_in_the_worker_gives_the_same(shard_folders: dict[str, str]) -> None:
-    device = _fit(shard_folders, 3).training_batches
+    device = _fit(shard_folders, 3, compose_on="device").training_batches
     worker = _fit(shard_folders, 3, compose_on="worker", num_workers=1).training_batches
     for first, second in zip(device, worker, strict=True):
         for name in ("image", "alpha", "trimap", "foreground", "background"):

@@ -8,14 +8,14 @@ import torch
 
 from drip_lightning.data.augment import Augmentation
 from drip_lightning.data.compose import Composer, LayerBatch, Layers, stack_layers
+from drip_lightning.data.degradations import Blur, Jpeg, Noise, Shrink
 from drip_lightning.lit.denoiser import Denoiser
-from drip_lightning.ops.randomness import sample_generator
 from tests.networks import with_saved_vae
 
 
 def _layers(device: str) -> LayerBatch:
     picture = torch.full((3, 16, 16), 128, dtype=torch.uint8)
-    drawn = [Augmentation().draw(sample_generator(0, number, "augmentation")) for number in (0, 1)]
+    drawn = [Augmentation(degradations=(Blur(), Shrink(), Noise(), Jpeg())).draw(0, number) for number in (0, 1)]
     samples = [
         Layers(picture, picture[:1], picture, choices, key=f"sample{number}", number=number)
         for number, choices in enumerate(drawn)
