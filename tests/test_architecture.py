@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -218,3 +219,15 @@ def test_every_kernel_is_kept_on_the_disk() -> None:
     ]
     assert len(kernels) > 10
     assert [kernel for kernel in kernels if "cache=True" not in kernel[2]] == []
+
+
+def test_no_two_classes_share_a_name() -> None:
+    """A choice is named by its class alone, and so is whatever a reader searches for."""
+    names = [
+        node.name
+        for file, _ in package_files()
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.ClassDef)
+    ]
+    assert len(names) > 100
+    assert [name for name, count in Counter(names).items() if count > 1] == []

@@ -93,7 +93,7 @@ def test_ranks_and_accumulation_may_change_at_every_resume(data: Path, runs: Pat
 @pytest.mark.slow
 def test_compiled_on_two_ranks_and_resumed_it_trains_as_one_plain_rank(data: Path, runs: Path, tmp_path: Path) -> None:
     run(_arguments("denoiser", data, runs, tmp_path / "plain"))
-    compiled = ("--compilation.enabled=true", "--compilation.backend=aot_eager", "--ckpt_path=auto")
+    compiled = ("--compilation.backend=aot_eager", "--ckpt_path=auto")
     arguments = _arguments("denoiser", data, runs, tmp_path / "compiled", *compiled)
     run_on_ranks(2, [*arguments, "--trainer.max_steps=2"], tmp_path)
     run_on_ranks(2, arguments, tmp_path)

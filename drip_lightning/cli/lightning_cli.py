@@ -19,12 +19,12 @@ from drip_lightning.lit.callbacks.finite_guard import FiniteGuard
 from drip_lightning.lit.callbacks.gradient_audit import GradientAudit
 from drip_lightning.lit.callbacks.keep_config import KeepConfig
 from drip_lightning.lit.callbacks.matte_panels import MattePanels
-from drip_lightning.lit.callbacks.progress import Progress
+from drip_lightning.lit.callbacks.progress import RunProgressBar
 from drip_lightning.lit.callbacks.step_log import PhaseClock, StepLog
 from drip_lightning.lit.datamodule import MattingDataModule
 from drip_lightning.lit.denoiser import Denoiser
 from drip_lightning.lit.matting import MattingStage
-from drip_lightning.lit.ranks.parallel import ComparesRanks
+from drip_lightning.lit.ranks.parallel import ComparesRanks, ddp_that_compares_ranks
 from drip_lightning.lit.ranks.preflight import facts_of_run
 from drip_lightning.lit.ranks.watchdog import Watchdog
 from drip_lightning.lit.resume.checkpoint_io import CheckpointFiles, checkpoint_to_go_on_from, newest_checkpoint
@@ -137,14 +137,14 @@ class DripCLI(LightningCLI):
         """Measure the configured stage with a checkpoint's weights, in `test` in the run folder."""
         from drip_lightning.evaluation.method import Trimap
         from drip_lightning.evaluation.model import Model
-        from drip_lightning.evaluation.plan import Plan
+        from drip_lightning.evaluation.plan import EvaluationPlan
         from drip_lightning.evaluation.run import conclude, evaluate
 
         self.datamodule.setup("test")
         stage = type(self.model).from_checkpoint(ckpt_path, **choice_to_config(self.model)["init_args"])
         out = Path(self.trainer.default_root_dir)
         method = Model(stage, name=type(stage).__name__.lower(), source=ckpt_path)
-        plan = Plan(data=self.datamodule.evaluation, out=out / "test", seeds=(stage.seed,))
+        plan = EvaluationPlan(data=self.datamodule.evaluation, out=out / "test", seeds=(stage.seed,))
         conclude(evaluate([Trimap(), method], plan, trainer=self.trainer), plan)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -158,7 +158,7 @@ class DripCLI(LightningCLI):
         settings = self._get(self.config_init, "trainer")
         callbacks = [*(settings["callbacks"] or []), FiniteGuard()]
         if settings["enable_progress_bar"] is not False and not any(isinstance(own, ProgressBar) for own in callbacks):
-            callbacks.append(Progress())
+            callbacks.append(RunProgressBar())
         if settings["profiler"] is None:
             kwargs["profiler"] = clock = PhaseClock()
             callbacks.append(StepLog(clock))
@@ -170,7 +170,8 @@ class DripCLI(LightningCLI):
         if settings["logger"] in (None, True):
             part = "" if self.subcommand == "fit" else self.subcommand  # training's steps are its own
             kwargs["logger"] = TensorBoardLogger(settings["default_root_dir"] or ".", name="tensorboard", version=part)
-        return super().instantiate_trainer(**kwargs)
+        with ddp_that_compares_ranks():
+            return super().instantiate_trainer(**kwargs)
 
 
 def _refuse_foreign_checkpoints(folder: Path) -> None:

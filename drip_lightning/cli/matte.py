@@ -40,7 +40,7 @@ _NO_CHECKPOINT = (
 
 
 @dataclass(frozen=True)
-class Job:
+class MatteJob:
     """One picture to matte."""
 
     picture: Path
@@ -105,7 +105,7 @@ def main(arguments: list[str]) -> int:
     return _matte_all(waiting, options)
 
 
-def find_jobs(pictures: Sequence[Path], guide: Path, out: Path) -> list[Job]:
+def find_jobs(pictures: Sequence[Path], guide: Path, out: Path) -> list[MatteJob]:
     """Pair every picture with its trimap or mask, and with the name of its result.
 
     Raises:
@@ -122,7 +122,7 @@ def find_jobs(pictures: Sequence[Path], guide: Path, out: Path) -> list[Job]:
         if file.stem in guides:
             raise InputError(f"{guides[file.stem]} and {file} are both named {file.stem}: keep one")
         guides[file.stem] = file
-    jobs: dict[str, Job] = {}
+    jobs: dict[str, MatteJob] = {}
     for file in files:
         own = guides.get(file.stem) if guide.is_dir() else guide
         if own is None:
@@ -132,7 +132,7 @@ def find_jobs(pictures: Sequence[Path], guide: Path, out: Path) -> list[Job]:
         result = out / f"{file.stem}.png"
         if result.resolve() in (file.resolve(), own.resolve()):
             raise InputError(f"{result} would replace what was given: choose another --out")
-        jobs[file.stem] = Job(picture=file, guide=own, result=result)
+        jobs[file.stem] = MatteJob(picture=file, guide=own, result=result)
     return list(jobs.values())
 
 
@@ -147,7 +147,7 @@ def _pictures_in(path: Path) -> list[Path]:
     return found
 
 
-def _matte_all(jobs: Sequence[Job], options: argparse.Namespace) -> int:
+def _matte_all(jobs: Sequence[MatteJob], options: argparse.Namespace) -> int:
     import torch
     from rich.progress import track
 
@@ -161,7 +161,7 @@ def _matte_all(jobs: Sequence[Job], options: argparse.Namespace) -> int:
     if options.steps > pipeline.schedule.num_train_timesteps:
         raise InputError(f"--steps must be at most {pipeline.schedule.num_train_timesteps}, got {options.steps}")
     failed = 0
-    for job in track(jobs, description="matting", disable=len(jobs) == 1):
+    for job in jobs if len(jobs) == 1 else track(jobs, description="matting"):
         try:
             _matte_one(job, pipeline, options)
         except InputError as error:
@@ -185,7 +185,7 @@ def _usable_device(name: str) -> "torch.device":
         return torch.empty(0, device=device).device
 
 
-def _matte_one(job: Job, pipeline: "MattingPipeline", options: argparse.Namespace) -> None:
+def _matte_one(job: MatteJob, pipeline: "MattingPipeline", options: argparse.Namespace) -> None:
     from drip_lightning.ops.randomness import sample_generator
 
     image, trimap = read_inputs(job, band=options.band if options.mask else None)
@@ -199,7 +199,7 @@ def _matte_one(job: Job, pipeline: "MattingPipeline", options: argparse.Namespac
     write_results(job.result, image, trimap, matte, panel=options.panel)
 
 
-def read_inputs(job: Job, *, band: int | None) -> tuple["Tensor", "Tensor"]:
+def read_inputs(job: MatteJob, *, band: int | None) -> tuple["Tensor", "Tensor"]:
     """Read a picture and its trimap.
 
     Args:

@@ -11,8 +11,8 @@ from drip_lightning.shipped import find_config
 
 if TYPE_CHECKING:
     from drip_lightning.sweep.launcher import Launcher
-    from drip_lightning.sweep.plan import Plan
-    from drip_lightning.sweep.schedule import Progress
+    from drip_lightning.sweep.plan import SweepPlan
+    from drip_lightning.sweep.schedule import SweepProgress
 
 _DESCRIPTION = """\
 Train and test every combination of a sweep file's factors with every seed, and compare them in one table.
@@ -115,7 +115,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _run(plan: "Plan", folder: Path, options: argparse.Namespace) -> int:
+def _run(plan: "SweepPlan", folder: Path, options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from drip_lightning.cli.main import run
@@ -152,7 +152,7 @@ def _launcher(options: argparse.Namespace, folder: Path, jobs: int) -> "Launcher
     return LocalLauncher(run, at_once=jobs, preload=("drip_lightning.cli.lightning_cli",))
 
 
-def _tell_failures(progress: "Progress", stages: Path) -> None:
+def _tell_failures(progress: "SweepProgress", stages: Path) -> None:
     """The last lines of every stage that failed."""
     from drip_lightning.sweep.stage_folder import StageFolder
 

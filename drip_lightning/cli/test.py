@@ -107,7 +107,7 @@ def main(arguments: list[str]) -> int:
     options = build_parser().parse_args(arguments)
 
     from drip_lightning.evaluation.named import evaluation_data, methods_of, run_folder
-    from drip_lightning.evaluation.plan import Plan
+    from drip_lightning.evaluation.plan import EvaluationPlan
     from drip_lightning.evaluation.run import conclude, evaluate, quiet_trainer
 
     runs = [folder for word in options.methods if (folder := run_folder(word)) is not None]
@@ -115,7 +115,7 @@ def main(arguments: list[str]) -> int:
         raise InputError("--out is needed: the results of a single run only have a place of their own, RUN/test")
     if options.data is None and not runs:
         raise InputError("--data is needed: a baseline names no evaluation shards")
-    plan = Plan(
+    plan = EvaluationPlan(
         data=options.data or evaluation_data(runs[0]),
         out=options.out or runs[0] / ("ceiling" if options.vae_only else "test"),
         set_name=options.set,

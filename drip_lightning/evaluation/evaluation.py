@@ -15,7 +15,7 @@ from drip_lightning.errors import InputError
 from drip_lightning.evaluation.journal import Journal, Result, task_of
 from drip_lightning.evaluation.measure import as_file, measure
 from drip_lightning.evaluation.method import Method
-from drip_lightning.evaluation.plan import Plan, Task
+from drip_lightning.evaluation.plan import EvaluationPlan, Task
 from drip_lightning.evaluation.worst import WorstCases
 from drip_lightning.ops.trimap import unknown_mask
 from drip_lightning.pipeline import Matte
@@ -35,7 +35,7 @@ class Evaluation(LightningModule):
     def __init__(
         self,
         method: Method,
-        plan: Plan,
+        plan: EvaluationPlan,
         journal: Journal,
         pictures: EvaluationPictures,
         worst: WorstCases,

@@ -10,7 +10,7 @@ from drip_lightning.nn.metrics import Region
 
 
 @dataclass(frozen=True)
-class Plan:
+class EvaluationPlan:
     """The settings of an evaluation.
 
     Attributes:

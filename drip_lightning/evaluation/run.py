@@ -22,7 +22,7 @@ from drip_lightning.evaluation.evaluation import Evaluation
 from drip_lightning.evaluation.files import per_image_csv
 from drip_lightning.evaluation.journal import Journal
 from drip_lightning.evaluation.method import Method
-from drip_lightning.evaluation.plan import Plan
+from drip_lightning.evaluation.plan import EvaluationPlan
 from drip_lightning.evaluation.summary import FORMAT_VERSION, RowResult, all_rows, complete_results, summarise
 from drip_lightning.evaluation.table import report
 from drip_lightning.evaluation.worst import WorstCases
@@ -38,7 +38,7 @@ _EXPECTED_WARNINGS = (
 
 
 @dataclass(frozen=True)
-class Report:
+class EvaluationReport:
     """How an evaluation ended.
 
     Attributes:
@@ -50,7 +50,9 @@ class Report:
     excluded: dict[int, str]
 
 
-def evaluate(methods: Sequence[Method], plan: Plan, *, trainer: Trainer, overwrite: bool = False) -> Report | None:
+def evaluate(
+    methods: Sequence[Method], plan: EvaluationPlan, *, trainer: Trainer, overwrite: bool = False
+) -> EvaluationReport | None:
     """Measure every method on every picture, and write the results to `plan.out`.
 
     Interrupted, it goes on where it was. On several ranks each picture is measured on one of them.
@@ -96,10 +98,10 @@ def evaluate(methods: Sequence[Method], plan: Plan, *, trainer: Trainer, overwri
         "protocol": protocol | _what_was_measured(rows, excluded),
         **summarise(rows, plan),
     }
-    return Report(table=_write(summary, rows, plan, worst), excluded=excluded)
+    return EvaluationReport(table=_write(summary, rows, plan, worst), excluded=excluded)
 
 
-def conclude(report: Report | None, plan: Plan, *, allow_broken: bool = False) -> None:
+def conclude(report: EvaluationReport | None, plan: EvaluationPlan, *, allow_broken: bool = False) -> None:
     """Print the table, on the rank that has it.
 
     Raises:
@@ -127,7 +129,9 @@ def _tell_left_over(methods: Sequence[Method], folder: ShardFolder) -> None:
             print(f"{method.name}: {len(names)} files belong to no picture of the set: {named}", file=sys.stderr)
 
 
-def _protocol(methods: Sequence[Method], plan: Plan, folder: ShardFolder, *, precision: str) -> dict[str, Any]:
+def _protocol(
+    methods: Sequence[Method], plan: EvaluationPlan, folder: ShardFolder, *, precision: str
+) -> dict[str, Any]:
     """Everything that decides the results."""
     index = folder.index
     return {
@@ -151,7 +155,7 @@ def _protocol(methods: Sequence[Method], plan: Plan, folder: ShardFolder, *, pre
 
 
 def _counted(
-    methods: Sequence[Method], plan: Plan, journal: Journal, *, images: int
+    methods: Sequence[Method], plan: EvaluationPlan, journal: Journal, *, images: int
 ) -> tuple[list[RowResult], dict[int, str]]:
     """The results that count, and the pictures that were left out, with reasons."""
     rows, missing = complete_results(journal.results(), methods, plan, images=images)
@@ -181,7 +185,7 @@ def _what_was_measured(rows: Sequence[RowResult], excluded: dict[int, str]) -> d
     }
 
 
-def _write(summary: dict[str, Any], rows: Sequence[RowResult], plan: Plan, worst: WorstCases) -> str:
+def _write(summary: dict[str, Any], rows: Sequence[RowResult], plan: EvaluationPlan, worst: WorstCases) -> str:
     """Write every file of the results; return `table.md`."""
     table = report(summary)
     texts = {

@@ -9,7 +9,7 @@ from typing import Any
 from drip_lightning.evaluation.journal import Result, task_of
 from drip_lightning.evaluation.measure import Scores, metric_names
 from drip_lightning.evaluation.method import Method
-from drip_lightning.evaluation.plan import Plan, Task
+from drip_lightning.evaluation.plan import EvaluationPlan, Task
 from drip_lightning.ops.strata import STRATA
 
 FORMAT_VERSION = 1
@@ -31,7 +31,7 @@ class RowResult:
 
 
 def complete_results(
-    results: Sequence[Result], methods: Sequence[Method], plan: Plan, *, images: int
+    results: Sequence[Result], methods: Sequence[Method], plan: EvaluationPlan, *, images: int
 ) -> tuple[list[RowResult], list[int]]:
     """Put results in the order of rows, seeds and pictures; a picture counts only if every row has it for every seed.
 
@@ -52,7 +52,7 @@ def complete_results(
     return ordered, sorted(missing)
 
 
-def all_rows(methods: Sequence[Method], plan: Plan) -> list[str]:
+def all_rows(methods: Sequence[Method], plan: EvaluationPlan) -> list[str]:
     """Every row's name, in the order of methods and steps."""
     return [
         row
@@ -66,7 +66,7 @@ def _one_seed(tasks: Sequence[Task]) -> list[Task]:
     return [task for task in tasks if task.seed == tasks[0].seed]
 
 
-def summarise(rows: Sequence[RowResult], plan: Plan) -> dict[str, Any]:
+def summarise(rows: Sequence[RowResult], plan: EvaluationPlan) -> dict[str, Any]:
     """Means over pictures, then mean and deviation over seeds, by row: `rows` and `strata` of `summary.json`."""
     by_row: dict[str, dict[int, list[RowResult]]] = {}
     for result in rows:

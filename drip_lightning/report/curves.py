@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from drip_lightning.report.statistics import summarise
 from drip_lightning.report.tables import Column
 from drip_lightning.report.variants import Variant
-from drip_lightning.sweep.plan import Plan
+from drip_lightning.sweep.plan import SweepPlan
 from drip_lightning.sweep.settings import TEST
 
 _LOSS, _SCORE = "train/loss", "val/alpha_sad_unknown"
@@ -24,7 +24,7 @@ Curve = dict[int, float]
 """Training step to value."""
 
 
-def draw_training_curves(plan: Plan, variants: Sequence[Variant], folder: Path, out: Path) -> list[Path]:
+def draw_training_curves(plan: SweepPlan, variants: Sequence[Variant], folder: Path, out: Path) -> list[Path]:
     """`curves.png`: each training stage's loss, and its score on the evaluation set, against training steps.
 
     A line is the mean over seeds, its band reaches from the least to the greatest.
@@ -47,7 +47,7 @@ def draw_training_curves(plan: Plan, variants: Sequence[Variant], folder: Path, 
     return [_saved(figure, out / "curves.png")]
 
 
-def draw_factor_curve(plan: Plan, variants: Sequence[Variant], column: Column, out: Path) -> list[Path]:
+def draw_factor_curve(plan: SweepPlan, variants: Sequence[Variant], column: Column, out: Path) -> list[Path]:
     """`FACTOR.png` for each factor whose levels are three numbers or more: the score against it, as DRIP Fig. 8."""
     drawn = []
     for factor, levels in plan.factors.items():

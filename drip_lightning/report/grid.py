@@ -10,13 +10,13 @@ from PIL import Image
 
 from drip_lightning.ops.panel import checkerboard
 from drip_lightning.report.variants import Variant
-from drip_lightning.sweep.plan import Plan
+from drip_lightning.sweep.plan import SweepPlan
 from drip_lightning.sweep.settings import TEST
 
 _INCHES = 1.5
 
 
-def draw_grid(plan: Plan, variants: Sequence[Variant], folder: Path, out: Path) -> list[Path]:
+def draw_grid(plan: SweepPlan, variants: Sequence[Variant], folder: Path, out: Path) -> list[Path]:
     """`pictures.png`: image, trimap, true alpha, then each variant's alpha and cut-out of its first seed."""
     seeds = [seed for seed in plan.seeds if all(seed in variant.runs for variant in variants)]
     if not seeds:

@@ -8,7 +8,7 @@ from drip_lightning.report.curves import draw_factor_curve, draw_training_curves
 from drip_lightning.report.grid import draw_grid
 from drip_lightning.report.tables import columns, csv_table, difference_table, latex_table, score_table
 from drip_lightning.report.variants import Variant, read_variants
-from drip_lightning.sweep.plan import Plan
+from drip_lightning.sweep.plan import SweepPlan
 
 _READING = """\
 The first table: mean ± sample deviation over seeds of the mean over pictures. The second: the difference to
@@ -30,7 +30,7 @@ def write_report(folder: Path) -> str:
     Raises:
         InputError: the folder is no sweep's, or nothing in it is finished.
     """
-    plan = Plan.load(folder)
+    plan = SweepPlan.load(folder)
     variants = read_variants(plan, folder)
     shown = columns(plan.metrics)
     out = folder / "report"
@@ -49,7 +49,7 @@ def write_report(folder: Path) -> str:
     return f"{page}\n{', '.join(str(path) for path in [*(out / name for name in written), *drawn])}"
 
 
-def _page(plan: Plan, variants: Sequence[Variant], scores: str, differences: str) -> str:
+def _page(plan: SweepPlan, variants: Sequence[Variant], scores: str, differences: str) -> str:
     """`table.md`: both tables, what they say, and what is missing from them."""
     pictures = {len(one[plan.metrics[0]]) for variant in variants for one in variant.scores.values()}
     missing = [f"{variant.name}: {len(variant.runs)} of {len(plan.seeds)}" for variant in variants]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from drip_lightning.errors import InputError
-from drip_lightning.sweep.plan import Plan, PlannedRun
+from drip_lightning.sweep.plan import PlannedRun, SweepPlan
 from drip_lightning.sweep.scores import Scores, read_scores
 from drip_lightning.sweep.settings import TEST
 
@@ -43,7 +43,7 @@ class Variant:
         return {key: float(np.mean([one[key] for one in several])) for key in several[0] if key in shared}
 
 
-def read_variants(plan: Plan, folder: Path) -> list[Variant]:
+def read_variants(plan: SweepPlan, folder: Path) -> list[Variant]:
     """Read what is tested; the first variant is the one that the others are compared with.
 
     Raises:

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from drip_lightning.errors import InputError
-from drip_lightning.sweep.plan import STAGES_FOLDER, Plan, PlannedRun
+from drip_lightning.sweep.plan import STAGES_FOLDER, PlannedRun, SweepPlan
 from drip_lightning.sweep.settings import TEST
 
 
-def describe_plan(plan: Plan) -> str:
+def describe_plan(plan: SweepPlan) -> str:
     """Every run with its overlays and stages, and what all of them cost."""
     lines = [plan.title, f"scale {plan.scale}", ""]
     for number, run in enumerate(plan.runs):
@@ -26,7 +26,7 @@ def describe_plan(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def _stage_line(plan: Plan, run: PlannedRun, kind: str, key: str) -> str:
+def _stage_line(plan: SweepPlan, run: PlannedRun, kind: str, key: str) -> str:
     first = next(other.name for other in plan.runs if key in other.stages.values())
     shared = "" if first == run.name else f", the one of {first}"
     options = "".join(f" {word}" for word in plan.stages[key].option_words)
@@ -35,7 +35,7 @@ def _stage_line(plan: Plan, run: PlannedRun, kind: str, key: str) -> str:
     return f"{key}{overlays}{options}{steps}{shared}"
 
 
-def describe_run(plan: Plan, number: int, stages_folder: Path) -> str:
+def describe_run(plan: SweepPlan, number: int, stages_folder: Path) -> str:
     """The configuration of each of a run's trainings, as YAML documents.
 
     Raises:

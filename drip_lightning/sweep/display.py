@@ -8,8 +8,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from drip_lightning.sweep.plan import Plan, PlannedStage
-from drip_lightning.sweep.schedule import Progress, State
+from drip_lightning.sweep.plan import PlannedStage, SweepPlan
+from drip_lightning.sweep.schedule import State, SweepProgress
 from drip_lightning.sweep.stage_folder import StageFolder
 
 _STYLES = {State.FINISHED: "green", State.RUNNING: "cyan", State.FAILED: "red", State.BLOCKED: "dim red"}
@@ -26,7 +26,7 @@ class SweepDisplay:
         console: Where to print.
     """
 
-    def __init__(self, plan: Plan, stages_folder: Path, *, at_once: int, console: Console) -> None:
+    def __init__(self, plan: SweepPlan, stages_folder: Path, *, at_once: int, console: Console) -> None:
         self._plan = plan
         self._folders = {key: StageFolder(stages_folder / key) for key in plan.stages}
         self._at_once = at_once
@@ -44,7 +44,7 @@ class SweepDisplay:
         if self._live:
             self._live.stop()
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: SweepProgress) -> None:
         """Show how far it is."""
         changed = {key: state for key, state in progress.states.items() if self._seen.get(key, State.WAITING) != state}
         now = time.monotonic()
@@ -61,7 +61,7 @@ class SweepDisplay:
             self._print_changes(changed, progress)
         self._seen = dict(progress.states)
 
-    def _print_changes(self, changed: dict[str, State], progress: Progress) -> None:
+    def _print_changes(self, changed: dict[str, State], progress: SweepProgress) -> None:
         for key, state in changed.items():
             users = [run.name for run in self._plan.runs if key in run.stages.values()]
             who = users[0] if len(users) == 1 else f"{users[0]} and {len(users) - 1} more"
@@ -77,7 +77,7 @@ class SweepDisplay:
         if line:
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    def _table(self, progress: Progress) -> Group:
+    def _table(self, progress: SweepProgress) -> Group:
         table = Table(box=None, pad_edge=False)
         kinds = list(dict.fromkeys(kind for run in self._plan.runs for kind in run.stages))
         for title in ("run", *kinds):
@@ -87,7 +87,7 @@ class SweepDisplay:
             table.add_row(run.name, *cells)
         return Group(table, Text(self.rest(progress)))
 
-    def _cell(self, key: str, progress: Progress) -> Text:
+    def _cell(self, key: str, progress: SweepProgress) -> Text:
         state, stage = progress.states[key], self._plan.stages[key]
         done = self._folders[key].finished() if state is State.FINISHED else None
         text = _duration(done.seconds) if done else state.value
@@ -95,7 +95,7 @@ class SweepDisplay:
             text = f"{self._folders[key].steps_done()}/{stage.steps}"
         return Text(text, style=_STYLES.get(state, "dim"))
 
-    def rest(self, progress: Progress) -> str:
+    def rest(self, progress: SweepProgress) -> str:
         """How much is done, and about how long the rest takes, from what stages of its kind have taken so far."""
         known: dict[str, list[float]] = {}
         for key, stage in self._plan.stages.items():
@@ -111,7 +111,7 @@ class SweepDisplay:
             return f"{count}]"
         return f"{count}, {'more than' if unknown else 'about'} {_duration(seconds)} left]"
 
-    def _left(self, stage: PlannedStage, known: dict[str, list[float]], progress: Progress) -> float:
+    def _left(self, stage: PlannedStage, known: dict[str, list[float]], progress: SweepProgress) -> float:
         took = known.get(stage.kind)
         if not took:
             return 0.0

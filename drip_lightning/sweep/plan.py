@@ -73,7 +73,7 @@ class PlannedRun:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SweepPlan:
     """What a sweep does; kept as `plan.json` in its folder, which is all that the report needs.
 
     Attributes:
@@ -102,7 +102,7 @@ class Plan:
         write_text_whole(folder / "plan.json", json.dumps({"format": 1, **asdict(self)}, indent=1) + "\n")
 
     @classmethod
-    def load(cls, folder: Path) -> "Plan":
+    def load(cls, folder: Path) -> "SweepPlan":
         """Read `folder/plan.json`.
 
         Raises:
@@ -123,7 +123,7 @@ class Plan:
         return cls(**content)
 
 
-def make_plan(settings: SweepSettings, resolve: Resolve, *, overlays: Sequence[str] = ()) -> Plan:
+def make_plan(settings: SweepSettings, resolve: Resolve, *, overlays: Sequence[str] = ()) -> SweepPlan:
     """Combine levels and seeds into runs, and find out which of their stages are the same.
 
     Args:
@@ -154,7 +154,7 @@ def make_plan(settings: SweepSettings, resolve: Resolve, *, overlays: Sequence[s
             runs.append(PlannedRun(name=name, levels=levels, seed=seed, **run))
     if len({run.name for run in runs}) < len(runs):
         raise InputError("two levels differ in nothing but signs: name them differently")
-    return Plan(
+    return SweepPlan(
         title=settings.title,
         scale=settings.scale,
         factors={factor: list(levels) for factor, levels in settings.factors.items()},

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 
-from drip_lightning.sweep.plan import Plan, PlannedRun
+from drip_lightning.sweep.plan import PlannedRun, SweepPlan
 from drip_lightning.sweep.scores import mean_scores, read_scores
 from drip_lightning.sweep.settings import TEST
 
@@ -17,7 +17,7 @@ class RunFolders:
         folder: The sweep's folder.
     """
 
-    def __init__(self, plan: Plan, folder: Path) -> None:
+    def __init__(self, plan: SweepPlan, folder: Path) -> None:
         self._plan = plan
         self._folder = folder
         self._finished: list[PlannedRun] = []

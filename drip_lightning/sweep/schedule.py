@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 
 from drip_lightning.sweep.launcher import Launcher
-from drip_lightning.sweep.plan import Plan, PlannedStage
+from drip_lightning.sweep.plan import PlannedStage, SweepPlan
 from drip_lightning.sweep.stage_folder import StageFolder
 from drip_lightning.sweep.stage_job import RunDrip, StageJob
 
@@ -24,7 +24,7 @@ class State(Enum):
 
 
 @dataclass
-class Progress:
+class SweepProgress:
     """What the schedule knows; the display reads it.
 
     Attributes:
@@ -44,14 +44,14 @@ class Progress:
 
 
 def run_plan(
-    plan: Plan,
+    plan: SweepPlan,
     stages_folder: Path,
     launcher: Launcher,
     run_drip: RunDrip,
     *,
-    show: Callable[[Progress], None] = lambda progress: None,
+    show: Callable[[SweepProgress], None] = lambda progress: None,
     on_finished: Callable[[str], None] = lambda key: None,
-) -> Progress:
+) -> SweepProgress:
     """Run what is not finished; a failure stops what builds on it and nothing else.
 
     Args:
@@ -66,7 +66,7 @@ def run_plan(
         How it ended.
     """
     jobs = {key: StageJob(stage, stages_folder, run_drip, plan.pictures) for key, stage in plan.stages.items()}
-    progress = Progress(dict.fromkeys(plan.stages, State.WAITING))
+    progress = SweepProgress(dict.fromkeys(plan.stages, State.WAITING))
     launched: set[str] = set()
     try:
         while True:
@@ -94,7 +94,7 @@ def run_plan(
 
 
 def _update(
-    progress: Progress,
+    progress: SweepProgress,
     stage: PlannedStage,
     folder: StageFolder,
     is_launched: bool,

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 import drip_lightning.cli.main as command
-from drip_lightning.cli.matte import Job, read_inputs
+from drip_lightning.cli.matte import MatteJob, read_inputs
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.ops.panel import matte_panel
 from drip_lightning.ops.randomness import sample_generator
@@ -53,7 +53,7 @@ def test_the_result_is_the_pipelines_and_keeps_what_is_known(
     assert capsys.readouterr().out == f"{tmp_path / 'out' / 'cat.png'}\n"
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["cat.png"]
 
-    image, known = read_inputs(Job(picture, trimap, tmp_path), band=None)
+    image, known = read_inputs(MatteJob(picture, trimap, tmp_path), band=None)
     pipeline = MattingStage.from_checkpoint(runs / "transparency").pipeline
     matte = pipeline(image, known, steps=2, generators=[sample_generator(3, 0, "sampling")])
     found = _rgba(tmp_path / "out" / "cat.png")
@@ -94,7 +94,7 @@ def test_a_folder_of_pictures_finds_trimaps_of_the_same_name(tmp_path: Path, com
 def test_a_mask_becomes_a_trimap_with_a_band(tmp_path: Path, common: tuple[str, str]) -> None:
     picture, mask = _picture(tmp_path / "cat.png"), _trimap(tmp_path / "mask.png", (0, 255))
     assert _matte(picture, "--mask", mask, "--band=5", *common) == 0
-    _, trimap = read_inputs(Job(picture, mask, tmp_path), band=5)
+    _, trimap = read_inputs(MatteJob(picture, mask, tmp_path), band=5)
     step = (torch.arange(WIDTH) >= 23).float().expand(1, 1, HEIGHT, WIDTH)
     assert torch.equal(trimap, trimap_from_mask(step, 5))
     assert (trimap[0, 0, 0] == 0.5).sum() == 10
@@ -123,7 +123,7 @@ def test_the_panel_shows_input_and_result(tmp_path: Path, common: tuple[str, str
     rgba = _rgba(tmp_path / "out" / "cat.png") / 255
     with Image.open(tmp_path / "out" / "cat.panel.jpg") as panel:
         found = torch.from_numpy(np.array(panel)).permute(2, 0, 1)[None] / 255
-    image, known = read_inputs(Job(picture, trimap, tmp_path), band=None)
+    image, known = read_inputs(MatteJob(picture, trimap, tmp_path), band=None)
     expected = matte_panel(image, known, rgba[:, 3:], rgba[:, :3])
     assert found.shape == expected.shape
     assert (found - expected).abs().mean() < 0.03

@@ -6,7 +6,7 @@ import yaml
 
 import drip_lightning.cli.main as command
 from drip_lightning.cli.configuration import FitConfigurations
-from drip_lightning.sweep.plan import Plan, Resolve, make_plan
+from drip_lightning.sweep.plan import Resolve, SweepPlan, make_plan
 from drip_lightning.sweep.settings import read_sweep
 from tests.runs import CONFIGS, tiny_arguments
 
@@ -96,7 +96,7 @@ def test_one_command_trains_tests_and_reports(
     assert "2 of 2 runs are finished" in said
     assert "| Gaussian" in (out / "report" / "table.md").read_text()
     assert (out / "report" / "pictures.png").is_file()
-    for run in Plan.load(out).runs:
+    for run in SweepPlan.load(out).runs:
         own = out / "runs" / run.name
         assert list(own.glob("events.*"))
         stored = sorted(path.name for path in (own / "denoiser").glob("config*.yaml"))

@@ -4,12 +4,12 @@ import pytest
 
 from drip_lightning.errors import InputError
 from drip_lightning.evaluation.method import Trimap
-from drip_lightning.evaluation.plan import Plan, Task
+from drip_lightning.evaluation.plan import EvaluationPlan, Task
 from tests.evaluation.mattes import Noisy
 
 
-def plan(**settings: object) -> Plan:
-    return Plan(data="shards", out=Path("out"), **settings)
+def plan(**settings: object) -> EvaluationPlan:
+    return EvaluationPlan(data="shards", out=Path("out"), **settings)
 
 
 def test_only_what_samples_is_measured_for_every_seed_and_number_of_steps() -> None:

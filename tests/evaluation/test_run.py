@@ -10,8 +10,8 @@ from drip_lightning.data.sample import MattingBatch
 from drip_lightning.data.shards.reader import ShardFolder
 from drip_lightning.errors import InputError
 from drip_lightning.evaluation.method import Trimap
-from drip_lightning.evaluation.plan import Plan
-from drip_lightning.evaluation.run import Report, evaluate, quiet_trainer
+from drip_lightning.evaluation.plan import EvaluationPlan
+from drip_lightning.evaluation.run import EvaluationReport, evaluate, quiet_trainer
 from tests.evaluation.mattes import Noisy
 from tests.shards import evaluation_shards, write_shards
 
@@ -22,8 +22,8 @@ def data(tmp_path: Path) -> str:
     return evaluation_shards(tmp_path / "shards")
 
 
-def run(methods: list, out: Path, data: str, *, overwrite: bool = False, **settings: object) -> Report:
-    plan = Plan(data=data, out=out, **settings)
+def run(methods: list, out: Path, data: str, *, overwrite: bool = False, **settings: object) -> EvaluationReport:
+    plan = EvaluationPlan(data=data, out=out, **settings)
     report = evaluate(methods, plan, trainer=quiet_trainer("cpu", 1, "32-true"), overwrite=overwrite)
     assert report is not None
     return report

@@ -3,14 +3,14 @@ from pathlib import Path
 
 import pytest
 
-from drip_lightning.sweep.plan import Plan
+from drip_lightning.sweep.plan import SweepPlan
 from drip_lightning.sweep.stage_job import StageJob
 from tests.sweep.conftest import plan, sweep_file  # noqa: F401 (fixtures)
 from tests.sweep.fake_drip import run_drip
 
 
 @pytest.fixture
-def swept(plan: Callable[..., Plan], tmp_path: Path) -> Callable[..., Path]:  # noqa: F811
+def swept(plan: Callable[..., SweepPlan], tmp_path: Path) -> Callable[..., Path]:  # noqa: F811
     """Runs a sweep in this process, all of it or only runs with some seeds, and returns its folder."""
 
     def run(only_seeds: tuple[int, ...] | None = None, **changes: object) -> Path:

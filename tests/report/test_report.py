@@ -12,7 +12,7 @@ import drip_lightning.cli.main as command
 from drip_lightning.errors import InputError
 from drip_lightning.report.report import write_report
 from drip_lightning.sweep.pictures import KINDS
-from drip_lightning.sweep.plan import Plan
+from drip_lightning.sweep.plan import SweepPlan
 
 Swept = Callable[..., Path]
 
@@ -87,7 +87,7 @@ def test_numbers_as_levels_are_drawn_as_a_curve(swept: Swept) -> None:
 
 def test_curves_are_drawn_of_what_was_logged(swept: Swept) -> None:
     folder = swept()
-    for key, stage in Plan.load(folder).stages.items():
+    for key, stage in SweepPlan.load(folder).stages.items():
         if stage.kind == "denoiser":
             with SummaryWriter(str(folder / "stages" / key / "tensorboard")) as writer:
                 for step in range(4):
@@ -97,7 +97,7 @@ def test_curves_are_drawn_of_what_was_logged(swept: Swept) -> None:
 
 def test_the_grid_has_a_column_a_variant(swept: Swept) -> None:
     folder = swept(seeds=[0], report={"metrics": ["alpha_sad_unknown"], "pictures": 0})
-    made = Plan.load(folder)
+    made = SweepPlan.load(folder)
     assert "pictures.png" not in write_report(folder)
     for run in made.runs:
         pictures = folder / "stages" / run.stages["test"] / "pictures"

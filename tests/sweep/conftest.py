@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from drip_lightning.sweep.plan import Plan, make_plan
+from drip_lightning.sweep.plan import SweepPlan, make_plan
 from drip_lightning.sweep.settings import read_sweep
 from tests.sweep import fake_drip
 
@@ -53,8 +53,8 @@ def sweep_file(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def plan(sweep_file: Callable[..., Path]) -> Callable[..., Plan]:
-    def make(**changes: Any) -> Plan:
+def plan(sweep_file: Callable[..., Path]) -> Callable[..., SweepPlan]:
+    def make(**changes: Any) -> SweepPlan:
         return make_plan(read_sweep(sweep_file(**changes)), fake_drip.resolve)
 
     return make

@@ -5,8 +5,8 @@ from pathlib import Path
 from rich.console import Console
 
 from drip_lightning.sweep.display import SweepDisplay
-from drip_lightning.sweep.plan import Plan
-from drip_lightning.sweep.schedule import Progress, State
+from drip_lightning.sweep.plan import SweepPlan
+from drip_lightning.sweep.schedule import State, SweepProgress
 from drip_lightning.sweep.stage_folder import Finished, StageFolder
 
 
@@ -15,10 +15,10 @@ def _finish(folder: Path, seconds: float) -> None:
     StageFolder(folder).finish(Finished(seconds=seconds, peak_bytes=1, ended=0))
 
 
-def test_elsewhere_it_prints_a_line_for_each_change(plan: Callable[..., Plan], tmp_path: Path) -> None:
+def test_elsewhere_it_prints_a_line_for_each_change(plan: Callable[..., SweepPlan], tmp_path: Path) -> None:
     made, stream = plan(seeds=[0]), io.StringIO()
     full, worse, _ = made.runs
-    progress = Progress(dict.fromkeys(made.stages, State.WAITING))
+    progress = SweepProgress(dict.fromkeys(made.stages, State.WAITING))
     with SweepDisplay(made, tmp_path, at_once=1, console=Console(file=stream, width=200)) as display:
         display(progress)
         progress.states[full.stages["autoencoder"]] = State.RUNNING
@@ -36,37 +36,37 @@ def test_elsewhere_it_prints_a_line_for_each_change(plan: Callable[..., Plan], t
     assert "denoiser     failed (killed by SIGKILL)  without_attention-seed0" in lines[2]
 
 
-def test_what_was_finished_before_is_one_line(plan: Callable[..., Plan], tmp_path: Path) -> None:
+def test_what_was_finished_before_is_one_line(plan: Callable[..., SweepPlan], tmp_path: Path) -> None:
     made, stream = plan(seeds=[0]), io.StringIO()
     states = dict.fromkeys(made.stages, State.WAITING) | {made.runs[0].stages["autoencoder"]: State.FINISHED}
     with SweepDisplay(made, tmp_path, at_once=1, console=Console(file=stream)) as display:
-        display(Progress(states))
+        display(SweepProgress(states))
     assert stream.getvalue() == "1 of 8 stages are finished already\n"
 
 
-def test_the_estimate_is_what_stages_of_the_kind_have_taken(plan: Callable[..., Plan], tmp_path: Path) -> None:
+def test_the_estimate_is_what_stages_of_the_kind_have_taken(plan: Callable[..., SweepPlan], tmp_path: Path) -> None:
     made = plan(seeds=[0])
     display = SweepDisplay(made, tmp_path, at_once=2, console=Console(file=io.StringIO()))
     states = dict.fromkeys(made.stages, State.WAITING)
-    assert display.rest(Progress(states)) == "[0/8 stages]"
+    assert display.rest(SweepProgress(states)) == "[0/8 stages]"
     for kind, seconds in (("autoencoder", 600), ("denoiser", 1200), ("decoder", 600)):
         key = made.runs[0].stages[kind]
         _finish(tmp_path / key, seconds)
         states[key] = State.FINISHED
     # one denoiser and one decoder are left, two at a time; nobody knows how long the three tests take
-    assert display.rest(Progress(states)) == "[3/8 stages, more than 15 min left]"
+    assert display.rest(SweepProgress(states)) == "[3/8 stages, more than 15 min left]"
     for run in made.runs:
         _finish(tmp_path / run.stages["test"], 0)
     states = dict.fromkeys(states, State.FINISHED)
-    assert display.rest(Progress(states)) == "[8/8 stages]"
+    assert display.rest(SweepProgress(states)) == "[8/8 stages]"
 
 
-def test_on_a_terminal_it_is_one_line_a_run(plan: Callable[..., Plan], tmp_path: Path) -> None:
+def test_on_a_terminal_it_is_one_line_a_run(plan: Callable[..., SweepPlan], tmp_path: Path) -> None:
     made, stream = plan(seeds=[0]), io.StringIO()
     key = made.runs[0].stages["denoiser"]
     (tmp_path / key / "checkpoints").mkdir(parents=True)
     (tmp_path / key / "checkpoints" / "step=0000001.ckpt").touch()
-    progress = Progress(dict.fromkeys(made.stages, State.WAITING) | {key: State.RUNNING})
+    progress = SweepProgress(dict.fromkeys(made.stages, State.WAITING) | {key: State.RUNNING})
     console = Console(file=stream, force_terminal=True, width=160, color_system=None)
     with SweepDisplay(made, tmp_path, at_once=1, console=console) as display:
         display(progress)

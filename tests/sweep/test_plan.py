@@ -7,10 +7,10 @@ import yaml
 
 from drip_lightning.errors import InputError
 from drip_lightning.sweep.describe import describe_plan, describe_run
-from drip_lightning.sweep.plan import Plan
+from drip_lightning.sweep.plan import SweepPlan
 from tests.sweep.conftest import STAGES
 
-MakePlan = Callable[..., Plan]
+MakePlan = Callable[..., SweepPlan]
 DECODERS = {
     "decoder": {name: {"overlays": {"decoder": [f"{name}.yaml"]}} for name in ("base", "tiny", "worse")},
 }
@@ -82,15 +82,15 @@ def test_the_configuration_names_seed_folder_and_inputs(plan: MakePlan) -> None:
 def test_a_plan_is_read_as_it_was_written(plan: MakePlan, tmp_path: Path) -> None:
     made = plan()
     made.save(tmp_path / "sweep")
-    assert Plan.load(tmp_path / "sweep") == made
+    assert SweepPlan.load(tmp_path / "sweep") == made
 
 
 def test_a_folder_that_is_no_sweeps(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"plan\.json is missing"):
-        Plan.load(tmp_path)
+        SweepPlan.load(tmp_path)
     (tmp_path / "plan.json").write_text('{"format": 0}')
     with pytest.raises(InputError, match="another version"):
-        Plan.load(tmp_path)
+        SweepPlan.load(tmp_path)
 
 
 @pytest.mark.parametrize(

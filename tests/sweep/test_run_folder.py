@@ -4,13 +4,15 @@ from pathlib import Path
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from drip_lightning.sweep.plan import Plan
+from drip_lightning.sweep.plan import SweepPlan
 from drip_lightning.sweep.run_folder import RunFolders
 from drip_lightning.sweep.stage_job import StageJob
 from tests.sweep.fake_drip import run_drip
 
 
-def test_tensorboard_finds_every_run_with_its_factors_and_scores(plan: Callable[..., Plan], tmp_path: Path) -> None:
+def test_tensorboard_finds_every_run_with_its_factors_and_scores(
+    plan: Callable[..., SweepPlan], tmp_path: Path
+) -> None:
     made = plan(factors={"attention": {"full": {}, "none": {}}, "noise": {"grey": {}}}, seeds=[3])
     for stage in made.stages.values():
         StageJob(stage, tmp_path / "stages", run_drip)()
@@ -36,7 +38,7 @@ def test_tensorboard_finds_every_run_with_its_factors_and_scores(plan: Callable[
         assert found["test/alpha_sad_unknown"] == 1041  # 1000 + 10 · 3.5 + 2 · 3
 
 
-def test_links_follow_the_plan(plan: Callable[..., Plan], tmp_path: Path) -> None:
+def test_links_follow_the_plan(plan: Callable[..., SweepPlan], tmp_path: Path) -> None:
     made = plan(seeds=[0])
     RunFolders(made, tmp_path)
     longer = plan(seeds=[0], test={"steps": 3})

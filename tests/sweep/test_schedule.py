@@ -11,13 +11,13 @@ import pytest
 from drip_lightning.errors import InputError
 from drip_lightning.sweep import local
 from drip_lightning.sweep.local import LocalLauncher
-from drip_lightning.sweep.plan import Plan
-from drip_lightning.sweep.schedule import Progress, State, run_plan
+from drip_lightning.sweep.plan import SweepPlan
+from drip_lightning.sweep.schedule import State, SweepProgress, run_plan
 from drip_lightning.sweep.stage_folder import Finished, StageFolder
 from drip_lightning.sweep.stage_job import StageJob
 from tests.sweep.fake_drip import run_drip
 
-MakePlan = Callable[..., Plan]
+MakePlan = Callable[..., SweepPlan]
 PATIENCE = 60
 
 
@@ -25,7 +25,7 @@ def _level(*names: str, stage: str = "denoiser") -> dict[str, object]:
     return {"overlays": {stage: [f"{name}.yaml" for name in names]}}
 
 
-def _run(plan: Plan, folder: Path, *, at_once: int = 1, **options: object) -> Progress:
+def _run(plan: SweepPlan, folder: Path, *, at_once: int = 1, **options: object) -> SweepProgress:
     launcher = LocalLauncher(run_drip, at_once=at_once)
     launcher.poll_seconds = 0.02
     return run_plan(plan, folder, launcher, run_drip, **options)  # type: ignore[arg-type]
@@ -104,7 +104,7 @@ def test_several_at_a_time(plan: MakePlan, tmp_path: Path) -> None:
     StageFolder(done).finish(Finished(seconds=1, peak_bytes=1, ended=0))
     most = 0
 
-    def show(progress: Progress) -> None:
+    def show(progress: SweepProgress) -> None:
         nonlocal most
         most = max(most, sum(progress.states[key] is State.RUNNING for key in keys))
         if most == 2:
@@ -114,8 +114,8 @@ def test_several_at_a_time(plan: MakePlan, tmp_path: Path) -> None:
     assert set(progress.states.values()) == {State.FINISHED}
 
 
-def _interrupt_when_running(key: str) -> Callable[[Progress], None]:
-    def show(progress: Progress) -> None:
+def _interrupt_when_running(key: str) -> Callable[[SweepProgress], None]:
+    def show(progress: SweepProgress) -> None:
         if progress.states[key] is State.RUNNING:
             raise KeyboardInterrupt
 
@@ -139,11 +139,11 @@ def test_a_stage_that_outlives_a_killed_sweep_is_waited_for(plan: MakePlan, tmp_
     made.save(tmp_path)
     program = (
         "import sys; from pathlib import Path\n"
-        "from drip_lightning.sweep.local import LocalLauncher; from drip_lightning.sweep.plan import Plan\n"
+        "from drip_lightning.sweep.local import LocalLauncher; from drip_lightning.sweep.plan import SweepPlan\n"
         "from drip_lightning.sweep.schedule import run_plan; from tests.sweep.fake_drip import run_drip\n"
         "if __name__ == '__main__':\n"
         "    folder = Path(sys.argv[1])\n"
-        "    run_plan(Plan.load(folder), folder / 'stages', LocalLauncher(run_drip), run_drip)\n"
+        "    run_plan(SweepPlan.load(folder), folder / 'stages', LocalLauncher(run_drip), run_drip)\n"
     )
     (tmp_path / "driver.py").write_text(program)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])}
@@ -155,7 +155,7 @@ def test_a_stage_that_outlives_a_killed_sweep_is_waited_for(plan: MakePlan, tmp_
     driver.wait()
     assert StageFolder(stages / key).is_running()
 
-    def show(progress: Progress) -> None:
+    def show(progress: SweepProgress) -> None:
         if progress.states[key] is State.RUNNING:
             (stages / "go").touch()
 

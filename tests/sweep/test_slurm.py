@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 
 from drip_lightning.errors import InputError
-from drip_lightning.sweep.plan import Plan
-from drip_lightning.sweep.schedule import Progress, State, run_plan
+from drip_lightning.sweep.plan import SweepPlan
+from drip_lightning.sweep.schedule import State, SweepProgress, run_plan
 from drip_lightning.sweep.slurm import SlurmLauncher
 from drip_lightning.sweep.stage_folder import StageFolder
 from tests.slurm import Slurm
 from tests.sweep.fake_drip import run_drip
 
 pytest.importorskip("submitit")
-MakePlan = Callable[..., Plan]
+MakePlan = Callable[..., SweepPlan]
 
 
 def _calls(folder: Path) -> dict[str, int]:
@@ -62,7 +62,7 @@ def test_a_real_slurm_runs_arrays_and_a_second_sweep_finds_them(
         launcher.poll_seconds = 0.5
         return launcher
 
-    def interrupt(progress: Progress) -> None:
+    def interrupt(progress: SweepProgress) -> None:
         if all(StageFolder(stages / key).is_running() for key in keys):
             raise KeyboardInterrupt
 
@@ -74,7 +74,7 @@ def test_a_real_slurm_runs_arrays_and_a_second_sweep_finds_them(
 
     began = time.monotonic()
 
-    def go(progress: Progress) -> None:
+    def go(progress: SweepProgress) -> None:
         if time.monotonic() > began + 2:
             (stages / "go").touch()
 
@@ -91,7 +91,7 @@ def test_a_job_that_slurm_ends_is_a_failure_told(slurm_here: Slurm, plan: MakePl
     launcher.poll_seconds = 0.5
     cancelled = []
 
-    def cancel(progress: Progress) -> None:
+    def cancel(progress: SweepProgress) -> None:
         if StageFolder(stages / key).is_running() and not cancelled:
             cancelled.append(
                 slurm_here.run("scancel", "--signal=KILL", (stages / key / "slurm_job").read_text().strip())
@@ -110,7 +110,7 @@ def test_a_preempted_stage_is_requeued_and_goes_on(slurm_here: Slurm, plan: Make
     launcher.poll_seconds = 0.5
     preempted = []
 
-    def preempt(progress: Progress) -> None:
+    def preempt(progress: SweepProgress) -> None:
         if _calls(stages).get(key) == 1 and not preempted:
             preempted.append(
                 slurm_here.run("scancel", "--signal=USR2", (stages / key / "slurm_job").read_text().strip())

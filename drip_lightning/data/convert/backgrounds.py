@@ -11,7 +11,7 @@ from PIL import Image
 
 from drip_lightning.data.convert.catalogue import EVERYTHING, Choice
 from drip_lightning.data.convert.outcome import Refusal, Sample, digest_of, encode, read_picture
-from drip_lightning.data.convert.sources import Job, Listing, find_pictures, listing, single_jobs
+from drip_lightning.data.convert.sources import ConversionJob, Listing, find_pictures, listing, single_jobs
 from drip_lightning.data.pictures import colour_pixels
 
 _ORIENTATION = 0x0112
@@ -44,7 +44,7 @@ class Backgrounds:
         ignored = sum((pictures.ignored for pictures in found), Counter[str]())
         return self.choice.of(listing([job for pictures in found for job in single_jobs(pictures, "image")], ignored))
 
-    def convert(self, job: Job) -> Sample:
+    def convert(self, job: ConversionJob) -> Sample:
         """Read and check one background, and encode it unless it is a JPEG that needs no turning.
 
         Raises:

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from drip_lightning.data.convert.sources import Finding, Job, Listing
+from drip_lightning.data.convert.sources import ConversionJob, Finding, Listing
 from drip_lightning.errors import InputError
 
 Split = Literal["all", "train", "held-out"]
@@ -58,7 +58,7 @@ class Choice:
 
     def of(self, source: Listing) -> Listing:
         """The chosen jobs, in order, each with what the list says of it; what is not in the list is refused."""
-        found: list[Job] = []
+        found: list[ConversionJob] = []
         unlisted: list[Finding] = []
         for job in source.jobs:
             facts = self._facts.get(Path(next(iter(job.files.values()))).resolve())
@@ -76,7 +76,7 @@ class Choice:
         jobs = tuple(job for job in found if job.key in kept)
         return Listing(jobs, (*source.refused, *unlisted), source.ignored)
 
-    def _is_wanted(self, job: Job, facts: Mapping[str, Any]) -> bool:
+    def _is_wanted(self, job: ConversionJob, facts: Mapping[str, Any]) -> bool:
         held_out = _hash(job.key) % self.hold_out == 0
         return (not self.kinds or facts.get("kind") in self.kinds) and self.split in (
             "all",
@@ -107,7 +107,7 @@ EVERYTHING = Choice()
 """All pictures of a source, of which nothing is known."""
 
 
-def credits_of(jobs: Sequence[Job]) -> list[dict[str, Any]]:
+def credits_of(jobs: Sequence[ConversionJob]) -> list[dict[str, Any]]:
     """Who is to be thanked for a source's pictures: what their lists say, each combination once, with its count."""
     described = [facts for job in jobs for facts in (job.facts, job.facts.get("background")) if facts]
     counts = Counter(tuple((name, facts[name]) for name in _COLUMNS.values() if name in facts) for facts in described)

@@ -14,7 +14,7 @@ from drip_lightning.data.convert.catalogue import EVERYTHING, Choice
 from drip_lightning.data.convert.foregrounds import Foregrounds, read_foreground
 from drip_lightning.data.convert.mattes import require_partial
 from drip_lightning.data.convert.outcome import Bytes, Sample, read_colour
-from drip_lightning.data.convert.sources import Job, Listing, listing
+from drip_lightning.data.convert.sources import ConversionJob, Listing, listing
 from drip_lightning.data.convert.triplets import evaluation_sample, trimap_around
 
 
@@ -62,7 +62,7 @@ class Composites:
             for repeat in range(self.each if backgrounds else 0)
         ]
         jobs = [
-            Job(
+            ConversionJob(
                 foreground.key if self.each == 1 else f"{foreground.key}_{repeat}",
                 {**foreground.files, "background": background.files["image"]},
                 foreground.label,
@@ -73,7 +73,7 @@ class Composites:
         refused = (*foregrounds.refused, *pictures.refused)
         return listing([*jobs, *refused], Counter(foregrounds.ignored) + Counter(pictures.ignored))
 
-    def convert(self, job: Job) -> Sample:
+    def convert(self, job: ConversionJob) -> Sample:
         """Composite one picture.
 
         Raises:

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 from drip_lightning.data.convert.composites import composite_as_reference
 from drip_lightning.data.convert.outcome import Sample, read_colour, read_grey, read_picture, require_equal_sizes
 from drip_lightning.data.convert.sources import (
+    ConversionJob,
     Finding,
-    Job,
     Listing,
     find_pictures,
     listing,
@@ -64,7 +64,7 @@ class Composition1kTest:
         names = read_names(test / "test_fg_names.txt")
         return composite_jobs(names, read_names(test / "test_bg_names.txt"), roles, backgrounds=_voc_pictures(voc))
 
-    def convert(self, job: Job) -> Sample:
+    def convert(self, job: ConversionJob) -> Sample:
         """Composite one image.
 
         Raises:
@@ -128,7 +128,7 @@ def composite_jobs(
             f"{BACKGROUNDS_EACH} for each"
         )
     found = {role: find_pictures(folder).files for role, folder in roles.items()}
-    entries: list[Job | Finding] = []
+    entries: list[ConversionJob | Finding] = []
     for number, background in enumerate(backgrounds_used):
         stem = Path(foregrounds[number // BACKGROUNDS_EACH]).stem
         repeated = f"{stem}_{number % BACKGROUNDS_EACH}"
@@ -139,7 +139,7 @@ def composite_jobs(
         missing = next((path for path in files.values() if not path.is_file()), None)
         paths = {role: str(path) for role, path in files.items()}
         if missing is None:
-            entries.append(Job(repeated, paths, printable(repeated)))
+            entries.append(ConversionJob(repeated, paths, printable(repeated)))
         else:
             entries.append(Finding(printable(repeated), "partner missing", f"no {printable(str(missing))}"))
     return listing(entries, Counter[str]())

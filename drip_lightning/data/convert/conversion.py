@@ -12,11 +12,11 @@ from typing import Any
 from drip_lightning.data.convert.catalogue import credits_of
 from drip_lightning.data.convert.kind import Kind, attempt
 from drip_lightning.data.convert.outcome import Sample
-from drip_lightning.data.convert.report import Report, counts
+from drip_lightning.data.convert.report import ConversionReport, counts
 from drip_lightning.data.convert.sources import Finding, Listing
 from drip_lightning.data.in_order import in_order, processes
 from drip_lightning.data.shards.index import INDEX_NAME, ShardIndex, read_index
-from drip_lightning.data.shards.writer import JOURNAL_NAME, ShardWriter, difference, strangers
+from drip_lightning.data.shards.writer import JOURNAL_NAME, ShardWriter, difference, unexpected_files
 from drip_lightning.errors import InputError, RunError
 
 DUPLICATE = "duplicate"
@@ -29,7 +29,7 @@ class Conversion:
     """A finished folder, what became of the source's files, and whether it was finished before."""
 
     index: ShardIndex
-    report: Report
+    report: ConversionReport
     reused: bool
 
 
@@ -95,15 +95,15 @@ def convert(
 
 def _write(
     writer: ShardWriter, kind: Kind, found: Listing, *, workers: int, advance: Callable[[int, int], None]
-) -> Report:
+) -> ConversionReport:
     if writer.samples:
         report, done, digests = (
-            Report.from_json(writer.report),
+            ConversionReport.from_json(writer.report),
             writer.progress["done"],
             _written_digests(writer.finished),
         )
     else:
-        report = Report(len(found.jobs) + len(found.refused), 0, list(found.refused), [], dict(found.ignored))
+        report = ConversionReport(len(found.jobs) + len(found.refused), 0, list(found.refused), [], dict(found.ignored))
         done, digests = 0, dict[str, str]()
 
     def describe() -> None:
@@ -167,7 +167,7 @@ def _check_ours(out: Path) -> None:
     """Refuse a file, and a folder with anything in it but an interrupted conversion."""
     if out.exists() and not out.is_dir():
         raise InputError(f"OUT {out} is a file: name a folder")
-    others = strangers(out)
+    others = unexpected_files(out)
     if others:
         raise InputError(f"OUT {out} holds other files ({others[0]}): choose an empty or a new folder")
 
@@ -182,7 +182,7 @@ def _reused(out: Path, converter: str, arguments: dict[str, Any]) -> Conversion:
             "remove it"
         )
     (out / JOURNAL_NAME).unlink(missing_ok=True)  # of a process that was killed right after the index
-    return Conversion(index, Report.from_json(index.report), reused=True)
+    return Conversion(index, ConversionReport.from_json(index.report), reused=True)
 
 
 def _nothing_in(sources: tuple[Path, ...], found: Listing) -> str:

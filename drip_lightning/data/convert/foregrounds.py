@@ -23,8 +23,8 @@ from drip_lightning.data.convert.outcome import (
     require_equal_sizes,
 )
 from drip_lightning.data.convert.sources import (
+    ConversionJob,
     Finding,
-    Job,
     Listing,
     find_pictures,
     listing,
@@ -72,7 +72,7 @@ class Foregrounds:
         Raises:
             InputError: a source is no folder, or what it holds needs another option.
         """
-        entries: list[Job | Finding] = []
+        entries: list[ConversionJob | Finding] = []
         ignored: Counter[str] = Counter()
         for source in self.sources:
             colour = subfolder(source, "fg", "foreground", "image")
@@ -90,7 +90,7 @@ class Foregrounds:
                 ignored.update(pictures.ignored)
         return self.choice.of(listing(entries, ignored))
 
-    def convert(self, job: Job) -> Sample:
+    def convert(self, job: ConversionJob) -> Sample:
         """Read, check and encode one foreground.
 
         Raises:
@@ -121,7 +121,7 @@ class Composition1kForegrounds(Foregrounds):
     def find(self) -> Listing:
         """Find the pairs of `Adobe-licensed images/` and `Other/`."""
         training = _descend(self.sources, "Combined_Dataset", "Training_set")
-        entries: list[Job | Finding] = []
+        entries: list[ConversionJob | Finding] = []
         ignored: Counter[str] = Counter()
         for part in ("Adobe-licensed images", "Other"):
             folder = required_subfolder(training, part)
@@ -153,14 +153,14 @@ def _descend(sources: Sequence[Path], *names: str) -> Path:
     return folder
 
 
-def _pairs(colour: Path, alpha: Path, ignored: Counter[str]) -> Iterator[Job | Finding]:
+def _pairs(colour: Path, alpha: Path, ignored: Counter[str]) -> Iterator[ConversionJob | Finding]:
     folders = {"fg": find_pictures(colour), "alpha": find_pictures(alpha)}
     for pictures in folders.values():
         ignored.update(pictures.ignored)
     return partner_jobs(folders)
 
 
-def read_foreground(job: Job) -> tuple[Bytes, Bytes]:
+def read_foreground(job: ConversionJob) -> tuple[Bytes, Bytes]:
     """Colour (H, W, 3) and alpha (H, W) of a job's `rgba`, or `fg` and `alpha`.
 
     Raises:

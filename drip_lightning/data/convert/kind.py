@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from drip_lightning.data.convert.outcome import Refusal, Sample
-from drip_lightning.data.convert.sources import Finding, Job, Listing
+from drip_lightning.data.convert.sources import ConversionJob, Finding, Listing
 
 
 class Kind(Protocol):
@@ -31,11 +31,11 @@ class Kind(Protocol):
     def find(self) -> Listing:
         """List what is there."""
 
-    def convert(self, job: Job) -> Sample:
+    def convert(self, job: ConversionJob) -> Sample:
         """Make one sample, or raise `Refusal`."""
 
 
-def attempt(kind: Kind, job: Job) -> Sample | Finding:
+def attempt(kind: Kind, job: ConversionJob) -> Sample | Finding:
     """Make one sample, or say why not."""
     try:
         return kind.convert(job)

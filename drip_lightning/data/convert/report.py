@@ -17,7 +17,7 @@ _ADVICE = {
 
 
 @dataclass
-class Report:
+class ConversionReport:
     """What became of a source's files."""
 
     listed: int = 0
@@ -39,7 +39,7 @@ class Report:
         }
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> "Report":
+    def from_json(cls, content: Mapping[str, Any]) -> "ConversionReport":
         """The inverse of `as_json`."""
         refused, warned = ([Finding(*entry) for entry in content[name]] for name in ("refused_files", "warned_files"))
         return cls(content["listed"], content["written"], refused, warned, dict(content["ignored"]))

@@ -30,7 +30,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Job:
+class ConversionJob:
     """One sample to make."""
 
     key: str
@@ -46,7 +46,7 @@ class Job:
 class Listing:
     """A source, listed: the same files always give the same listing."""
 
-    jobs: tuple[Job, ...]
+    jobs: tuple[ConversionJob, ...]
     refused: tuple[Finding, ...] = ()
     ignored: Mapping[str, int] = field(default_factory=dict)
     """Files that are no pictures, by suffix."""
@@ -113,13 +113,13 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 
-def single_jobs(pictures: Pictures, role: str) -> Iterator[Job]:
+def single_jobs(pictures: Pictures, role: str) -> Iterator[ConversionJob]:
     """A job for every picture."""
     for name, paths in pictures.files.items():
-        yield from (Job(name, {role: str(path)}, pictures.label(path)) for path in paths)
+        yield from (ConversionJob(name, {role: str(path)}, pictures.label(path)) for path in paths)
 
 
-def partner_jobs(folders: Mapping[str, Pictures], *, optional: Sequence[str] = ()) -> Iterator[Job | Finding]:
+def partner_jobs(folders: Mapping[str, Pictures], *, optional: Sequence[str] = ()) -> Iterator[ConversionJob | Finding]:
     """A job for every name that is in each folder, and a finding for every other.
 
     Args:
@@ -138,14 +138,14 @@ def partner_jobs(folders: Mapping[str, Pictures], *, optional: Sequence[str] = (
         elif several:
             yield Finding(label, "several files of one name", ", ".join(path.name for path in several))
         else:
-            yield Job(name, {role: str(paths[0]) for role, paths in found.items()}, label)
+            yield ConversionJob(name, {role: str(paths[0]) for role, paths in found.items()}, label)
 
 
-def listing(entries: Sequence[Job | Finding], ignored: Mapping[str, int]) -> Listing:
+def listing(entries: Sequence[ConversionJob | Finding], ignored: Mapping[str, int]) -> Listing:
     """Put a source's jobs together under keys that shards can hold, no two alike."""
     jobs, taken = [], set[str]()
     for entry in entries:
-        if isinstance(entry, Job):
+        if isinstance(entry, ConversionJob):
             key = base = _key(entry.key)
             repeat = 1
             while key in taken:

@@ -19,7 +19,7 @@ from drip_lightning.data.convert.outcome import (
     require_equal_sizes,
 )
 from drip_lightning.data.convert.sources import (
-    Job,
+    ConversionJob,
     Listing,
     find_pictures,
     listing,
@@ -72,7 +72,7 @@ class Triplets:
         ignored = sum((pictures.ignored for pictures in found.values()), Counter[str]())
         return listing(list(partner_jobs(found, optional=("fg",))), ignored)
 
-    def convert(self, job: Job) -> Sample:
+    def convert(self, job: ConversionJob) -> Sample:
         """Read, check and encode one picture to evaluate on.
 
         Raises:

@@ -42,7 +42,7 @@ def check_folder(
         InputError: there is no index to check against.
     """
     index = read_index(folder)
-    damage = [f"{file} is not in the index" for file in _strangers(index)]
+    damage = [f"{file} is not in the index" for file in _unlisted_shards(index)]
     sound, keys = 0, set[str]()
     with ThreadPoolExecutor(workers) as executor:
         for shard in index.shards:
@@ -64,7 +64,7 @@ def check_folder(
     return FolderCheck(index, sound, tuple(damage))
 
 
-def _strangers(index: ShardIndex) -> list[Path]:
+def _unlisted_shards(index: ShardIndex) -> list[Path]:
     """Shards of a local folder that its index does not know: half a conversion, or another's."""
     if is_remote(index.folder):
         return []

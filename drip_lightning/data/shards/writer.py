@@ -234,7 +234,7 @@ class ShardWriter:
         )
 
 
-def strangers(folder: Path) -> list[str]:
+def unexpected_files(folder: Path) -> list[str]:
     """Names of the files in a folder that no interrupted writer left there; a missing folder has none."""
     if not folder.is_dir():
         return []

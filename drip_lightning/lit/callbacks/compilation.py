@@ -9,19 +9,17 @@ from drip_lightning.nn.transparency import LatentDecoder
 class Compilation(Callback):
     """Compiles the U-Nets of a stage in place when a fit starts; the first steps then take minutes."""
 
-    def __init__(self, enabled: bool = False, backend: str = "inductor") -> None:
-        """Say whether to compile.
+    def __init__(self, backend: str | None = None) -> None:
+        """Say what compiles.
 
         Args:
-            enabled: Whether to compile. Pays on GPUs in long runs.
-            backend: Of `torch.compile`.
+            backend: Of `torch.compile`, such as `inductor`; nothing is compiled without one. Pays on GPUs in long runs.
         """
-        self.enabled = enabled
         self.backend = backend
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Compile what is called as a whole: names and weights stay."""
-        if self.enabled:
+        """Compile whole networks in place: parameters keep their names."""
+        if self.backend is not None:
             for module in pl_module.modules():
                 if isinstance(module, UNet2DConditionModel | LatentDecoder):
                     module.compile(backend=self.backend)

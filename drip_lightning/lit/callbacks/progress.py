@@ -8,7 +8,7 @@ from lightning.pytorch.callbacks import RichProgressBar
 from drip_lightning.lit.callbacks.step_log import is_logged
 
 
-class Progress(RichProgressBar):
+class RunProgressBar(RichProgressBar):
     """Lightning's progress bar, without the number of an epoch that has no end.
 
     It shows the loss of the last logged step: to show every step's, the host would wait for the GPU at each.

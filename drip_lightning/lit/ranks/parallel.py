@@ -2,6 +2,8 @@
 
 import inspect
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, cast
@@ -61,7 +63,7 @@ class ComparesRanks(ParallelStrategy):
                 )
 
 
-class ParallelRanks(ComparesRanks, DDPStrategy):
+class DripDDPStrategy(ComparesRanks, DDPStrategy):
     """Every rank has all weights and a share of each batch (DDP): what `trainer.strategy: ddp` means here."""
 
     def __init__(
@@ -94,7 +96,7 @@ class ParallelRanks(ComparesRanks, DDPStrategy):
         self.preflight_timeout_s = preflight_timeout_s
 
 
-class ShardedRanks(ComparesRanks, FSDPStrategy):
+class DripFSDPStrategy(ComparesRanks, FSDPStrategy):
     """Every rank has a share of the weights, too (FSDP): for networks that do not fit one GPU's memory."""
 
     def __init__(
@@ -124,5 +126,15 @@ class ShardedRanks(ComparesRanks, FSDPStrategy):
         super().setup_environment()
 
 
-# `auto`, where there are several devices, and `ddp` mean this project's.
-StrategyRegistry.register("ddp", ParallelRanks, description=str(ParallelRanks.__doc__), override=True)
+@contextmanager
+def ddp_that_compares_ranks() -> Iterator[None]:
+    """Make `ddp`, which `auto` means where there are several devices, this project's for the trainers built inside.
+
+    Lightning resolves both names by its registry; afterwards, and for other trainers of the process, it is as it was.
+    """
+    before = StrategyRegistry["ddp"]
+    StrategyRegistry.register("ddp", DripDDPStrategy, description=str(DripDDPStrategy.__doc__), override=True)
+    try:
+        yield
+    finally:
+        StrategyRegistry["ddp"] = before

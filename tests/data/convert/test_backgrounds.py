@@ -6,13 +6,13 @@ from PIL import Image
 
 from drip_lightning.data.convert.backgrounds import Backgrounds
 from drip_lightning.data.convert.conversion import convert
-from drip_lightning.data.convert.report import Report
+from drip_lightning.data.convert.report import ConversionReport
 from tests.data.convert.folders import RGBA, members, pixels, save
 
 NOISE = np.random.default_rng(0).integers(0, 256, (20, 24, 3), dtype=np.uint8)
 
 
-def prepare(source: Path, out: Path) -> tuple[dict[str, bytes], Report]:
+def prepare(source: Path, out: Path) -> tuple[dict[str, bytes], ConversionReport]:
     done = convert(Backgrounds(sources=(source,)), out, workers=1)
     return {name: content for name, content in members(out).items() if name.endswith(".jpg")}, done.report
 

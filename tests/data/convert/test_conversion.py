@@ -14,7 +14,7 @@ from drip_lightning.data.convert import conversion
 from drip_lightning.data.convert.conversion import Conversion, convert
 from drip_lightning.data.convert.foregrounds import Foregrounds
 from drip_lightning.data.convert.outcome import Sample
-from drip_lightning.data.convert.sources import Finding, Job
+from drip_lightning.data.convert.sources import ConversionJob, Finding
 from drip_lightning.data.shards.writer import ShardWriter
 from drip_lightning.errors import InputError, RunError
 from tests.data.convert.folders import discs, everything, index, members, save
@@ -68,7 +68,7 @@ def test_interrupted_anywhere_it_goes_on_to_the_same_bytes(
     converted: list[str] = []
     outcome = conversion.attempt
 
-    def counting(kind: Foregrounds, job: Job) -> Sample | Finding:
+    def counting(kind: Foregrounds, job: ConversionJob) -> Sample | Finding:
         converted.append(job.key)
         if len(converted) == stop:
             raise KeyboardInterrupt

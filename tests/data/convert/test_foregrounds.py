@@ -14,7 +14,7 @@ from drip_lightning.data.convert.foregrounds import (
     Foregrounds,
 )
 from drip_lightning.data.convert.mattes import is_binary
-from drip_lightning.data.convert.report import Report
+from drip_lightning.data.convert.report import ConversionReport
 from drip_lightning.data.decode import decode_foreground
 from drip_lightning.errors import InputError
 from tests.data.convert.folders import ALPHA, COLOUR, RGBA, members, pictures, save
@@ -24,7 +24,7 @@ SHOWN = RGBA * (RGBA[..., 3:] > 0)
 """What is kept: colour that nobody sees is dropped."""
 
 
-def prepare(source: Path, out: Path, **options: Any) -> tuple[dict[str, np.ndarray], Report]:
+def prepare(source: Path, out: Path, **options: Any) -> tuple[dict[str, np.ndarray], ConversionReport]:
     done = convert(Foregrounds(sources=(source,), **{"codec": "png", **options}), out, workers=1)
     return pictures(out), done.report
 
