@@ -27,7 +27,7 @@ from drip_lightning.lit.matting import MattingStage
 from drip_lightning.lit.ranks.parallel import ComparesRanks, ddp_that_compares_ranks
 from drip_lightning.lit.ranks.preflight import facts_of_run
 from drip_lightning.lit.ranks.watchdog import Watchdog
-from drip_lightning.lit.resume.checkpoint_io import CheckpointFiles, checkpoint_to_go_on_from, newest_checkpoint
+from drip_lightning.lit.resume.checkpoint_io import CheckpointFiles, checkpoint_to_resume_from, newest_checkpoint
 from drip_lightning.lit.resume.checkpoints import Checkpoints
 from drip_lightning.lit.stage import Stage, choice_to_config
 from drip_lightning.lit.transparency import TransparencyDecoder
@@ -98,7 +98,7 @@ class DripCLI(LightningCLI):
         if config.ckpt_path in ("best", "last", "hpc"):
             raise InputError(f"ckpt_path: {config.ckpt_path!r} means nothing here; give auto, a run folder or a file")
         if self.config.subcommand == "fit":
-            file = checkpoint_to_go_on_from(config.ckpt_path, Path(config.checkpoint.dirpath))
+            file = checkpoint_to_resume_from(config.ckpt_path, Path(config.checkpoint.dirpath))
         else:
             given = config.trainer.default_root_dir if config.ckpt_path in (None, "auto") else config.ckpt_path
             file = newest_checkpoint(Path(given or "."))
@@ -178,7 +178,7 @@ def _refuse_foreign_checkpoints(folder: Path) -> None:
     found = next(folder.glob("hpc_ckpt_*.ckpt"), None)
     if found:
         raise InputError(
-            f"{found}: Lightning would silently go on from it under Slurm; remove it, or take a new folder"
+            f"{found}: Lightning would silently resume from it under Slurm; remove it, or take a new folder"
         )
 
 

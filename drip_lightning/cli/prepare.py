@@ -31,7 +31,7 @@ to evaluate on
 Every kind explains itself: drip prepare KIND --help.
 
 Each file is checked; what cannot be used is refused and reported, and the others go on. Interrupted, give the same
-command again: it goes on, and ends with the same bytes.
+command again: it resumes, and ends with the same bytes.
 """
 _EXAMPLE = """\
 examples:

@@ -23,7 +23,7 @@ A stage that several runs share, such as one denoiser under three decoders, is t
   runs/     each run as links to its stages, and its factors for TensorBoard: tensorboard --logdir OUT/runs
   report/   what `drip report OUT` makes: tables (Markdown, CSV, LaTeX), curves, a grid of pictures
 
-Interrupted, run it again: what is finished is kept, what was broken off goes on, and what failed is tried again. A
+Interrupted, run it again: what is finished is kept, what was broken off resumes, and what failed is tried again. A
 stage that fails stops what builds on it and nothing else; the exit status is then 1.
 """
 _EXAMPLE = """\

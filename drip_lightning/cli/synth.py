@@ -18,7 +18,7 @@ Three folders of WebDataset shards, each with an index.json, are written under O
                                held out: other objects and backgrounds, composited exactly
 
 A sample depends on the seed, its folder and its number only: any number of workers gives the same bytes.
-Interrupted, run it again: finished folders are kept, an unfinished one goes on after its finished shards.
+Interrupted, run it again: finished folders are kept, an unfinished one resumes after its finished shards.
 """
 _EXAMPLE = """\
 example:

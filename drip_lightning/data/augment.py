@@ -18,7 +18,7 @@ from drip_lightning.data.degradations import (
 from drip_lightning.data.placement import Placement
 from drip_lightning.errors import InputError
 from drip_lightning.ops.colour import chain, colour_matrix
-from drip_lightning.ops.trimap import Neighbourhood
+from drip_lightning.ops.trimap import StructuringElement
 
 
 def _check_fraction(name: str, value: float, most: float = 1) -> None:
@@ -101,7 +101,7 @@ class Augmentation:
             rather than on the levels, as DRIP Eq. 1 and its benchmarks do.
         trimap_dilation: Smallest and largest radius, in pixels, by which the trimap's unknown region grows outwards.
         trimap_erosion: The same for its growth into the opaque part.
-        trimap_neighbourhood: Squares (dilation, erosion), or discs (Euclidean distance).
+        trimap_structuring_element: Squares (dilation, erosion), or discs (Euclidean distance).
         degradations: What may be done to the foreground and to the finished composite, in this order.
     """
 
@@ -117,7 +117,7 @@ class Augmentation:
     linear_light_probability: float = 0.0
     trimap_dilation: tuple[int, int] = (1, 25)
     trimap_erosion: tuple[int, int] = (1, 25)
-    trimap_neighbourhood: Neighbourhood = "square"
+    trimap_structuring_element: StructuringElement = "square"
     degradations: tuple[Degradation, ...] = ()
 
     def __post_init__(self) -> None:

@@ -32,9 +32,9 @@ def default_cache_folder() -> Path:
 class LocalCache:
     """Files by name, shared by all processes of a machine; whatever is in it can be deleted at any time.
 
-    An entry appears whole or not at all, also when its writer is killed. When the cache is full, entries that nobody
-    has used since this run began make room, the longest unused first; others are not dropped, so that data larger
-    than the cache keeps a share of it instead of driving itself out. Where nothing can be written, nothing is kept.
+    An entry appears whole or not at all, also when its writer is killed. A full cache evicts the least recently used
+    entries, but never one used since this run started: a data set larger than the cache keeps a stable part instead of
+    thrashing. Where nothing can be written, nothing is kept.
 
     Attributes:
         folder: The place; made when first needed.

@@ -18,7 +18,7 @@ from drip_lightning.ops.padding import (
     pad_foreground_normalised_blur,
     pad_foreground_push_pull,
 )
-from drip_lightning.ops.trimap import Neighbourhood, trimap_from_alpha
+from drip_lightning.ops.trimap import StructuringElement, trimap_from_alpha
 
 ForegroundPadding = Literal["push_pull", "blur", "normalised_blur", "none"]
 
@@ -114,11 +114,11 @@ class Composer:
     Attributes:
         foreground_padding: How the foreground is filled where alpha is 0: `push_pull` (pyramid), `blur` (DRIP Alg. 2),
             `normalised_blur` (the same, divided by the equally blurred mask) or `none` (black).
-        trimap_neighbourhood: What the radii of the trimap mean.
+        trimap_structuring_element: What the radii of the trimap mean.
     """
 
     foreground_padding: ForegroundPadding = "push_pull"
-    trimap_neighbourhood: Neighbourhood = "square"
+    trimap_structuring_element: StructuringElement = "square"
 
     def __call__(self, layers: LayerBatch) -> MattingBatch:
         """Compose, and convert to floats."""
@@ -135,7 +135,7 @@ class Composer:
             image=torch.stack([degrade(*pair) for pair in zip(image, layers["image_changes"], strict=True)]),
             alpha=alpha,
             trimap=trimap_from_alpha(
-                alpha, layers["dilation"], layers["erosion"], neighbourhood=self.trimap_neighbourhood
+                alpha, layers["dilation"], layers["erosion"], structuring_element=self.trimap_structuring_element
             ),
             foreground=foreground,
             background=background,

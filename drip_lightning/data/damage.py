@@ -27,7 +27,7 @@ class DamageLedger:
     """
 
     def __init__(self, samples: Mapping[str, int], *, allowed_share: float) -> None:
-        """Begin with none.
+        """Start counting, with no sample damaged.
 
         Args:
             samples: Number of samples in each folder.

@@ -1,4 +1,4 @@
-"""Results picture by picture, written at once and for good, so that an interrupted evaluation goes on."""
+"""Results picture by picture, written at once and for good, so that an interrupted evaluation can be resumed."""
 
 import json
 import os
@@ -39,7 +39,7 @@ class Journal:
         self.folder = folder
 
     def open(self, protocol: dict[str, Any], *, overwrite: bool) -> None:
-        """Begin, or go on with the same protocol.
+        """Begin, or resume with the same protocol.
 
         Raises:
             InputError: the folder holds results of another protocol, or cannot be written.

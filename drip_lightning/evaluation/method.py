@@ -53,7 +53,7 @@ class Method(ABC):
 
     @abstractmethod
     def describe(self) -> dict[str, str | int | float]:
-        """What decides its results, in plain values: for the protocol."""
+        """The method's name and settings, in plain values, as the protocol of the results records them."""
 
 
 class Trimap(Method):

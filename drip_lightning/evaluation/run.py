@@ -55,7 +55,7 @@ def evaluate(
 ) -> EvaluationReport | None:
     """Measure every method on every picture, and write the results to `plan.out`.
 
-    Interrupted, it goes on where it was. On several ranks each picture is measured on one of them.
+    Interrupted, it resumes where it was. On several ranks each picture is measured on one of them.
 
     Args:
         methods: What to compare, by different names.
@@ -162,7 +162,7 @@ def _counted(
     reasons = journal.failures()
     unmeasured = [number for number in missing if number not in reasons]
     if unmeasured:
-        raise InputError(f"{len(unmeasured)} of {images} pictures are not measured yet: run it again to go on")
+        raise InputError(f"{len(unmeasured)} of {images} pictures are not measured yet: run it again to resume")
     excluded = {number: reasons[number] for number in missing}
     if not rows:
         raise InputError(f"none of the {images} pictures could be measured; the first: {next(iter(excluded.values()))}")

@@ -18,7 +18,7 @@ class Averaging(ABC):
 
     @abstractmethod
     def callbacks(self) -> list[Callback]:
-        """What does it during training."""
+        """The Lightning callbacks that update, store and restore the averages during training."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class NoAveraging(Averaging):
     """The last step's weights are the result."""
 
     def callbacks(self) -> list[Callback]:
-        """None: there is no average to follow."""
+        """Return no callbacks: training is left alone."""
         return []
 
 

@@ -103,7 +103,7 @@ class MattingDataModule(LightningDataModule):
         self.damaged_share = damaged_share
         self._cache = LocalCache(Path(cache_folder or default_cache_folder()), cache_bytes)
         self.foreground_padding = foreground_padding
-        self._composer = Composer(foreground_padding, augmentation.trimap_neighbourhood)
+        self._composer = Composer(foreground_padding, augmentation.trimap_structuring_element)
         self._damage = DamageLedger({}, allowed_share=damaged_share)
         self._training: TrainingLayers | None = None
         self._evaluation: EvaluationPictures | None = None
@@ -144,7 +144,7 @@ class MattingDataModule(LightningDataModule):
         return {"step": self.trainer.global_step, "number": self.next_number}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Go on from `state_dict`."""
+        """Resume from `state_dict`."""
         self._resumed_step, self._resumed_number = state_dict["step"], state_dict["number"]
 
     def samples(self, numbers: Sequence[int]) -> MattingBatch:

@@ -27,9 +27,9 @@ class CrossDomainAttnProcessor(AttnProcessor2_0):
 
 
 class PromptAttnProcessor:
-    """Text cross-attention to the one prompt that all samples share: its keys and values are made once for all.
+    """Text cross-attention to the one prompt that all samples share.
 
-    Where their layer is frozen and no graph is compiled, they are kept from call to call, until its weights change.
+    Keys and values are cached while `to_k` and `to_v` are frozen and unchanged; never under `torch.compile`.
     """
 
     def __init__(self) -> None:

@@ -16,8 +16,8 @@ _THRESHOLDS = np.arange(1, 11, dtype=np.float32) / np.float32(10)
 _LEVELS = len(_THRESHOLDS)
 _ONE = np.uint32(1)
 _NOBODY = np.uint32(0xFFFFFFFF)
-"""No run. Positions are unsigned, since Numba would look at each signed one whether it counts from the end: that took
-half of the time."""
+"""Sentinel for "no run". Indices are uint32: with signed ones Numba emits a wraparound check per access, half of the
+run time."""
 
 
 def connectivity(preds: Tensor, target: Tensor, mask: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Neighbourhood = Literal["square", "disc"]
+StructuringElement = Literal["square", "disc"]
 """What a radius means: the square of side 2 r + 1, or all pixels at a Euclidean distance of at most r."""
 
 
@@ -23,7 +23,7 @@ def trimap_from_alpha(
     dilation: Tensor | Sequence[int],
     erosion: Tensor | Sequence[int],
     *,
-    neighbourhood: Neighbourhood = "square",
+    structuring_element: StructuringElement = "square",
 ) -> Tensor:
     """Make trimaps from true mattes: what is certain shrinks, the rest is unknown (DRIP App. A.2).
 
@@ -34,7 +34,7 @@ def trimap_from_alpha(
         alpha: (B, 1, H, W) in [0, 1], or uint8 levels.
         dilation: B radii in pixels, not negative: how far the object grows into the background.
         erosion: B radii in pixels, not negative: how far the opaque part shrinks.
-        neighbourhood: Squares (dilation and erosion), or discs (a threshold on the distance).
+        structuring_element: Squares (dilation and erosion), or discs (a threshold on the distance).
 
     Returns:
         (B, 1, H, W), exactly 0, 0.5 or 1, in alpha's dtype; of uint8 levels, exactly 0, 128 or 255.
@@ -45,7 +45,7 @@ def trimap_from_alpha(
     if alpha.ndim != 4 or alpha.shape[1] != 1:
         raise ValueError(f"alpha: expected (B, 1, H, W), got {tuple(alpha.shape)}")
     dilate = _near_other if alpha.device.type == "cpu" else _near_other_tensors
-    return _shrink_certain(dilate, alpha, dilation, erosion, neighbourhood)
+    return _shrink_certain(dilate, alpha, dilation, erosion, structuring_element)
 
 
 def trimap_levels(alpha: np.ndarray, *, dilation: int, erosion: int) -> np.ndarray:
@@ -94,39 +94,39 @@ def _radii(name: str, radii: Tensor | Sequence[int], alpha: Tensor) -> list[int]
 
 
 def _shrink_certain(
-    near_other: Callable[[Tensor, int, Sequence[int], Neighbourhood], Tensor],
+    near_other: Callable[[Tensor, int, Sequence[int], StructuringElement], Tensor],
     alpha: Tensor,
     dilation: Tensor | Sequence[int],
     erosion: Tensor | Sequence[int],
-    neighbourhood: Neighbourhood,
+    element: StructuringElement,
 ) -> Tensor:
     opaque = 1 if alpha.is_floating_point() else 255
     return _trimap(
-        maybe_foreground=near_other(alpha, 0, _radii("dilation", dilation, alpha), neighbourhood),
-        maybe_background=near_other(alpha, opaque, _radii("erosion", erosion, alpha), neighbourhood),
+        maybe_foreground=near_other(alpha, 0, _radii("dilation", dilation, alpha), element),
+        maybe_background=near_other(alpha, opaque, _radii("erosion", erosion, alpha), element),
         dtype=alpha.dtype,
     )
 
 
-def _near_other(alpha: Tensor, level: int, radii: Sequence[int], neighbourhood: Neighbourhood) -> Tensor:
-    """Where alpha differs from `level` anywhere within a sample's radius."""
-    grow = _grow_square if neighbourhood == "square" else _grow_disc
+def _near_other(alpha: Tensor, certain: int, radii: Sequence[int], element: StructuringElement) -> Tensor:
+    """Where alpha differs from the value `certain` anywhere within a sample's radius."""
+    grow = _grow_square if element == "square" else _grow_disc
     source = alpha if alpha.dtype == torch.uint8 else alpha.float()
     grown = torch.empty(alpha.shape, dtype=torch.bool)
     for picture, target, radius in zip(source.detach().numpy(), grown.numpy(), radii, strict=True):
-        grow(np.ascontiguousarray(picture[0]), level, radius, target[0].view(np.uint8))
+        grow(np.ascontiguousarray(picture[0]), certain, radius, target[0].view(np.uint8))
     return grown
 
 
-def _near_other_tensors(alpha: Tensor, level: int, radii: Sequence[int], neighbourhood: Neighbourhood) -> Tensor:
-    samples = zip(alpha != level, radii, strict=True)
-    return torch.cat([_dilate_tensors(mask[None], radius, neighbourhood) for mask, radius in samples])
+def _near_other_tensors(alpha: Tensor, certain: int, radii: Sequence[int], element: StructuringElement) -> Tensor:
+    samples = zip(alpha != certain, radii, strict=True)
+    return torch.cat([_dilate_tensors(mask[None], radius, element) for mask, radius in samples])
 
 
-def _dilate_tensors(mask: Tensor, radius: int, neighbourhood: Neighbourhood) -> Tensor:
+def _dilate_tensors(mask: Tensor, radius: int, element: StructuringElement) -> Tensor:
     """Where anything within the radius is set, as the kernels find it, for other devices."""
     grown = mask.half()
-    if neighbourhood == "square":
+    if element == "square":
         for sides in ((1, 2 * radius + 1), (2 * radius + 1, 1)):
             grown = F.max_pool2d(grown, sides, stride=1, padding=(sides[0] // 2, sides[1] // 2))
         return grown > 0
@@ -141,7 +141,7 @@ def _dilate_tensors(mask: Tensor, radius: int, neighbourhood: Neighbourhood) -> 
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
-def _grow_square(alpha: np.ndarray, level: int, radius: int, grown: np.ndarray) -> None:
+def _grow_square(alpha: np.ndarray, certain: int, radius: int, grown: np.ndarray) -> None:
     """Windows of 2 r + 1 pixels: along the rows, then down the columns."""
     height, width = alpha.shape
     stride = width + 2 * radius
@@ -150,7 +150,7 @@ def _grow_square(alpha: np.ndarray, level: int, radius: int, grown: np.ndarray) 
     for i in range(height):
         line = pixels[(radius + i) * stride + radius :]
         for j in range(width):
-            line[j] = alpha[i, j] != level
+            line[j] = alpha[i, j] != certain
     # a window that begins in a row's last 2 r pixels runs into the next row: those are not looked at
     pixels, room = _any_in_window(pixels, room, 2 * radius + 1, 1)
     pixels, room = _any_in_window(pixels, room, 2 * radius + 1, stride)
@@ -174,18 +174,18 @@ def _any_in_window(pixels: np.ndarray, room: np.ndarray, window: int, stride: in
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
-def _grow_disc(alpha: np.ndarray, level: int, radius: int, grown: np.ndarray) -> None:
+def _grow_disc(alpha: np.ndarray, certain: int, radius: int, grown: np.ndarray) -> None:
     """Distance along the row to the nearest set pixel; then, for each row of the disc, whether its chord reaches it."""
     height, width = alpha.shape
     distance = np.empty((height, width), np.int32)
     for i in range(height):
         since = width + radius
         for j in range(width):
-            since = 0 if alpha[i, j] != level else since + 1
+            since = 0 if alpha[i, j] != certain else since + 1
             distance[i, j] = since
         since = width + radius
         for j in range(width - 1, -1, -1):
-            since = 0 if alpha[i, j] != level else since + 1
+            since = 0 if alpha[i, j] != certain else since + 1
             distance[i, j] = min(distance[i, j], since)
     grown[:] = 0
     for offset in range(-radius, radius + 1):

@@ -15,7 +15,7 @@ _JOB = "slurm_job"
 
 
 class SlurmLauncher(Launcher):
-    """Submits stages; they go on when the sweep is interrupted, and a sweep started again finds them in the queue.
+    """Submits stages; they run on when the sweep is interrupted, and a sweep started again finds them in the queue.
 
     Args:
         folder: Where submitit keeps its files, on a file system that the nodes share.
@@ -97,7 +97,7 @@ class SlurmLauncher(Launcher):
         return found
 
     def stop(self) -> None:
-        """Leave them to Slurm: they need no sweep to go on."""
+        """Leave them to Slurm: they need no sweep to finish."""
 
 
 def _has_result(handle: Any) -> bool:

@@ -22,7 +22,7 @@ RunDrip = Callable[[list[str]], int]
 
 @dataclass(frozen=True)
 class StageJob:
-    """All that a process needs to run a stage, go on with it, or see that it is finished.
+    """All that a process needs to run a stage, resume it, or see that it is finished.
 
     Attributes:
         stage: The stage.
@@ -85,7 +85,7 @@ class StageJob:
         return 0
 
     def checkpoint(self, *args: Any, **kwargs: Any) -> Any:
-        """Submitit's hook when Slurm takes the machine away: the same job again, which goes on where this one is."""
+        """Submitit's hook when Slurm takes the machine away: the same job again, which resumes where this one is."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)

@@ -87,7 +87,7 @@ def test_one_folder_holds_one_run(synth: Path, runs: Path, tmp_path: Path, capsy
     shutil.copy(folder / "step=0000002.ckpt", folder / "step=0000001.ckpt")
     for given in ((), (f"--ckpt_path={runs}/autoencoder",), (f"--ckpt_path={folder}/step=0000001.ckpt",)):
         said = _complaint(tiny_arguments("autoencoder", synth, tmp_path, *given), capsys)
-        assert f"{folder} holds a run up to step=0000002.ckpt: go on with it by --ckpt_path auto, or" in said
+        assert f"{folder} holds a run up to step=0000002.ckpt: resume it with --ckpt_path auto, or" in said
     for given in ("auto", str(tmp_path / "autoencoder"), str(folder / "step=0000002.ckpt")):
         assert run(tiny_arguments("autoencoder", synth, tmp_path, f"--ckpt_path={given}")).trainer.global_step == 2
 
@@ -279,7 +279,7 @@ def test_under_slurm_a_checkpoint_that_lightning_would_go_on_from_is_refused(
     foreign.touch()
     monkeypatch.setenv("SLURM_NTASKS", "1")
     monkeypatch.setenv("SLURM_JOB_NAME", "drip")
-    assert f"{foreign}: Lightning would silently go on from it" in _complaint(arguments, capsys)
+    assert f"{foreign}: Lightning would silently resume from it" in _complaint(arguments, capsys)
 
 
 @pytest.mark.parametrize("where", ["training_step", "validation_step"])

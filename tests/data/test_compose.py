@@ -95,7 +95,7 @@ def test_the_tensors_of_other_devices_make_the_same_levels(monkeypatch: pytest.M
         sizes = (1, 16, 24, 37, 53)
         return [stack_layers([_layers(10 * size + i, everything, size) for i in range(6)]) for size in sizes]
 
-    composers = [Composer(trimap_neighbourhood=name) for name in ("square", "disc")]
+    composers = [Composer(trimap_structuring_element=name) for name in ("square", "disc")]
     kernels = [composer.compose(batch) for batch in batches() for composer in composers]
     monkeypatch.setattr(compose, "distort", colour._distort_tensors)
     monkeypatch.setitem(compose._PADDINGS, "push_pull", padding._fill_tensors)

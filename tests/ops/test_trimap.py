@@ -68,7 +68,7 @@ def test_discs_are_thresholds_on_the_distance() -> None:
     alpha = torch.zeros(2, 1, 41, 37)
     alpha[0, 0, 20, 12] = alpha[1, 0, 3, 30] = 1
     radii = [9, 4]
-    trimap = trimap_from_alpha(alpha, radii, [0, 0], neighbourhood="disc")
+    trimap = trimap_from_alpha(alpha, radii, [0, 0], structuring_element="disc")
     for sample, radius in zip(alpha, radii, strict=True):
         distance = ndimage.distance_transform_edt(sample[0] == 0)
         unknown = trimap[radii.index(radius), 0] == 0.5
@@ -77,8 +77,8 @@ def test_discs_are_thresholds_on_the_distance() -> None:
 
 def test_levels_give_the_same_trimap() -> None:
     levels = torch.randint(0, 4, (3, 1, 20, 30), generator=torch.Generator().manual_seed(0)).mul(85).to(torch.uint8)
-    for neighbourhood in ("square", "disc"):
+    for structuring_element in ("square", "disc"):
         radii = ([0, 2, 5], [1, 0, 3])
-        from_levels = trimap_from_alpha(levels, *radii, neighbourhood=neighbourhood)
-        from_floats = trimap_from_alpha(levels / 255, *radii, neighbourhood=neighbourhood)
+        from_levels = trimap_from_alpha(levels, *radii, structuring_element=structuring_element)
+        from_floats = trimap_from_alpha(levels / 255, *radii, structuring_element=structuring_element)
         assert torch.equal((from_levels.float() / 127).floor() / 2, from_floats)

@@ -81,7 +81,7 @@ def _cache(cli: "DripCLI", stage: "TransparencyDecoder", out: Path, samples: int
     data.trainer = trainer
     data.setup("fit")
     batch_size = data.batch_size // trainer.accumulate_grad_batches
-    per_shard = batch_size * max(1, 256 // batch_size)  # whole batches, so that an interrupted run goes on with one
+    per_shard = batch_size * max(1, 256 // batch_size)  # whole batches, so that an interrupted run resumes with one
     facts = stage.latent_facts(data)
     with (
         ShardWriter(

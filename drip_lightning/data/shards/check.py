@@ -65,7 +65,7 @@ def check_folder(
 
 
 def _unlisted_shards(index: ShardIndex) -> list[Path]:
-    """Shards of a local folder that its index does not know: half a conversion, or another's."""
+    """Shards of a local folder that its index does not list: half a conversion, or another's."""
     if is_remote(index.folder):
         return []
     return sorted(

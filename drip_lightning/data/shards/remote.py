@@ -17,7 +17,7 @@ _CHUNK = 1 << 20
 
 
 class Unreachable(RunError):
-    """A shard that exists cannot be had now: no damage, but no training either."""
+    """Shard temporarily unreachable: not counted as damaged, but the run cannot continue."""
 
 
 def fetch(url: str, shard: Shard, cache: LocalCache) -> Path:
@@ -46,7 +46,7 @@ def fetch(url: str, shard: Shard, cache: LocalCache) -> Path:
                 failure = error
         _LOG.warning("shard %s: %s; trying again", url, failure)
         time.sleep(2**attempt)
-    raise Unreachable(f"shard {url} cannot be fetched ({failure}): check the connection, then go on from the last step")
+    raise Unreachable(f"shard {url} cannot be fetched ({failure}): check the connection, then resume")
 
 
 def _download(url: str, shard: Shard, cache: LocalCache, good: str, bad: str) -> Path:

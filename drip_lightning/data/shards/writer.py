@@ -32,11 +32,11 @@ class ShardWriter:
             writer.write({"__key__": "000000", "rgba.png": png})
 
     With `resume`, the shards that an interrupted writer of the same arguments has finished are kept, and the caller
-    goes on from there: `progress` and `report` are then what they were when the last of them was finished.
+    resumes from there: `progress` and `report` are then what they were when the last of them was finished.
 
     Attributes:
         report: What the converter has to say about the samples, kept in the index; anything JSON holds.
-        progress: What the converter needs to go on after an interruption; anything JSON holds.
+        progress: What the converter needs to resume after an interruption; anything JSON holds.
         describe: Is called when a shard is finished, and at the end, to bring `report` and `progress` up to date.
     """
 
@@ -60,7 +60,7 @@ class ShardWriter:
             samples_per_shard: Size of every shard but the last, unless it gets too big before.
             bytes_per_shard: Finish a shard, too, when its members have so many bytes; None sets no bound.
             licence: What may be done with the samples, kept in the index.
-            resume: Go on after the finished shards of an interrupted writer; without it they are written anew.
+            resume: Continue after the finished shards of an interrupted writer; without it they are written anew.
 
         Raises:
             InputError: the folder already holds a complete set of shards, or the shard size is not positive.
@@ -107,7 +107,7 @@ class ShardWriter:
             if not is_alone:
                 raise InputError(f"another process is writing to {self._folder}: wait for it, or choose another folder")
             if self._resume and (self._folder / JOURNAL_NAME).exists():
-                self._go_on()
+                self._take_over()
             self._lock = undone_if_this_fails.pop_all()
         return self
 
@@ -206,7 +206,7 @@ class ShardWriter:
         text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
         write_text_whole(self._folder / name, text)
 
-    def _go_on(self) -> None:
+    def _take_over(self) -> None:
         """Take over what an interrupted writer has finished."""
         journal = json.loads((self._folder / JOURNAL_NAME).read_text(encoding="utf-8"))
         for name, value in self._description.items():
@@ -235,7 +235,7 @@ class ShardWriter:
 
 
 def unexpected_files(folder: Path) -> list[str]:
-    """Names of the files in a folder that no interrupted writer left there; a missing folder has none."""
+    """Names of the files in a folder that no interrupted `ShardWriter` has written; none for a missing folder."""
     if not folder.is_dir():
         return []
     journal = folder / JOURNAL_NAME

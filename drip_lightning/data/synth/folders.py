@@ -43,7 +43,7 @@ def synthesise(
     """Make `out/foregrounds`, `out/backgrounds` and `out/evaluation`, or keep those that are complete.
 
     The bytes depend on the settings alone, not on `workers`. A folder counts as complete when its index is there;
-    one that was interrupted goes on after its finished shards. Nothing but shards and indices in these folders is
+    one that was interrupted resumes after its finished shards. Nothing but shards and indices in these folders is
     ever removed.
 
     Args:

@@ -10,7 +10,7 @@ class Compilation(Callback):
     """Compiles the U-Nets of a stage in place when a fit starts; the first steps then take minutes."""
 
     def __init__(self, backend: str | None = None) -> None:
-        """Say what compiles.
+        """Choose the compiler.
 
         Args:
             backend: Of `torch.compile`, such as `inductor`; nothing is compiled without one. Pays on GPUs in long runs.

@@ -104,7 +104,7 @@ def newest_checkpoint(path: Path) -> Path:
     raise InputError(f"none of the {len(files)} checkpoints in {path} can be used; remove them to train afresh")
 
 
-def checkpoint_to_go_on_from(given: str | None, folder: Path) -> Path | None:
+def checkpoint_to_resume_from(given: str | None, folder: Path) -> Path | None:
     """What training starts with: one folder holds one run, so that its newest checkpoint is its state.
 
     Args:
@@ -121,7 +121,7 @@ def checkpoint_to_go_on_from(given: str | None, folder: Path) -> Path | None:
     chosen = None if given is None else newest_checkpoint(Path(given))
     if own and (chosen is None or chosen.resolve() != own[0].resolve()):
         raise InputError(
-            f"{folder} holds a run up to {own[0].name}: go on with it by --ckpt_path auto, or give this one another "
+            f"{folder} holds a run up to {own[0].name}: resume it with --ckpt_path auto, or give this one another "
             "folder, --trainer.default_root_dir DIR"
         )
     return chosen

@@ -91,7 +91,7 @@ class Checkpoints(Checkpoint):
         del checkpoint["loops"]
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Go on where the checkpoint was written; one of format 1 knows the step alone."""
+        """Resume where the checkpoint was written; one of format 1 knows the step alone."""
         if trainer.state.fn != TrainerFn.FITTING:
             return
         plain = {"step": checkpoint["global_step"], "validation_due": False, "random": [], "log": {}}
@@ -200,7 +200,7 @@ class Checkpoints(Checkpoint):
     def _stop_if(self, signal_number: int, trainer: Trainer) -> None:
         if signal_number:
             step, file = trainer.global_step, self.folder / checkpoint_name(trainer.global_step)
-            saved = f"saved {file}; go on with --ckpt_path auto" if self._saved else "nothing to save"
+            saved = f"saved {file}; resume with --ckpt_path auto" if self._saved else "nothing to save"
             raise Stopped(f"stopped after step {step}: {saved}", signal_number=signal_number)
 
 

@@ -12,7 +12,7 @@ import torch
 from drip_lightning.errors import InputError, RunError
 from drip_lightning.lit.resume import checkpoint_io
 from drip_lightning.lit.resume.checkpoint_io import (
-    checkpoint_to_go_on_from,
+    checkpoint_to_resume_from,
     checkpoints_in,
     newest_checkpoint,
     read_checkpoint,
@@ -119,7 +119,7 @@ def test_a_damaged_file_is_named_and_the_one_before_it_used(folder: Path, kind: 
     with pytest.warns(UserWarning, match=rf"{newest}.*; looking for the one before it"):
         assert newest_checkpoint(folder) == before
     with pytest.warns(UserWarning, match=str(newest)):
-        assert checkpoint_to_go_on_from("auto", folder / "checkpoints") == before
+        assert checkpoint_to_resume_from("auto", folder / "checkpoints") == before
 
 
 def test_no_sound_checkpoint_is_no_fresh_start(folder: Path) -> None:
@@ -127,12 +127,12 @@ def test_no_sound_checkpoint_is_no_fresh_start(folder: Path) -> None:
         file.write_bytes(b"")
     complaint = r"none of the 3 checkpoints in .* can be used"
     with pytest.warns(UserWarning, match="looking for"), pytest.raises(InputError, match=complaint):
-        checkpoint_to_go_on_from("auto", folder / "checkpoints")
+        checkpoint_to_resume_from("auto", folder / "checkpoints")
 
 
 def test_a_folder_without_checkpoints_is_a_fresh_start(tmp_path: Path) -> None:
-    assert checkpoint_to_go_on_from("auto", tmp_path) is None
-    assert checkpoint_to_go_on_from(None, tmp_path / "nowhere") is None
+    assert checkpoint_to_resume_from("auto", tmp_path) is None
+    assert checkpoint_to_resume_from(None, tmp_path / "nowhere") is None
 
 
 def test_what_a_killed_run_was_writing_is_no_checkpoint_and_removed(folder: Path) -> None:

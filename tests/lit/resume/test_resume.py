@@ -104,7 +104,7 @@ def test_a_signal_stops_between_steps_and_says_where(
     assert step_of(file) == 5
     said = (tmp_path / "output.txt").read_text()
     assert "\nSIGTERM: stopping after this step\n" in said
-    assert said.endswith(f"drip fit: stopped after step 5: saved {file}; go on with --ckpt_path auto\n")
+    assert said.endswith(f"drip fit: stopped after step 5: saved {file}; resume with --ckpt_path auto\n")
 
 
 def test_a_full_disk_is_told_in_one_line_and_the_last_checkpoint_stays(
