@@ -36,7 +36,7 @@ UNDOCUMENTED = (
     "fit_loop.epoch_loop.val_loop.run",
 )
 """What `lit/resume/position.py` reads and sets of a trainer's loops."""
-OTHERS = {"_current_frames", "_exit", "_version"}
+OTHERS = {"_current_frames", "_exit", "_step_supports_amp_scaling", "_version"}
 """Of Python and of torch."""
 PACKAGE = Path(drip_lightning.__file__).parent
 

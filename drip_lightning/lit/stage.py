@@ -18,6 +18,7 @@ from torch import Tensor
 from drip_lightning.errors import InputError, raised_as
 from drip_lightning.lit.averaging import Averaging
 from drip_lightning.lit.callbacks.step_log import is_logged
+from drip_lightning.lit.learning_rate import schedule_for
 from drip_lightning.lit.resume.checkpoint_io import newest_checkpoint, read_checkpoint
 from drip_lightning.nn.pipeline_folder import is_exported, read_exported
 
@@ -84,11 +85,12 @@ class Stage(LightningModule):
             return None
         with _making("optimizer"):
             optimizer = self.optimizer(trained)
+        # a fused optimizer would undo a gradient scaler's factor itself, too late for clipping
+        optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
         if self.lr_scheduler is None:
             return optimizer
         with _making("lr_scheduler"):
-            lr_scheduler = self.lr_scheduler(optimizer)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": lr_scheduler, "interval": "step"}}
+            return {"optimizer": optimizer, "lr_scheduler": schedule_for(self.trainer, optimizer, self.lr_scheduler)}
 
     def on_train_start(self) -> None:
         """A stage without anything to train ends at once, with a checkpoint that says what it is."""

@@ -1,0 +1,113 @@
+"""Learning-rate schedules in terms of a run's length, and schedules one after another."""
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.cli import LRSchedulerCallable, ReduceLROnPlateau
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, SequentialLR
+
+from drip_lightning.errors import InputError
+
+
+class WarmupThenDecay(LRScheduler):
+    """Rise linearly over the first steps, then decay until the run's last step, `trainer.max_steps`.
+
+    Where a run goes on with another length, the rest of it follows the curve of the new length.
+
+    Args:
+        optimizer: Its learning rates are the highest.
+        warmup_steps: The first of so many steps has 1 / `warmup_steps` of the rate, the last all of it.
+        decay: What follows: half a cosine, a straight line, or nothing.
+        final_factor: What is left of the rate at the run's end.
+
+    Raises:
+        InputError: a negative number of steps, or a factor that is not in [0, 1].
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        warmup_steps: int = 0,
+        decay: Literal["cosine", "linear", "constant"] = "cosine",
+        final_factor: float = 0.0,
+    ) -> None:
+        if warmup_steps < 0 or not 0 <= final_factor <= 1:
+            raise InputError(
+                "lr_scheduler: expected warmup_steps of at least 0 and final_factor in [0, 1], got "
+                f"{warmup_steps} and {final_factor}"
+            )
+        self.warmup_steps = warmup_steps
+        self.decay = decay
+        self.final_factor = final_factor
+        self.total_steps = warmup_steps + 1
+        super().__init__(optimizer)
+
+    def span(self, total_steps: int) -> None:
+        """Take a run's length; the first step, for which the constructor sets the rate, does not depend on it.
+
+        Raises:
+            InputError: the run has no end, or ends in the warm-up.
+        """
+        if total_steps <= self.warmup_steps and self.decay != "constant":
+            length = f"trainer.max_steps {total_steps}" if total_steps >= 0 else "a run without trainer.max_steps"
+            raise InputError(f"lr_scheduler: {self.warmup_steps} warmup_steps and a decay do not fit {length}")
+        self.total_steps = total_steps
+
+    def factor(self, step: int) -> float:
+        """What is left of the highest rate after `step` steps."""
+        if step < self.warmup_steps:
+            return (step + 1) / self.warmup_steps
+        if self.decay == "constant":
+            return 1.0
+        done = min((step - self.warmup_steps) / (self.total_steps - self.warmup_steps), 1.0)
+        left = 1 - done if self.decay == "linear" else (1 + math.cos(math.pi * done)) / 2
+        return self.final_factor + (1 - self.final_factor) * left
+
+    def get_lr(self) -> list[Any]:
+        """The rate of each parameter group."""
+        return [base * self.factor(self.last_epoch) for base in self.base_lrs]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Without the run's length, which the run itself knows."""
+        return {name: value for name, value in super().state_dict().items() if name != "total_steps"}
+
+
+class OneAfterAnother(SequentialLR):
+    """torch's `SequentialLR`, whose schedules a configuration can name.
+
+    Args:
+        optimizer: What they steer.
+        schedules: In order.
+        milestones: The steps at which the second, third, … begins.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, schedules: list[Callable[[Optimizer], LRScheduler]], milestones: list[int]
+    ) -> None:
+        self.parts = [schedule(optimizer) for schedule in schedules]
+        super().__init__(optimizer, self.parts, milestones)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `SequentialLR` keeps: each schedule's state, not the schedules themselves."""
+        return {name: value for name, value in super().state_dict().items() if name != "parts"}
+
+
+def schedule_for(trainer: Trainer, optimizer: Optimizer, make: LRSchedulerCallable) -> dict[str, Any]:
+    """Make a schedule, in the form that Lightning takes: one by steps, or by a score after each validation.
+
+    Raises:
+        InputError: the schedule does not fit the run's length, or there is no step to look at its score.
+    """
+    schedule = make(optimizer)
+    for part in schedule.parts if isinstance(schedule, OneAfterAnother) else [schedule]:
+        if isinstance(part, WarmupThenDecay):
+            part.span(trainer.max_steps)
+    if not isinstance(schedule, ReduceLROnPlateau):
+        return {"scheduler": schedule, "interval": "step"}
+    every = trainer.val_check_interval
+    if not isinstance(every, int):
+        raise InputError(f"lr_scheduler: ReduceLROnPlateau needs trainer.val_check_interval in steps, got {every}")
+    return {"scheduler": schedule, "interval": "step", "frequency": every, "monitor": schedule.monitor}
