@@ -1,3 +1,4 @@
+from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,16 @@ from drip_lightning.errors import InputError
 from drip_lightning.lit.denoiser import Denoiser
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.lit.transparency import TransparencyDecoder
+from drip_lightning.nn.noise import MultiResolutionNoise
 from tests.runs import CONFIGS, STAGES, tiny_arguments
+
+
+@dataclass(frozen=True)
+class CoarserNoise(MultiResolutionNoise):
+    """A class of somebody's own, with a default of its own."""
+
+    discount: float = 0.5
+
 
 RUNS = sorted(CONFIGS.glob("*.yaml"))
 SCALES = sorted(CONFIGS.glob("scale/*.yaml"))
@@ -153,10 +163,35 @@ def test_a_later_configuration_wins_and_the_command_line_over_all(parse: Any) ->
     assert parse(stage, small, tiny, more=("--data.image_size=40",)).data.image_size == 40
 
 
-def test_a_swapped_class_keeps_nothing_of_the_other(parse: Any) -> None:
-    plain = parse(CONFIGS / "denoiser.yaml", CONFIGS / "ablation" / "gaussian_noise.yaml").model.init_args.noise
-    assert plain.class_path.endswith(".GaussianNoise")
-    assert not plain.get("init_args")
+ADAMW = {"class_path": "torch.optim.AdamW", "init_args": {"lr": 0.1}}
+
+
+@pytest.mark.parametrize(
+    ("in_file", "more"),
+    [
+        (ADAMW, ()),
+        ("AdamW", ("--model.optimizer.lr=0.1",)),
+        (None, ("--model.optimizer=AdamW", "--model.optimizer.lr=0.1")),
+    ],
+)
+def test_a_swapped_class_keeps_nothing_of_the_other(parse: Any, tmp_path: Path, in_file: Any, more: Any) -> None:
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text(yaml.safe_dump({"model": {"init_args": {"optimizer": in_file}}} if in_file else {}))
+    optimizer = parse(CONFIGS / "denoiser.yaml", overlay, more=more).model.init_args.optimizer
+    assert optimizer.class_path == "torch.optim.AdamW"
+    assert (optimizer.init_args.lr, optimizer.init_args.weight_decay, optimizer.init_args.fused) == (0.1, 0.01, None)
+
+
+def test_a_class_named_again_keeps_what_was_said_for_it(parse: Any) -> None:
+    config = parse(CONFIGS / "denoiser.yaml", more=("--model.optimizer=Adam", "--model.optimizer.eps=1e-4"))
+    settings = config.model.init_args.optimizer.init_args
+    assert (settings.eps, settings.fused) == (1e-4, True)
+
+
+def test_an_own_class_begins_with_its_own_defaults(parse: Any) -> None:
+    own = f"--model.noise={__name__}.CoarserNoise"
+    noise = parse(CONFIGS / "denoiser.yaml", more=(own,)).model.init_args.noise
+    assert (noise.class_path, noise.init_args.discount) == (f"{__name__}.CoarserNoise", 0.5)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 
+from drip_lightning.cli.swapped_class import forget_the_other_class
 from drip_lightning.errors import DripError, InputError, raised_as
 from drip_lightning.lit.autoencoder import Autoencoder
 from drip_lightning.lit.callbacks.compilation import Compilation
@@ -65,6 +66,7 @@ class DripCLI(LightningCLI):
 
     def __init__(self, args: list[str]) -> None:
         args = list(with_found_configs(args))
+        forget_the_other_class()
         super().__init__(
             Stage,
             MattingDataModule,

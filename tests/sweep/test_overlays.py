@@ -51,22 +51,10 @@ def test_a_value_and_what_is_below_it(check: Any) -> None:
         check({"model": {"scheduler": None}}, {"model": {"scheduler": {"rate": 1}}})
 
 
-def test_a_swap_states_all_its_arguments(check: Any) -> None:
-    base = {"model": {"noise": {"class_path": GAUSSIAN}}}
-    with pytest.raises(InputError, match=r"model\.noise becomes .*AnnealedMultiResolutionNoise and leaves .*discount"):
-        check(_noise(MULTI, upsampling="nearest"), base=base)
-    check(_noise(GAUSSIAN))  # it has none
-
-
 def test_the_same_class_is_no_swap(check: Any) -> None:
     check(_noise(MULTI, discount=0.5))
     with pytest.raises(InputError, match=r"both write model\.noise\.init_args\.discount"):
         check(_noise(MULTI, discount=0.5), _noise(MULTI, discount=0.6))
-
-
-def test_an_unknown_class(check: Any) -> None:
-    with pytest.raises(InputError, match=r"there is no class drip_lightning\.nn\.noise\.Pink"):
-        check(_noise("drip_lightning.nn.noise.Pink"))
 
 
 def test_what_the_sweep_sets_is_its_own(check: Any) -> None:
