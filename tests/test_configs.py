@@ -1,3 +1,4 @@
+import pkgutil
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
@@ -27,6 +28,7 @@ RUNS = sorted(CONFIGS.glob("*.yaml"))
 SCALES = sorted(CONFIGS.glob("scale/*.yaml"))
 HARDWARE = sorted(CONFIGS.glob("hardware/*.yaml"))
 ABLATIONS = sorted(CONFIGS.glob("ablation/*.yaml"))
+MODEL = sorted(CONFIGS.glob("model/*.yaml"))
 SWEEPS = sorted(CONFIGS.glob("sweep/*.yaml"))
 
 
@@ -53,7 +55,7 @@ def _name(config: Path) -> str:
 
 
 def test_every_file_is_of_a_known_kind() -> None:
-    known = {*RUNS, *SCALES, *HARDWARE, *ABLATIONS, *SWEEPS, *CONFIGS.glob("sweep/*/*.yaml")}
+    known = {*RUNS, *SCALES, *HARDWARE, *ABLATIONS, *MODEL, *SWEEPS, *CONFIGS.glob("sweep/*/*.yaml")}
     assert {path for path in CONFIGS.rglob("*") if path.is_file()} == known
     assert [path.stem for path in RUNS] == sorted(STAGES)
 
@@ -63,7 +65,7 @@ def test_a_run_is_complete_alone(parse: Any, stage: Path) -> None:
     config = parse(stage)
     assert config.trainer.default_root_dir == f"runs/{stage.stem}"
     assert config.checkpoint.dirpath == f"runs/{stage.stem}/checkpoints"
-    assert config.model.class_path.rsplit(".", 2)[1] == stage.stem
+    assert pkgutil.resolve_name(config.model.class_path).__module__ == f"drip_lightning.lit.{stage.stem}"
     assert config.seed_everything == config.data.seed == config.model.init_args.seed
 
 
@@ -77,6 +79,19 @@ def test_every_run_takes_every_scale_and_hardware(parse: Any, stage: Path, scale
     assert combined.model.class_path == alone.model.class_path
     assert combined.trainer.max_steps == parse(stage, scale).trainer.max_steps
     assert combined.trainer.strategy == parse(stage, hardware).trainer.strategy
+
+
+@pytest.mark.parametrize("stage", RUNS, ids=_name)
+def test_the_shipped_model_s_recipe_is_one_run_after_another(parse: Any, stage: Path) -> None:
+    """Each stage takes the networks and the data of the others, and starts from what the one before leaves."""
+    config = parse(stage, CONFIGS / "scale/compact.yaml", CONFIGS / "model/data.yaml", CONFIGS / "model" / stage.name)
+    arguments = config.model.init_args
+    assert config.trainer.default_root_dir == f"runs/model/{stage.stem}"
+    assert config.trainer.max_steps == arguments.lr_scheduler.init_args.total_iters
+    assert arguments.networks.init_args.vae == "runs/model/autoencoder/pretrained"
+    if stage.stem == "transparency":
+        assert arguments.denoiser == "runs/model/denoiser"
+        assert arguments.decoder.class_path.endswith("HalfSizeUNetDecoder")
 
 
 _OF_THIS_TEST = {"trainer", "checkpoint", "gradient_audit"}

@@ -36,7 +36,7 @@ Often set:
 
   --print_config                    show the resolved configuration and stop
   --help-all                        every option of the trainer, the data and the callbacks
-  --model.help CLASS                the options of a stage, such as drip_lightning.lit.denoiser.Denoiser
+  --model.help CLASS                the options of a stage, such as Denoiser
 
 --config takes a file or, where there is no such file, the name of a shipped configuration (`drip configs DIR` copies
 them out).

@@ -12,6 +12,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 
+from drip_lightning.choices import import_all, path_of, with_names, with_paths
 from drip_lightning.cli.swapped_class import forget_the_other_class
 from drip_lightning.errors import DripError, InputError, raised_as
 from drip_lightning.lit.autoencoder import Autoencoder
@@ -30,7 +31,7 @@ from drip_lightning.lit.ranks.preflight import facts_of_run
 from drip_lightning.lit.ranks.watchdog import Watchdog
 from drip_lightning.lit.resume.checkpoint_io import CheckpointFiles, checkpoint_to_resume_from, newest_checkpoint
 from drip_lightning.lit.resume.checkpoints import Checkpoints
-from drip_lightning.lit.stage import Stage, choice_to_config
+from drip_lightning.lit.stage import Stage
 from drip_lightning.lit.transparency import TransparencyDecoder
 from drip_lightning.shipped import with_found_configs
 
@@ -53,6 +54,14 @@ class OneLineArgumentParser(LightningArgumentParser):
         """Raise what is wrong as an `InputError`."""
         raise InputError(_shorten(message)) from ex
 
+    def parse_string(self, content: str, *args: Any, **kwargs: Any) -> Namespace:
+        """Parse a configuration, in which earlier versions may have written where classes were then."""
+        return super().parse_string(with_paths(content), *args, **kwargs)
+
+    def dump(self, *args: Any, **kwargs: Any) -> str:
+        """Write a configuration, the project's own classes by their names."""
+        return with_names(super().dump(*args, **kwargs))
+
     def parse_path(self, path: Any, *args: Any, **kwargs: Any) -> Namespace:
         """Parse a configuration file, and name it in what is wrong with it."""
         try:
@@ -65,7 +74,8 @@ class DripCLI(LightningCLI):
     """Stages by class, one data module, checkpoints and panels always there and settable by overlays."""
 
     def __init__(self, args: list[str]) -> None:
-        args = list(with_found_configs(args))
+        import_all()  # a parser knows those subclasses by name that are imported
+        args = [path_of(word) for word in with_found_configs(args)]
         forget_the_other_class()
         super().__init__(
             Stage,
@@ -143,7 +153,7 @@ class DripCLI(LightningCLI):
         from drip_lightning.evaluation.run import conclude, evaluate
 
         self.datamodule.setup("test")
-        stage = type(self.model).from_checkpoint(ckpt_path, **choice_to_config(self.model)["init_args"])
+        stage = type(self.model).from_checkpoint(ckpt_path, **self.model.as_config()["init_args"])
         out = Path(self.trainer.default_root_dir)
         method = Model(stage, name=type(stage).__name__.lower(), source=ckpt_path)
         plan = EvaluationPlan(data=self.datamodule.evaluation, out=out / "test", seeds=(stage.seed,))

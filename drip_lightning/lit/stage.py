@@ -5,6 +5,7 @@ import inspect
 from abc import abstractmethod
 from collections.abc import Collection
 from contextlib import AbstractContextManager
+from enum import Enum
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -15,6 +16,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
+from drip_lightning.choices import check_importable, described, name_of
 from drip_lightning.errors import InputError, raised_as
 from drip_lightning.lit.averaging import Averaging
 from drip_lightning.lit.callbacks.step_log import is_logged
@@ -22,8 +24,8 @@ from drip_lightning.lit.learning_rate import schedule_for
 from drip_lightning.lit.resume.checkpoint_io import newest_checkpoint, read_checkpoint
 from drip_lightning.nn.pipeline_folder import is_exported, read_exported
 
-FORMAT_VERSION = 2
-"""Of what a checkpoint holds. Format 1, without the run's place and random state, is read, too."""
+FORMAT_VERSION = 3
+"""Of what a checkpoint holds. Read, too: 1, without the run's place and random state, and 2, with dotted paths."""
 
 _TRAINING_ONLY_ARGUMENTS = {"averaging", "latents", "optimizer", "lr_scheduler", "loss"}
 """Arguments that decide nothing but how weights come about: a checkpoint does not describe them."""
@@ -115,11 +117,15 @@ class Stage(LightningModule):
 
     def describe(self) -> dict[str, Any]:
         """What the stage is and which weights it has, in plain values."""
-        return {"format": FORMAT_VERSION, "weights": self.weights, **choice_to_config(self)}
+        return {"format": FORMAT_VERSION, "weights": self.weights, **self.as_config()}
+
+    def as_config(self) -> dict[str, Any]:
+        """The class and the arguments that decide what the stage is: `{class_path, init_args}`."""
+        return choice_to_config(self, leave_out=_TRAINING_ONLY_ARGUMENTS)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what the stage is; leave out frozen weights."""
-        checkpoint["drip"] = {"format": FORMAT_VERSION, **choice_to_config(self)}
+        checkpoint["drip"] = {"format": FORMAT_VERSION, **self.as_config()}
         left_out = self._left_out(checkpoint["state_dict"])
         checkpoint["state_dict"] = {
             name: value for name, value in checkpoint["state_dict"].items() if name not in left_out
@@ -199,17 +205,36 @@ def _making(setting: str) -> AbstractContextManager[None]:
     return raised_as(InputError, ValueError, TypeError, message=lambda reason: f"{setting}: {reason}")
 
 
-def choice_to_config(choice: Any) -> Any:
-    """Describe a stage or choice in plain values: `{class_path, init_args}`, as in a YAML configuration."""
+def choice_to_config(choice: Any, *, leave_out: Collection[str] = ()) -> Any:
+    """Describe a stage or choice in plain values: `{class_path, init_args}`, as in a YAML configuration.
+
+    Args:
+        choice: An object that keeps each argument of its class under the argument's name; or a plain value.
+        leave_out: Arguments of the object itself that are not described.
+
+    Raises:
+        InputError: an argument is not kept, or is no value that a configuration can hold.
+    """
     if choice is None or isinstance(choice, bool | int | float | str):
         return choice
     if isinstance(choice, list | tuple):
         return [choice_to_config(item) for item in choice]
-    names = [name for name in inspect.signature(type(choice)).parameters if name not in _TRAINING_ONLY_ARGUMENTS]
-    return {
-        "class_path": f"{type(choice).__module__}.{type(choice).__qualname__}",
-        "init_args": {name: choice_to_config(getattr(choice, name)) for name in names},
-    }
+    kind = type(choice)
+    if kind.__module__ == "builtins" or isinstance(choice, Enum):
+        raise InputError(
+            f"{choice!r} cannot be described in a checkpoint: a choice holds numbers, texts, lists and choices"
+        )
+    arguments = {}
+    for name, parameter in inspect.signature(kind).parameters.items():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) or (
+            name not in leave_out and not hasattr(choice, name)
+        ):
+            raise InputError(
+                f"{name_of(kind)} does not keep its argument {name} under that name: a checkpoint could not describe it"
+            )
+        if name not in leave_out:
+            arguments[name] = choice_to_config(getattr(choice, name))
+    return {"class_path": name_of(kind), "init_args": arguments}
 
 
 def config_to_choice(config: dict[str, Any], base: type) -> Any:
@@ -218,12 +243,14 @@ def config_to_choice(config: dict[str, Any], base: type) -> Any:
     Raises:
         InputError: the description does not fit the classes of this version.
     """
+    config = described(config)
+    check_importable(config, where="the checkpoint")
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(base, "choice")
     try:
         return parser.instantiate(parser.parse_object({"choice": config})).choice
     except Exception as error:  # jsonargparse raises many kinds; all mean a description that does not fit
-        reason = str(error).strip().splitlines()[0]
+        reason = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
         raise InputError(f"cannot build {config['class_path']} as its checkpoint describes it: {reason}") from error
 
 

@@ -47,6 +47,7 @@ class MattingLoss(nn.Module):
         foreground: float = 1.0,
     ) -> None:
         super().__init__()
+        self.l1, self.l2, self.laplacian, self.gradient = l1, l2, laplacian, gradient
         self.weights = {"l1": l1, "l2": l2, "laplacian": laplacian, "gradient": gradient}
         self.foreground = foreground
         if min(*self.weights.values(), foreground) < 0 or not any(self.weights.values()):

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from drip_lightning.choices import path_of
 from drip_lightning.errors import InputError
 
 Keys = tuple[str, ...]
@@ -50,7 +51,10 @@ def _written_keys(content: Any, base: Any, above: Keys = ()) -> Iterator[Keys]:
 
 
 def _swaps(content: Mapping[str, Any], base: Any) -> bool:
-    return "class_path" in content and content["class_path"] != _below(base, "class_path")
+    if "class_path" not in content:
+        return False
+    below = _below(base, "class_path")
+    return below is None or path_of(content["class_path"]) != path_of(below)
 
 
 def _below(base: Any, key: str) -> Any:

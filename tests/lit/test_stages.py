@@ -184,7 +184,7 @@ class TestCheckpoint:
         names = set(checkpoint["state_dict"])
         assert names == {name for name in stage.state_dict() if not name.startswith("codec.")}
         assert {name.split(".")[0] for name in names} == {"joint_unet"}
-        assert checkpoint["drip"]["class_path"] == "drip_lightning.lit.denoiser.Denoiser"
+        assert checkpoint["drip"]["class_path"] == "Denoiser"
 
     def test_training_goes_on_from_it(self, run, tmp_path) -> None:
         """Frozen weights are not in the file, and loading is strict nevertheless."""
