@@ -15,7 +15,9 @@ from drip_lightning.errors import InputError
 
 _PACKAGE = __name__.partition(".")[0]
 _MODULES = {
-    "data.augment": ("Augmentation", "ColourJitter", "Degradation"),
+    "data.augment": ("Augmentation", "ColourJitter"),
+    "data.degradations": ("Blur", "Jpeg", "Noise", "Shrink"),
+    "data.foreground_degradations": ("Defocus", "MotionBlur", "Multiply", "Tint"),
     "lit.autoencoder": ("Autoencoder",),
     "lit.averaging": ("EMA", "NoAveraging"),
     "lit.datamodule": ("MattingDataModule",),

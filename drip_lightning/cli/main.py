@@ -72,6 +72,8 @@ def run(arguments: list[str]) -> int:
     if verb not in MODULES:
         print(f"drip: no verb {verb!r}, expected one of {', '.join(MODULES)} (see `drip --help`)", file=sys.stderr)
         return 2
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # configurations and checkpoints may name classes of a module there
     module = importlib.import_module(f"drip_lightning.cli.{MODULES[verb]}")
     try:
         return module.main(arguments if MODULES[verb] == "fit" else arguments[1:])

@@ -1,0 +1,200 @@
+"""Names of choices: complete, independent of files, and open to classes from anywhere."""
+
+import importlib
+import json
+import pkgutil
+import shutil
+import sys
+from enum import Enum
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+import drip_lightning
+import drip_lightning.cli.main as command
+from drip_lightning.choices import CHOICES, described, name_of, path_of, with_names, with_paths
+from drip_lightning.cli.fit import run
+from drip_lightning.errors import InputError
+from drip_lightning.lit.resume.checkpoint_io import newest_checkpoint, read_checkpoint
+from drip_lightning.lit.stage import Stage, choice_to_config, config_to_choice, load
+from drip_lightning.nn.attention import DomainAttention, IndependentAttention
+from drip_lightning.nn.losses import MattingLoss
+from drip_lightning.ops.randomness import sample_generator
+from tests.runs import tiny_arguments
+
+GOLDEN = Path(__file__).parent / "golden" / "format2"
+"""Runs of version 0.1.0 before files moved, without the optimizers' states: their descriptions hold dotted paths."""
+BASES = (
+    "lit.stage.Stage",
+    "nn.pretrained.Networks",
+    "nn.joint_denoiser.Switcher",
+    "nn.attention.DomainAttention",
+    "nn.noise.NoiseSampler",
+    "lit.objectives.Objective",
+    "nn.fine_tuning.FineTuning",
+    "lit.latent_source.LatentSource",
+    "nn.transparency.DecoderChoice",
+    "lit.averaging.Averaging",
+    "ops.hints.choice.Hints",
+    "data.degradations.ImageDegradation",
+    "data.degradations.ForegroundDegradation",
+)
+ABSTRACT = {"MattingStage"}
+
+
+def below(kind: type) -> set[type]:
+    return {found for one in kind.__subclasses__() for found in {one, *below(one)}}
+
+
+def test_every_choice_of_the_project_has_its_name_and_no_name_is_two() -> None:
+    for module in pkgutil.walk_packages(drip_lightning.__path__, "drip_lightning."):
+        importlib.import_module(module.name)
+    own = {
+        kind
+        for base in BASES
+        for kind in below(pkgutil.resolve_name(f"drip_lightning.{base}"))
+        if kind.__module__.startswith("drip_lightning.") and kind.__name__ not in ABSTRACT
+    }
+    assert {kind.__name__ for kind in own} - set(CHOICES) == set()
+    for name, module in CHOICES.items():
+        kind = getattr(importlib.import_module(module), name)
+        assert kind.__module__ == module
+        assert name_of(kind) == name
+        assert path_of(name) == f"{module}.{name}"
+
+
+def test_paths_of_any_version_end_in_the_class() -> None:
+    old = "drip_lightning.somewhere.else.CrossDomainAttention"
+    assert path_of(old) == path_of("CrossDomainAttention") == "drip_lightning.nn.attention.CrossDomainAttention"
+    assert path_of("mylab.attention.CrossDomainAttention") == "mylab.attention.CrossDomainAttention"
+    text = f"a: {{class_path: {old}}}\nb: mylab.drip_lightning.nn.Windowed\nc: drip_lightning.nn.nothing.Unknown\n"
+    assert with_paths(text) == text.replace("somewhere.else", "nn.attention")
+    assert with_names(text) == text.replace(old, "CrossDomainAttention")
+    assert described({"x": [{"class_path": "EMA"}]}) == {"x": [{"class_path": "drip_lightning.lit.averaging.EMA"}]}
+
+
+def test_a_checkpoint_of_the_version_before_loads_and_mattes_as_it_did() -> None:
+    stage = load(GOLDEN / "runs" / "transparency")
+    image = torch.linspace(0, 1, 3 * 32 * 32).reshape(1, 3, 32, 32)
+    trimap = torch.full((1, 1, 32, 32), 0.5)
+    trimap[..., :8], trimap[..., 24:] = 0, 1
+    matte = stage.pipeline(image, trimap, steps=2, generators=[sample_generator(0, 0, "sampling")])
+    expected = json.loads((GOLDEN / "expected.json").read_text())
+    torch.testing.assert_close(matte.alpha[0, 0, 16], torch.tensor(expected["alpha"]), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        matte.foreground[0, :, 16, 16], torch.tensor(expected["foreground"]), atol=1e-5, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("stage", ["Autoencoder", "Denoiser", "TransparencyDecoder"])
+def test_one_loader_opens_every_stage(runs: Path, stage: str) -> None:
+    folder = runs / {"Autoencoder": "autoencoder", "Denoiser": "denoiser", "TransparencyDecoder": "transparency"}[stage]
+    assert type(Stage.from_checkpoint(folder)).__name__ == stage
+
+
+class _Forgetful(DomainAttention):
+    def __init__(self, window: int = 3) -> None:
+        self.width = window
+
+    def install(self, unet: object) -> None: ...
+
+
+class _Colour(Enum):
+    RED = 1
+
+
+class _Odd(IndependentAttention):
+    def __init__(self, colour: object = _Colour.RED) -> None:
+        self.colour = colour
+
+
+class _Named(IndependentAttention):
+    """Arguments called as those of a stage that decide training alone."""
+
+    def __init__(self, latents: float = 1.0, loss: float = 1.0, optimizer: str = "x") -> None:
+        self.latents, self.loss, self.optimizer = latents, loss, optimizer
+
+
+def test_what_cannot_be_described_is_refused() -> None:
+    with pytest.raises(InputError, match="_Forgetful does not keep its argument window under that name"):
+        choice_to_config(_Forgetful())
+    for value in (_Colour.RED, {"a": 1}):
+        with pytest.raises(InputError, match="cannot be described in a checkpoint"):
+            choice_to_config(_Odd(value))
+
+
+def test_a_choice_s_own_arguments_are_described_whatever_they_are_called() -> None:
+    config = choice_to_config(_Named(latents=3.0, loss=0.5, optimizer="y"))
+    assert config["init_args"] == {"latents": 3.0, "loss": 0.5, "optimizer": "y"}
+    assert vars(config_to_choice(config, DomainAttention)) == config["init_args"]
+    loss = choice_to_config(MattingLoss(l1=2.0, foreground=0.25))
+    assert loss["class_path"] == "MattingLoss"
+    assert (loss["init_args"]["l1"], loss["init_args"]["foreground"]) == (2.0, 0.25)
+
+
+STRANGE = '''
+from drip_lightning.lit.denoiser import Denoiser
+from drip_lightning.nn.attention import IndependentAttention
+
+class Windowed(IndependentAttention):
+    def __init__(self, window: int = 3) -> None:
+        self.window = window
+
+class OwnDenoiser(Denoiser):
+    """A stage of somebody's own."""
+'''
+
+
+@pytest.fixture
+def mylab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A researcher's working directory, with a module that only it knows."""
+    place = tmp_path / "work"
+    (place / "mylab").mkdir(parents=True)
+    (place / "mylab" / "__init__.py").touch()
+    (place / "mylab" / "own.py").write_text(STRANGE)
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(sys, "path", [one for one in sys.path if one not in ("", str(place))])
+    yield place
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mylab"]:
+        del sys.modules[name]
+
+
+def test_a_stranger_s_choice_and_stage_train_and_are_opened(
+    mylab: Path, synth: Path, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Named by dotted paths in the working directory: trained, stored, tested, the next stage's denoiser, exported."""
+    own = Path("runs")
+    shutil.copytree(runs / "autoencoder", own / "autoencoder")
+    settings = Path("own.yaml")
+    settings.write_text(
+        "model:\n  class_path: mylab.own.OwnDenoiser\n"
+        "  init_args:\n    attention: {class_path: mylab.own.Windowed, init_args: {window: 5}}\n"
+    )
+    assert command.run(tiny_arguments("denoiser", synth, own, f"--config={settings}")) == 0
+    description = read_checkpoint(newest_checkpoint(own / "denoiser"))["drip"]
+    assert description["class_path"] == "mylab.own.OwnDenoiser"
+    attention = description["init_args"]["attention"]
+    assert attention == {"class_path": "mylab.own.Windowed", "init_args": {"window": 5}}
+    assert "mylab.own.Windowed" in (own / "denoiser" / "config.yaml").read_text()
+    assert "PosEncSwitcher" in (own / "denoiser" / "config.yaml").read_text()
+    assert "drip_lightning" not in yaml.safe_load((own / "denoiser" / "config.yaml").read_text())["model"]["class_path"]
+
+    run(tiny_arguments("transparency", synth, own))
+    shards = str(synth / "evaluation")
+    assert command.run(["test", str(own / "transparency"), "--data", shards, "--out", "results", "--limit", "1"]) == 0
+    assert command.run(["export", str(own / "transparency"), "exported"]) == 0
+    assert type(load("exported")).__name__ == "TransparencyDecoder"
+    assert command.run(["test", "exported", "--data", shards, "--out", "again", "--limit", "1"]) == 0
+
+    (mylab / "mylab").rename(mylab / "elsewhere")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mylab"]:
+        del sys.modules[name]
+    importlib.invalidate_caches()
+    capsys.readouterr()
+    assert command.run(["test", str(own / "denoiser"), "--data", shards, "--out", "third"]) == 1
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1
+    assert "mylab.own" in said[0]
+    assert "cannot be imported" in said[0]
