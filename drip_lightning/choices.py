@@ -23,8 +23,9 @@ _MODULES = {
     "lit.datamodule": ("MattingDataModule",),
     "lit.denoiser": ("Denoiser",),
     "lit.latent_source": ("CachedLatents", "LiveLatents"),
+    "lit.learning_rate": ("WarmupThenDecay",),
     "lit.objectives": ("Denoising", "OneStep"),
-    "lit.ranks.parallel": ("ParallelRanks", "ShardedRanks"),
+    "lit.ranks.parallel": ("DripDDPStrategy", "DripFSDPStrategy"),
     "lit.transparency": ("TransparencyDecoder",),
     "nn.attention": ("CrossDomainAttention", "IndependentAttention", "LowResolutionCrossDomainAttention"),
     "nn.channel_order": ("ChannelOrder",),
@@ -50,6 +51,9 @@ _MODULES = {
 CHOICES: Mapping[str, str] = {name: f"{_PACKAGE}.{module}" for module, names in _MODULES.items() for name in names}
 """Class name to the module that defines it now."""
 
+_RENAMED = {"ParallelRanks": "DripDDPStrategy", "ShardedRanks": "DripFSDPStrategy"}
+"""Names of earlier versions to today's."""
+
 _OWN_PATH = re.compile(rf"(?<![\w.]){_PACKAGE}(?:\.\w+)*\.([A-Z]\w*)(?![\w.])")
 
 
@@ -63,6 +67,7 @@ def path_of(name: str) -> str:
     """The dotted path, as of now, of a class named as `name_of` does, or by a dotted path of an earlier version."""
     known = _OWN_PATH.fullmatch(name)
     own = known[1] if known else name
+    own = _RENAMED.get(own, own)
     return f"{CHOICES[own]}.{own}" if own in CHOICES else name
 
 

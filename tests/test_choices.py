@@ -69,6 +69,7 @@ def test_paths_of_any_version_end_in_the_class() -> None:
     old = "drip_lightning.somewhere.else.CrossDomainAttention"
     assert path_of(old) == path_of("CrossDomainAttention") == "drip_lightning.nn.attention.CrossDomainAttention"
     assert path_of("mylab.attention.CrossDomainAttention") == "mylab.attention.CrossDomainAttention"
+    assert path_of("drip_lightning.lit.parallel.ParallelRanks") == path_of("DripDDPStrategy")
     text = f"a: {{class_path: {old}}}\nb: mylab.drip_lightning.nn.Windowed\nc: drip_lightning.nn.nothing.Unknown\n"
     assert with_paths(text) == text.replace("somewhere.else", "nn.attention")
     assert with_names(text) == text.replace(old, "CrossDomainAttention")
