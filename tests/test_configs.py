@@ -87,7 +87,6 @@ def test_the_shipped_model_s_recipe_is_one_run_after_another(parse: Any, stage: 
     config = parse(stage, CONFIGS / "scale/compact.yaml", CONFIGS / "model/data.yaml", CONFIGS / "model" / stage.name)
     arguments = config.model.init_args
     assert config.trainer.default_root_dir == f"runs/model/{stage.stem}"
-    assert config.trainer.max_steps == arguments.lr_scheduler.init_args.total_iters
     assert arguments.networks.init_args.vae == "runs/model/autoencoder/pretrained"
     if stage.stem == "transparency":
         assert arguments.denoiser == "runs/model/denoiser"

@@ -12,7 +12,7 @@ from drip_lightning.errors import InputError
 from drip_lightning.lit.autoencoder import Autoencoder
 from drip_lightning.lit.denoiser import Denoiser
 from drip_lightning.lit.objectives import draw_diffusion
-from drip_lightning.lit.stage import Stage, choice_to_config, config_to_choice
+from drip_lightning.lit.stage import Stage, config_to_choice
 from drip_lightning.lit.transparency import TransparencyDecoder
 from drip_lightning.nn.attention import IndependentAttention
 from drip_lightning.nn.noise import GaussianNoise
@@ -166,7 +166,7 @@ class TestCheckpoint:
         folder, stage = run
         loaded = Denoiser.from_checkpoint(folder / "checkpoints" / "last.ckpt")
         torch.testing.assert_close(loaded.state_dict(), stage.state_dict(), rtol=0, atol=0)
-        assert choice_to_config(loaded) == choice_to_config(stage)
+        assert loaded.as_config() == stage.as_config()
         assert (loaded.seed, loaded.sampling_steps, loaded.attention) == (7, 2, IndependentAttention())
         assert not any(module.training for module in loaded.modules())
         assert not any(parameter.requires_grad for parameter in loaded.parameters())
@@ -190,7 +190,7 @@ class TestCheckpoint:
         """Frozen weights are not in the file, and loading is strict nevertheless."""
         folder, stage = run
         path = folder / "checkpoints" / "last.ckpt"
-        config = choice_to_config(stage)
+        config = stage.as_config()
         again = config_to_choice(config, Denoiser)
         trainer = fit(again, [matting_batch(4), matting_batch(5), matting_batch(6)], tmp_path, ckpt_path=path)
         assert trainer.global_step > 2
@@ -233,7 +233,7 @@ class TestCheckpoint:
             (lambda path: path.write_bytes(b"not a checkpoint\n" * 9), "damaged, or not a checkpoint"),
             (lambda path: torch.save({"state_dict": {}}, path), "was not written by drip"),
             (lambda path: torch.save([1, 2], path), "was not written by drip"),
-            (lambda path: torch.save({"drip": {"format": 99}}, path), "has format 99, this version reads 1 to 2"),
+            (lambda path: torch.save({"drip": {"format": 99}}, path), "has format 99, this version reads 1 to 3"),
         ],
         ids=["missing", "empty folder", "empty file", "text", "foreign", "foreign list", "newer"],
     )
