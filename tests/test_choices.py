@@ -22,7 +22,7 @@ from drip_lightning.lit.stage import Stage, choice_to_config, config_to_choice, 
 from drip_lightning.nn.attention import DomainAttention, IndependentAttention
 from drip_lightning.nn.losses import MattingLoss
 from drip_lightning.ops.randomness import sample_generator
-from tests.runs import tiny_arguments
+from tests.runs import CONFIGS, tiny_arguments
 
 GOLDEN = Path(__file__).parent / "golden" / "format2"
 """Runs of version 0.1.0 before files moved, without the optimizers' states: their descriptions hold dotted paths."""
@@ -168,12 +168,13 @@ def test_a_stranger_s_choice_and_stage_train_and_are_opened(
     """Named by dotted paths in the working directory: trained, stored, tested, the next stage's denoiser, exported."""
     own = Path("runs")
     shutil.copytree(runs / "autoencoder", own / "autoencoder")
-    settings = Path("own.yaml")
-    settings.write_text(
-        "model:\n  class_path: mylab.own.OwnDenoiser\n"
-        "  init_args:\n    attention: {class_path: mylab.own.Windowed, init_args: {window: 5}}\n"
-    )
-    assert command.run(tiny_arguments("denoiser", synth, own, f"--config={settings}")) == 0
+    text = (CONFIGS / "denoiser.yaml").read_text()
+    text = text.replace("class_path: Denoiser\n", "class_path: mylab.own.OwnDenoiser\n")
+    windowed = "class_path: mylab.own.Windowed\n      init_args: {window: 5}\n"
+    Path("own.yaml").write_text(text.replace("class_path: CrossDomainAttention\n", windowed))
+    arguments = tiny_arguments("denoiser", synth, own)
+    arguments[1] = "--config=own.yaml"
+    assert command.run(arguments) == 0
     description = read_checkpoint(newest_checkpoint(own / "denoiser"))["drip"]
     assert description["class_path"] == "mylab.own.OwnDenoiser"
     attention = description["init_args"]["attention"]
