@@ -59,7 +59,7 @@ class WarmupThenDecay(LRScheduler):
     def factor(self, step: int) -> float:
         """What is left of the highest rate after `step` steps."""
         if step < self.warmup_steps:
-            return (step + 1) / self.warmup_steps
+            return (step + 1) / max(self.warmup_steps, 1)  # before its turn in a chain, a schedule is at step -1
         if self.decay == "constant":
             return 1.0
         done = min((step - self.warmup_steps) / (self.total_steps - self.warmup_steps), 1.0)
@@ -73,6 +73,13 @@ class WarmupThenDecay(LRScheduler):
     def state_dict(self) -> dict[str, Any]:
         """Without the run's length, which the run itself knows."""
         return {name: value for name, value in super().state_dict().items() if name != "total_steps"}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on, at once with the rate that this run's length asks for."""
+        super().load_state_dict(state_dict)
+        self._last_lr = self.get_lr()
+        for group, rate in zip(self.optimizer.param_groups, self._last_lr, strict=True):
+            group["lr"] = rate
 
 
 class OneAfterAnother(SequentialLR):
@@ -93,6 +100,13 @@ class OneAfterAnother(SequentialLR):
     def state_dict(self) -> dict[str, Any]:
         """What `SequentialLR` keeps: each schedule's state, not the schedules themselves."""
         return {name: value for name, value in super().state_dict().items() if name != "parts"}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the rate that the optimizer was saved with: a schedule whose turn it is not leaves it alone."""
+        rates = [group["lr"] for group in self.optimizer.param_groups]
+        super().load_state_dict(state_dict)
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
 
 
 def schedule_for(trainer: Trainer, optimizer: Optimizer, make: LRSchedulerCallable) -> dict[str, Any]:

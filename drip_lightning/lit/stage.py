@@ -22,6 +22,7 @@ from drip_lightning.lit.averaging import Averaging
 from drip_lightning.lit.callbacks.step_log import is_logged
 from drip_lightning.lit.learning_rate import schedule_for
 from drip_lightning.lit.resume.checkpoint_io import newest_checkpoint, read_checkpoint
+from drip_lightning.lit.resume.same_run import check_same_model
 from drip_lightning.nn.pipeline_folder import is_exported, read_exported
 
 FORMAT_VERSION = 3
@@ -134,7 +135,8 @@ class Stage(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Check that the checkpoint is of this stage and size; put the frozen weights back: loading stays strict.
 
-        Everything but further training gets the averaged weights, where there are any; the log says so.
+        Everything but further training gets the averaged weights, where there are any; the log says so. Further
+        training is of the model that the checkpoint describes.
         """
         where = str(self.trainer.ckpt_path) if self._trainer is not None else "the checkpoint"
         _check_stage(checkpoint, type(self), where=where)
@@ -149,6 +151,8 @@ class Stage(LightningModule):
             rank_zero_info(f"{type(self).__name__} of {where}: weights are {self.weights}")
         checkpoint["state_dict"] = frozen | weights
         _check_sizes(checkpoint["state_dict"], own, where=where)
+        if self._trainer is not None and self.trainer.state.fn == "fit":
+            check_same_model(checkpoint["drip"], choice_to_config(self), where=where)
 
     def _left_out(self, names: Collection[str]) -> list[str]:
         """Those of the state's names that `build` loads again: frozen weights, and buffers of what is frozen whole."""

@@ -225,6 +225,37 @@ def test_a_checkpoint_of_other_sizes_is_refused(
     assert "joint_unet.unet.conv_in.weight: (8, 12, 3, 3) in the checkpoint, (16, 12, 3, 3) configured" in said
 
 
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ("noise_schedule.prediction_type=sample", "noise_schedule.prediction_type epsilon, configured sample"),
+        (
+            "attention=drip_lightning.nn.attention.IndependentAttention",
+            "attention CrossDomainAttention, configured IndependentAttention",
+        ),
+        ("noise.discount=0.5", "noise.discount 0.9, configured 0.5"),
+    ],
+)
+def test_a_resumed_run_is_of_the_same_model(
+    synth: Path, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: str, complaint: str
+) -> None:
+    shutil.copytree(runs / "denoiser", tmp_path / "denoiser")
+    more = (f"--trainer.default_root_dir={tmp_path / 'denoiser'}", "--ckpt_path=auto", "--trainer.max_steps=3")
+    said = _complaint(tiny_arguments("denoiser", synth, runs, *more, f"--model.init_args.{change}"), capsys)
+    assert f"step=0000002.ckpt is of another model: {complaint}; give the configuration" in said
+
+
+def test_a_resumed_run_may_change_how_it_is_computed(synth: Path, runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "denoiser", tmp_path / "denoiser")
+    more = [f"--trainer.default_root_dir={tmp_path / 'denoiser'}", "--ckpt_path=auto", "--trainer.max_steps=3"]
+    more += [
+        "--data.batch_size=1",
+        "--model.init_args.sampling_steps=1",
+        "--model.init_args.gradient_checkpointing=true",
+    ]
+    assert run(tiny_arguments("denoiser", synth, runs, *more)).trainer.global_step == 3
+
+
 @pytest.mark.parametrize("verb", ["validate", "test", "predict"])
 def test_nothing_but_fit_takes_an_untrained_stage(
     synth: Path, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str
