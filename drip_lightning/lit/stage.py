@@ -152,7 +152,7 @@ class Stage(LightningModule):
         checkpoint["state_dict"] = frozen | weights
         _check_sizes(checkpoint["state_dict"], own, where=where)
         if self._trainer is not None and self.trainer.state.fn == "fit":
-            check_same_model(checkpoint["drip"], choice_to_config(self), where=where)
+            check_same_model(checkpoint["drip"], self.as_config(), where=where)
 
     def _left_out(self, names: Collection[str]) -> list[str]:
         """Those of the state's names that `build` loads again: frozen weights, and buffers of what is frozen whole."""
