@@ -20,7 +20,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if
 # The tiny networks run faster on one thread than on two that wait for each other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help fit model-data test test-slow test-slurm chaos lint docs clean
+.PHONY: help fit model-data model test test-slow test-slurm chaos lint docs clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -67,6 +67,17 @@ fit: .venv/installed
 ##              without DATA, procedural ones alone
 model-data: .venv/installed
 	DRIP=$(BIN)/drip scripts/model_data.sh $(MODEL_DATA) $(if $(findstring file,$(origin DATA)),,$(DATA))
+
+MODEL_STAGE = $(BIN)/drip fit --config configs/$(1).yaml --config configs/scale/compact.yaml --config configs/hardware/$(HARDWARE).yaml \
+	--config configs/model/data.yaml $(if $(findstring file,$(origin DATA)),--config configs/model/procedural.yaml) \
+	$(2) --config configs/model/$(1).yaml --ckpt_path auto
+
+## make model DATA=FOLDER    train the model that comes with the package: hours; started again, it resumes
+model: model-data
+	$(call MODEL_STAGE,autoencoder)
+	$(call MODEL_STAGE,denoiser,--config configs/ablation/one_step.yaml)
+	$(call MODEL_STAGE,transparency)
+	$(BIN)/drip test trimap closed-form runs/model/transparency --overwrite
 
 ## make test    set up and run the tests: minutes
 test: .venv/installed-dev
