@@ -23,7 +23,7 @@ _MODULES = {
     "lit.datamodule": ("MattingDataModule",),
     "lit.denoiser": ("Denoiser",),
     "lit.latent_source": ("CachedLatents", "LiveLatents"),
-    "lit.learning_rate": ("WarmupThenDecay",),
+    "lit.learning_rate": ("OneAfterAnother", "WarmupThenDecay"),
     "lit.objectives": ("Denoising", "OneStep"),
     "lit.ranks.parallel": ("DripDDPStrategy", "DripFSDPStrategy"),
     "lit.transparency": ("TransparencyDecoder",),

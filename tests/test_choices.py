@@ -18,6 +18,7 @@ from drip_lightning.choices import CHOICES, described, name_of, path_of, with_na
 from drip_lightning.cli.fit import run
 from drip_lightning.errors import InputError
 from drip_lightning.lit.resume.checkpoint_io import newest_checkpoint, read_checkpoint
+from drip_lightning.lit.resume.same_run import check_same_model
 from drip_lightning.lit.stage import Stage, choice_to_config, config_to_choice, load
 from drip_lightning.nn.attention import DomainAttention, IndependentAttention
 from drip_lightning.nn.losses import MattingLoss
@@ -87,6 +88,16 @@ def test_a_checkpoint_of_the_version_before_loads_and_mattes_as_it_did() -> None
     torch.testing.assert_close(
         matte.foreground[0, :, 16, 16], torch.tensor(expected["foreground"]), atol=1e-5, rtol=1e-5
     )
+
+
+def test_a_run_of_the_version_before_is_the_same_model_by_any_path_and_another_by_a_value() -> None:
+    recorded = read_checkpoint(newest_checkpoint(GOLDEN / "runs" / "denoiser"))["drip"]
+    config = load(GOLDEN / "runs" / "denoiser").as_config()
+    assert recorded["init_args"]["noise"]["class_path"] != config["init_args"]["noise"]["class_path"]
+    check_same_model(recorded, config, where="the checkpoint")
+    config["init_args"]["noise"]["init_args"]["discount"] = 0.5
+    with pytest.raises(InputError, match=r"another model: noise\.discount 0\.9, configured 0\.5"):
+        check_same_model(recorded, config, where="the checkpoint")
 
 
 @pytest.mark.parametrize("stage", ["Autoencoder", "Denoiser", "TransparencyDecoder"])

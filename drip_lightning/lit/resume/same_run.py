@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from drip_lightning.choices import described
 from drip_lightning.errors import InputError
 
 _MAY_CHANGE = {"sampling_steps", "gradient_checkpointing", "seed"}
@@ -17,7 +18,7 @@ def check_same_model(recorded: Mapping[str, Any], configured: Mapping[str, Any],
     Raises:
         InputError: they describe different models.
     """
-    found = list(_differences(recorded, configured, ""))
+    found = list(_differences(described(recorded), described(configured), ""))
     if found:
         raise InputError(
             f"{where} is of another model: {'; '.join(found)}; give the configuration that it was trained with, or "
