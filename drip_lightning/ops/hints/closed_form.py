@@ -2,12 +2,16 @@
 
 import warnings
 
+import numba
 import numpy as np
 import torch
 from pymatting import estimate_alpha_cf, estimate_foreground_ml
 from torch import Tensor
 
 from drip_lightning.ops.hints.colours import propagated_colours
+
+numba.config.THREADING_LAYER = "workqueue"
+"""PyMatting's kernels are parallel, and data workers are forked: GNU's OpenMP, numba's first choice, would end them."""
 
 
 def closed_form_colours(image: Tensor, trimap: Tensor) -> tuple[Tensor, Tensor, Tensor]:

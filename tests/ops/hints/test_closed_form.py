@@ -1,5 +1,8 @@
 """The closed-form hint is PyMatting's, and never ends a training."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -21,6 +24,22 @@ def test_it_is_pymatting_s() -> None:
         (foreground, background), estimate_foreground_ml(pixels, expected, return_background=True), strict=True
     ):
         np.testing.assert_allclose(found[0].permute(1, 2, 0), colours.clip(0, 1), atol=1e-6)
+
+
+def test_a_forked_worker_makes_hints_after_its_parent_did() -> None:
+    """In a process of its own, where nothing ran before: validation makes hints, and then training forks workers."""
+    code = """
+import os, torch
+from drip_lightning.ops.hints.closed_form import closed_form_colours
+from tests.ops.hints.test_colours import picture
+closed_form_colours(*picture(0))
+child = os.fork()
+if child == 0:
+    closed_form_colours(*picture(1))
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("division by zero"), ValueError("did not converge")])
