@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 import numpy as np
-import pymatting
 import torch
 from torch import Tensor
 
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.errors import InputError
 from drip_lightning.evaluation.method import Method
+from drip_lightning.ops.solvers import pymatting
 from drip_lightning.pipeline import Matte
 
 SOLVERS = {

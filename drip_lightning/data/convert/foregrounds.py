@@ -188,9 +188,9 @@ def straight_colour(image: Bytes, alpha: Bytes) -> Bytes:
     Returns:
         (H, W, 3), the image's own where the matte is opaque.
     """
-    from pymatting import estimate_foreground_ml  # compiles at its import, for seconds
+    from drip_lightning.ops.solvers import pymatting  # compiles at its import, for seconds
 
-    estimate = estimate_foreground_ml(image / 255.0, alpha / 255.0)
+    estimate = pymatting.estimate_foreground_ml(image / 255.0, alpha / 255.0)
     colour = (np.clip(estimate, 0, 1) * 255).round().astype(np.uint8)
     return np.where(alpha[..., None] == 255, image, colour)
 

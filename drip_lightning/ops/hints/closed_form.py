@@ -2,16 +2,12 @@
 
 import warnings
 
-import numba
 import numpy as np
 import torch
-from pymatting import estimate_alpha_cf, estimate_foreground_ml
 from torch import Tensor
 
 from drip_lightning.ops.hints.colours import propagated_colours
-
-numba.config.THREADING_LAYER = "workqueue"
-"""PyMatting's kernels are parallel, and data workers are forked: GNU's OpenMP, numba's first choice, would end them."""
+from drip_lightning.ops.solvers import pymatting
 
 
 def closed_form_colours(image: Tensor, trimap: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -28,8 +24,8 @@ def closed_form_colours(image: Tensor, trimap: Tensor) -> tuple[Tensor, Tensor, 
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of a preconditioner that needs a second try
-                alpha = np.nan_to_num(estimate_alpha_cf(pixels, sides.double().numpy()), nan=0.5)
-            colours = estimate_foreground_ml(pixels, alpha, return_background=True)
+                alpha = np.nan_to_num(pymatting.estimate_alpha_cf(pixels, sides.double().numpy()), nan=0.5)
+            colours = pymatting.estimate_foreground_ml(pixels, alpha, return_background=True)
         except (ArithmeticError, ValueError):  # a system that is singular, or does not converge
             continue
         for result, found in zip(maps, (*colours, alpha[..., None]), strict=True):

@@ -6,11 +6,10 @@ import sys
 import numpy as np
 import pytest
 import torch
-from pymatting import estimate_alpha_cf, estimate_foreground_ml
 
-from drip_lightning.ops.hints import closed_form
 from drip_lightning.ops.hints.closed_form import closed_form_colours
 from drip_lightning.ops.hints.colours import propagated_colours
+from drip_lightning.ops.solvers import pymatting
 from tests.ops.hints.test_colours import picture
 
 
@@ -18,10 +17,12 @@ def test_it_is_pymatting_s() -> None:
     image, trimap = picture(4)
     foreground, background, alpha = closed_form_colours(image, trimap)
     pixels, sides = image[0].permute(1, 2, 0).double().numpy(), trimap[0, 0].double().numpy()
-    expected = estimate_alpha_cf(pixels, sides)
+    expected = pymatting.estimate_alpha_cf(pixels, sides)
     np.testing.assert_allclose(alpha[0, 0], expected, atol=1e-6)
     for found, colours in zip(
-        (foreground, background), estimate_foreground_ml(pixels, expected, return_background=True), strict=True
+        (foreground, background),
+        pymatting.estimate_foreground_ml(pixels, expected, return_background=True),
+        strict=True,
     ):
         np.testing.assert_allclose(found[0].permute(1, 2, 0), colours.clip(0, 1), atol=1e-6)
 
@@ -49,7 +50,7 @@ def test_what_cannot_be_solved_falls_back_to_propagated_colours(
     def fails(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(closed_form, "estimate_foreground_ml", fails)
+    monkeypatch.setattr(pymatting, "estimate_foreground_ml", fails)
     image, trimap = picture(5)
     for found, expected in zip(closed_form_colours(image, trimap), propagated_colours(image, trimap), strict=True):
         assert torch.equal(found, expected)

@@ -1,0 +1,9 @@
+"""PyMatting, imported so that its parallel kernels work in forked data workers, too: import it from here alone."""
+
+import numba
+
+numba.config.THREADING_LAYER = "workqueue"  # GNU's OpenMP, numba's first choice, ends a forked process
+
+import pymatting  # noqa: E402 - it starts the threads
+
+__all__ = ["pymatting"]
