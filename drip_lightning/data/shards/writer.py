@@ -86,6 +86,7 @@ class ShardWriter:
         self._tar: wds.TarWriter | None = None
         self._ends: list[tuple[str, int]] = []
         self._bytes = 0
+        self._made_folder = False
         self._lock = ExitStack()
         """Keeps others from writing to the folder."""
 
@@ -102,6 +103,7 @@ class ShardWriter:
     def __enter__(self) -> Self:
         with ExitStack() as undone_if_this_fails:
             with self._writing():
+                self._made_folder = not self._folder.exists()
                 self._folder.mkdir(parents=True, exist_ok=True)
                 is_alone = undone_if_this_fails.enter_context(lock(self._folder, wait=False))
             if not is_alone:
@@ -199,8 +201,9 @@ class ShardWriter:
             with suppress(OSError):  # the disk that was full for a sample is full for the end of the file, too
                 self._tar.close()
             self._partial.unlink(missing_ok=True)
-        with suppress(OSError):  # not empty
-            self._folder.rmdir()
+        if self._made_folder:
+            with suppress(OSError):  # not empty
+                self._folder.rmdir()
 
     def _replace(self, name: str, content: Mapping[str, Any]) -> None:
         text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

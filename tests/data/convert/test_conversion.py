@@ -226,3 +226,15 @@ def test_every_sample_says_where_it_is_from(tmp_path: Path) -> None:
     source = discs(tmp_path / "source", 1)
     prepare(source, tmp_path / "out")
     assert json.loads(members(tmp_path / "out")["disc0.json"])["source"] == f"{source}/disc0.png"
+
+
+@pytest.mark.parametrize("is_there_before", [False, True])
+def test_a_failure_removes_the_folder_only_if_it_was_made_for_it(tmp_path: Path, is_there_before: bool) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "broken.png").write_bytes(b"no picture")
+    out = tmp_path / "out"
+    if is_there_before:
+        out.mkdir()
+    with pytest.raises(InputError, match="none of the 1 files can be used"):
+        prepare(tmp_path / "source", out)
+    assert out.exists() == is_there_before
