@@ -9,7 +9,7 @@ import zlib
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from drip_lightning.errors import InputError, reason_of
 
@@ -18,6 +18,9 @@ MAX_PIXELS = 1 << 26
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 """What shards hold; nothing else is tried."""
+
+_MODES_IN = {"RGB": ("RGB", "RGBA", "P", "PA", "L", "LA", "1"), "GRAY": ("L", "LA", "1"), "CMYK": ("CMYK",)}
+"""Pillow's modes whose numbers a profile of a colour space can describe; the first is what is converted."""
 
 _DECODE_ERRORS = (OSError, EOFError, SyntaxError, ValueError, struct.error, zlib.error)
 
@@ -59,10 +62,38 @@ def open_picture(content: bytes, *, name: str, formats: tuple[str, ...] = FORMAT
 
 
 def colour_pixels(picture: Image.Image) -> NDArray[np.uint8]:
-    """Colour of a picture of any mode, (H, W, 3); transparency is dropped."""
+    """Colour of a picture of any mode in sRGB, (H, W, 3); transparency is dropped.
+
+    An embedded colour profile says what the numbers mean. Without one, or with one that cannot be used, they are sRGB.
+    """
+    profile, space = _foreign_profile(picture)
     if picture.mode.startswith("I"):
-        return np.repeat(grey_pixels(picture)[..., None], 3, axis=2)
-    return np.array(picture.convert("RGB"))
+        picture = Image.fromarray(grey_pixels(picture))
+    if profile is None or picture.mode not in _MODES_IN[space]:
+        return np.array(picture.convert("RGB"))
+    try:
+        converted = ImageCms.profileToProfile(
+            picture.convert(_MODES_IN[space][0]),
+            profile,
+            ImageCms.createProfile("sRGB"),
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            outputMode="RGB",
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+    except ImageCms.PyCMSError:  # it opens, but lacks what a conversion needs
+        return np.array(picture.convert("RGB"))
+    return np.array(converted)
+
+
+def _foreign_profile(picture: Image.Image) -> tuple[ImageCms.ImageCmsProfile | None, str]:
+    """The embedded profile and its colour space; none where the numbers are sRGB already or the profile is broken."""
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(picture.info["icc_profile"] or b""))
+        space = profile.profile.xcolor_space.strip()
+        is_srgb = (profile.profile.profile_description or "").startswith("sRGB")
+    except (KeyError, OSError):
+        return None, ""
+    return (profile, space) if space in _MODES_IN and not is_srgb else (None, "")
 
 
 def grey_pixels(picture: Image.Image) -> NDArray[np.uint8]:
@@ -74,11 +105,11 @@ def grey_pixels(picture: Image.Image) -> NDArray[np.uint8]:
 
 
 def rgba_pixels(picture: Image.Image, *, name: str) -> NDArray[np.uint8]:
-    """Straight colour and alpha, (H, W, 4).
+    """Straight colour in sRGB and alpha, (H, W, 4).
 
     Raises:
         InputError: the picture has no transparency.
     """
     if not picture.has_transparency_data:
         raise InputError(f"{name} has no alpha channel (its mode is {picture.mode})")
-    return np.array(picture.convert("RGBA"))
+    return np.dstack([colour_pixels(picture), np.asarray(picture.convert("RGBA"))[..., 3]])

@@ -4,11 +4,10 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
 
-from drip_lightning.data.pictures import colour_pixels, grey_pixels, open_picture
+from drip_lightning.data.pictures import colour_pixels, grey_pixels, open_picture, rgba_pixels
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.errors import InputError
 from drip_lightning.evaluation.method import Method
@@ -60,7 +59,7 @@ class Predictions(Method):
                 raise InputError(f"{file} is a colour picture without alpha: expected a grey matte, or RGBA")
             alpha = torch.from_numpy(grey_pixels(picture))[None, None] / 255
             return (Matte(foreground=batch["image"], alpha=alpha.to(batch["image"])),)
-        rgba = torch.from_numpy(np.array(picture.convert("RGBA"))).permute(2, 0, 1)[None] / 255
+        rgba = torch.from_numpy(rgba_pixels(picture, name=str(file))).permute(2, 0, 1)[None] / 255
         foreground, alpha = rgba.to(batch["image"]).split([3, 1], dim=1)
         return (Matte(foreground=foreground, alpha=alpha),)
 

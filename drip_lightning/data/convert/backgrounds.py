@@ -45,7 +45,7 @@ class Backgrounds:
         return self.choice.of(listing([job for pictures in found for job in single_jobs(pictures, "image")], ignored))
 
     def convert(self, job: ConversionJob) -> Sample:
-        """Read and check one background, and encode it unless it is a JPEG that needs no turning.
+        """Read and check one background, and encode it unless it is a JPEG that needs no turning, in sRGB.
 
         Raises:
             Refusal: it cannot be used.
@@ -54,7 +54,7 @@ class Backgrounds:
         if picture.has_transparency_data and np.asarray(picture.convert("RGBA"))[..., 3].min() < 255:
             raise Refusal("transparent", "a background must be whole; is it a foreground?")
         pixels = colour_pixels(picture)
-        if not _is_plain_jpeg(content):
+        if not _is_plain_jpeg(content) or (pixels != np.asarray(picture.convert("RGB"))).any():
             content = encode(pixels, "JPEG", quality=95, subsampling=0)
         return Sample({"jpg": content}, digest_of(pixels))
 
