@@ -212,11 +212,11 @@ def read_inputs(job: MatteJob, *, band: int | None) -> tuple["Tensor", "Tensor"]
     Raises:
         InputError: a file cannot be read, sizes differ, or nothing is unknown.
     """
-    from drip_lightning.data.decode import decode_colour, decode_grey
+    from drip_lightning.data.decode import decode_colour, decode_map
     from drip_lightning.ops.trimap import quantise_trimap, trimap_from_mask, unknown_mask
 
     image = decode_colour(job.picture.read_bytes(), name=str(job.picture))[None] / 255
-    guide = decode_grey(job.guide.read_bytes(), name=str(job.guide))[None] / 255
+    guide = decode_map(job.guide.read_bytes(), name=str(job.guide))[None] / 255
     if image.shape[-2:] != guide.shape[-2:]:
         (height, width), (guide_height, guide_width) = image.shape[-2:], guide.shape[-2:]
         raise InputError(

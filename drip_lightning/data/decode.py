@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from drip_lightning.data.pictures import colour_pixels, grey_pixels, open_picture, rgba_pixels
+from drip_lightning.data.pictures import colour_pixels, grey_pixels, map_pixels, open_picture, rgba_pixels
 from drip_lightning.errors import InputError
 
 
@@ -116,6 +116,14 @@ def decode_grey(content: bytes, *, name: str) -> Tensor:
     Arguments and errors are those of `decode_colour`.
     """
     return _to_tensor(grey_pixels(open_picture(content, name=name))[..., None])
+
+
+def decode_map(content: bytes, *, name: str) -> Tensor:
+    """Decode a user's mask or trimap to uint8 (1, H, W) as `map_pixels` understands it.
+
+    Arguments and errors are those of `decode_colour`; levels that say nothing are an error too.
+    """
+    return _to_tensor(map_pixels(open_picture(content, name=name), name=name)[..., None])
 
 
 def decode_rgba(content: bytes, *, name: str) -> Tensor:

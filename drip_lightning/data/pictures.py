@@ -104,6 +104,37 @@ def grey_pixels(picture: Image.Image) -> NDArray[np.uint8]:
     return np.array(picture.convert("L"))
 
 
+def map_pixels(picture: Image.Image, *, name: str) -> NDArray[np.uint8]:
+    """What a mask, trimap or matte from any tool says, (H, W), 0 to 255.
+
+    Where alpha varies, alpha is meant. Otherwise the levels are: 0 to 255, 0/1, 0/1/2, 16 bits, or 8 of them in 16.
+
+    Raises:
+        InputError: it is coloured, or its levels are others.
+    """
+    is_wide = picture.mode.startswith("I")
+    if picture.has_transparency_data and not is_wide:
+        alpha = np.array(picture.convert("RGBA"))[..., 3]
+        if alpha.min() < alpha.max():
+            return alpha
+    if is_wide:
+        levels = np.asarray(picture)
+        pixels = levels.astype(np.uint8) if levels.min() >= 0 and levels.max() <= 255 else grey_pixels(picture)
+    else:
+        spread = np.ptp(np.asarray(picture.convert("RGB")), axis=2)
+        if (spread > 32).mean() > 0.001:  # what JPEG does to grey stays below
+            raise InputError(f"{name} is coloured: give black for background, white for foreground, grey for unknown")
+        pixels = grey_pixels(picture)
+    top = int(pixels.max())
+    if top in (1, 2):
+        return np.array([[0, 255, 255], [0, 128, 255]], np.uint8)[top - 1][pixels]
+    found = np.unique(pixels) if 0 < top < 64 else []
+    if 0 < len(found) <= 8:  # labels; a faint matte has more
+        listed = ", ".join(map(str, found))
+        raise InputError(f"{name} has the levels {listed}: expected 0, 128, 255 (or 0, 1, 2; a mask: 0, 255 or 0, 1)")
+    return pixels
+
+
 def rgba_pixels(picture: Image.Image, *, name: str) -> NDArray[np.uint8]:
     """Straight colour in sRGB and alpha, (H, W, 4).
 

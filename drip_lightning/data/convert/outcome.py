@@ -15,7 +15,7 @@ from drip_lightning.data.convert.sources import FORMATS
 from drip_lightning.data.pictures import (
     TooBigError,
     colour_pixels,
-    grey_pixels,
+    map_pixels,
     open_picture,
 )
 from drip_lightning.errors import InputError
@@ -68,8 +68,11 @@ def read_colour(path: str, *, upright: bool = True) -> Bytes:
 
 
 def read_grey(path: str) -> Bytes:
-    """A map (H, W) of a file; errors as `read_picture`."""
-    return grey_pixels(read_picture(path)[1])
+    """A map (H, W) of a file as `map_pixels` understands it; errors as `read_picture`, or levels that say nothing."""
+    try:
+        return map_pixels(read_picture(path)[1], name=Path(path).name)
+    except InputError as error:
+        raise Refusal("no mask, trimap or matte", str(error)) from error
 
 
 def require_equal_sizes(**pictures: Bytes) -> None:
