@@ -149,8 +149,8 @@ def _pictures_in(path: Path) -> list[Path]:
 
 def _matte_all(jobs: Sequence[MatteJob], options: argparse.Namespace) -> int:
     import torch
-    from rich.progress import track
 
+    from drip_lightning.cli.progress import progress_bar
     from drip_lightning.lit.matting import MattingStage
 
     with raised_as(InputError, OSError, message=lambda why: f"cannot make the folder --out {options.out} ({why})"):
@@ -161,17 +161,19 @@ def _matte_all(jobs: Sequence[MatteJob], options: argparse.Namespace) -> int:
     if options.steps > pipeline.schedule.num_train_timesteps:
         raise InputError(f"--steps must be at most {pipeline.schedule.num_train_timesteps}, got {options.steps}")
     failed = 0
-    for job in jobs if len(jobs) == 1 else track(jobs, description="matting"):
-        try:
-            _matte_one(job, pipeline, options)
-        except InputError as error:
-            failed += 1
-            print(f"drip matte: {error}", file=sys.stderr)
-        except torch.OutOfMemoryError:
-            failed += 1
-            print(f"drip matte: {job.picture} is too big for the memory of {device}: try --device cpu", file=sys.stderr)
-        else:
-            print(job.result)
+    with progress_bar() as progress:
+        for job in progress.track(jobs, description="matting"):
+            try:
+                _matte_one(job, pipeline, options)
+            except InputError as error:
+                failed += 1
+                print(f"drip matte: {error}", file=sys.stderr)
+            except torch.OutOfMemoryError:
+                failed += 1
+                too_big = f"{job.picture} is too big for the memory of {device}: try --device cpu"
+                print(f"drip matte: {too_big}", file=sys.stderr)
+            else:
+                print(job.result)
     return 1 if failed else 0
 
 

@@ -128,7 +128,7 @@ def map_pixels(picture: Image.Image, *, name: str) -> NDArray[np.uint8]:
     top = int(pixels.max())
     if top in (1, 2):
         return np.array([[0, 255, 255], [0, 128, 255]], np.uint8)[top - 1][pixels]
-    found = np.unique(pixels) if 0 < top < 64 else []
+    found = np.unique(pixels).tolist() if 0 < top < 64 else []
     if 0 < len(found) <= 8:  # labels; a faint matte has more
         listed = ", ".join(map(str, found))
         raise InputError(f"{name} has the levels {listed}: expected 0, 128, 255 (or 0, 1, 2; a mask: 0, 255 or 0, 1)")

@@ -127,8 +127,8 @@ def test_masks_and_trimaps_of_any_levels_say_the_same() -> None:
     alike = (TRIMAP, TRIMAP // 127, TRIMAP.astype(np.uint16), TRIMAP.astype(np.uint16) * 257, np.dstack([TRIMAP] * 3))
     for written in (*alike, (TRIMAP // 127).astype(np.uint16)):
         assert read_map(written).tolist() == TRIMAP.tolist()
-    for written in (MASK, MASK // 255, MASK > 0, (MASK // 255).astype(np.uint16)):
-        assert read_map(written).tolist() == MASK.tolist()
+    for mask in (MASK, MASK // 255, MASK > 0, (MASK // 255).astype(np.uint16)):
+        assert read_map(mask).tolist() == MASK.tolist()
     faint = np.arange(40, dtype=np.uint8)[None]
     assert read_map(faint).tolist() == faint.tolist()
 
