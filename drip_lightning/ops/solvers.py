@@ -2,7 +2,8 @@
 
 import numba
 
-numba.config.THREADING_LAYER = "workqueue"  # GNU's OpenMP, numba's first choice, ends a forked process
+# GNU's OpenMP, numba's first choice, ends a forked process.
+numba.config.THREADING_LAYER = "workqueue"  # type: ignore[attr-defined]
 
 import pymatting  # noqa: E402 - it starts the threads
 

@@ -99,7 +99,7 @@ def test_drip_logs_it(synth: Path, runs: Path, tmp_path: Path) -> None:
     more = ("--trainer.log_every_n_steps=1", f"--trainer.default_root_dir={tmp_path}")
     run(tiny_arguments("denoiser", synth, runs, *more))
     found = _scalars(tmp_path / "tensorboard")
-    assert found["optimizer/learning_rate"] == pytest.approx({0: 2e-3, 1: 2e-3 * (1 - 0.95 / 2)})
+    assert found["optimizer/learning_rate"] == pytest.approx({0: 2e-3, 1: 2e-3 * (1 - 0.95 / 220)})
     assert all(0 < norm < 1e3 for norm in found["optimizer/gradient_norm"].values())
     for tag in ("seconds/step", "seconds/data", "speed/samples_per_second", "memory/process_peak_gib", "train/loss"):
         assert set(found[tag]) == {0, 1}, tag
