@@ -23,7 +23,8 @@ _DESCRIPTION = """\
 Cut objects out of pictures: for each PICTURE an RGBA PNG with straight (not premultiplied) colour, of the same size.
 
 A trimap says what is known: black background, white foreground, anything between is to be found out. A rough mask
-(object above mid-grey) will do: a band around its outline becomes the unknown part.
+(object above mid-grey) will do: a band around its outline becomes the unknown part. Where a picture is transparent
+itself (alpha 0), the result is, too.
 
 PICTURE, --trimap and --mask may be folders: a picture's trimap is the file of the same name, whatever its suffix.
 Results that exist are kept. A picture that fails is reported, the others go on, and the exit status is 1.
@@ -209,15 +210,16 @@ def read_inputs(job: MatteJob, *, band: int | None) -> tuple["Tensor", "Tensor"]
         band: Half the unknown band if the guide is a mask; none if it is a trimap.
 
     Returns:
-        Image (1, 3, H, W) in [0, 1] and trimap (1, 1, H, W).
+        Image (1, 3, H, W) in [0, 1] and trimap (1, 1, H, W), background where the picture itself is transparent.
 
     Raises:
         InputError: a file cannot be read, sizes differ, or nothing is unknown.
     """
-    from drip_lightning.data.decode import decode_colour, decode_map
+    from drip_lightning.data.decode import decode_colour, decode_map, decode_opacity
     from drip_lightning.ops.trimap import quantise_trimap, trimap_from_mask, unknown_mask
 
-    image = decode_colour(job.picture.read_bytes(), name=str(job.picture))[None] / 255
+    content = job.picture.read_bytes()
+    image = decode_colour(content, name=str(job.picture))[None] / 255
     guide = decode_map(job.guide.read_bytes(), name=str(job.guide))[None] / 255
     if image.shape[-2:] != guide.shape[-2:]:
         (height, width), (guide_height, guide_width) = image.shape[-2:], guide.shape[-2:]
@@ -225,6 +227,7 @@ def read_inputs(job: MatteJob, *, band: int | None) -> tuple["Tensor", "Tensor"]
             f"{job.picture} is {width}×{height} but {job.guide} is {guide_width}×{guide_height}: make them equal"
         )
     trimap = quantise_trimap(guide) if band is None else trimap_from_mask(guide, band)
+    trimap = trimap * (decode_opacity(content, name=str(job.picture))[None] > 0)
     if not unknown_mask(trimap).any():
         raise InputError(f"{job.guide} leaves no pixel unknown: there is nothing to find out")
     return image, trimap

@@ -214,3 +214,15 @@ def test_too_many_steps_for_the_schedule(
     picture, trimap = _picture(tmp_path / "cat.png"), _trimap(tmp_path / "trimap.png")
     assert command.run(["matte", str(picture), f"--trimap={trimap}", *common, "--steps=2000"]) == 1
     assert capsys.readouterr().err == "drip matte: --steps must be at most 1000, got 2000\n"
+
+
+def test_where_the_picture_is_transparent_the_result_is(tmp_path: Path, common: tuple[str, str]) -> None:
+    pixels = disc_rgba(0, HEIGHT, WIDTH)
+    pixels[..., 3] = 200
+    pixels[: HEIGHT // 2, :, 3] = 0  # over background, unknown and foreground alike
+    Image.fromarray(pixels).save(tmp_path / "cat.png")
+    trimap = _trimap(tmp_path / "trimap.png")
+    assert _matte(tmp_path / "cat.png", "--trimap", trimap, *common) == 0
+    alpha = _rgba(tmp_path / "out" / "cat.png")[0, 3]
+    assert (alpha[: HEIGHT // 2] == 0).all()
+    assert (alpha[HEIGHT // 2 :, 2 * WIDTH // 3 :] == 255).all()
