@@ -62,9 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
     guide = parser.add_mutually_exclusive_group(required=True)
     guide.add_argument("--trimap", metavar="T", type=Path, help="trimap, or folder of equally named trimaps")
     guide.add_argument("--mask", metavar="M", type=Path, help="rough mask, or folder of equally named masks")
-    parser.add_argument(
-        "--band", type=int, default=15, metavar="PIXELS", help="with --mask: half the unknown band (default: 15)"
-    )
+    parser.add_argument("--band", type=int, metavar="PIXELS", help="with --mask: half the unknown band (default: 15)")
     parser.add_argument(
         "--checkpoint",
         metavar="C",
@@ -93,6 +91,9 @@ def main(arguments: list[str]) -> int:
         InputError: nothing can be done at all: no picture, no trimap, no checkpoint.
     """
     options = build_parser().parse_args(arguments)
+    if options.band is not None and options.trimap:
+        raise InputError("--band belongs to --mask: a trimap says itself what is unknown")
+    options.band = 15 if options.band is None else options.band
     if (options.steps is not None and options.steps < 1) or options.band < 0 or options.seed < 0:
         raise InputError("--steps must be at least 1, --band and --seed not negative")
     jobs = find_jobs(options.pictures, options.trimap or options.mask, options.out)

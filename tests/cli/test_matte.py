@@ -226,3 +226,9 @@ def test_where_the_picture_is_transparent_the_result_is(tmp_path: Path, common: 
     alpha = _rgba(tmp_path / "out" / "cat.png")[0, 3]
     assert (alpha[: HEIGHT // 2] == 0).all()
     assert (alpha[HEIGHT // 2 :, 2 * WIDTH // 3 :] == 255).all()
+
+
+def test_a_band_belongs_to_a_mask(tmp_path: Path, common: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    picture, trimap = _picture(tmp_path / "cat.png"), _trimap(tmp_path / "trimap.png")
+    assert _matte(picture, "--trimap", trimap, "--band=3", *common) != 0
+    assert "--band belongs to --mask" in capsys.readouterr().err
