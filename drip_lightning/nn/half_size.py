@@ -109,14 +109,13 @@ class HalfSizeTransparencyUNet(LatentDecoder):
 
 
 class _Residual(nn.Module):
-    """Two convolutions beside the identity, which it starts as."""
+    """Two convolutions beside the identity."""
 
     def __init__(self, channels: int, norm_groups: int | None) -> None:
         super().__init__()
         self.norm = nn.Identity() if norm_groups is None else nn.GroupNorm(norm_groups, channels)
         self.conv_1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv_2 = nn.Conv2d(channels, channels, 3, padding=1)
-        _zero(self.conv_2)
 
     def forward(self, features: Tensor) -> Tensor:
         return features + self.conv_2(F.silu(self.conv_1(F.silu(self.norm(features)))))
