@@ -15,6 +15,7 @@ METHOD is what makes mattes, or NAME=METHOD to call it NAME in the table:
   exports/matting       a pipeline folder that `drip export` wrote
   theirs=FOLDER         mattes that another program wrote, KEY.png for each picture (or .tif, .webp): grey, or RGBA with
                         straight foreground colour
+  mylab.method.Own      the dotted path of a Method of your own, without arguments
   trimap                the trimap as alpha, the image as foreground
   propagated-colours, sampled-colours
                         the hints that a decoder may start from, alone

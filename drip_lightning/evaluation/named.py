@@ -1,12 +1,15 @@
 """Methods by the words of a command line: baselines by name, trained stages by where they are."""
 
+import pkgutil
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import yaml
 
-from drip_lightning.errors import InputError
+from drip_lightning.choices import check_importable
+from drip_lightning.errors import InputError, raised_as
 from drip_lightning.evaluation.classical import SOLVERS, Classical, TrueAlpha
 from drip_lightning.evaluation.hinted import Hinted
 from drip_lightning.evaluation.method import Method, Trimap
@@ -31,15 +34,15 @@ def methods_of(words: Sequence[str], *, vae_only: bool = False) -> list[Method]:
     """Make the methods that a command line names.
 
     Args:
-        words: Each a baseline's name, a run folder, a checkpoint, an exported folder or a folder of predicted
-            mattes, or any of these as `NAME=WORD`, to be called NAME.
+        words: Each a baseline's name, a run folder, a checkpoint, an exported folder, a folder of predicted mattes or
+            the dotted path of a `Method`, or any of these as `NAME=WORD`, to be called NAME.
         vae_only: Of trained stages, evaluate the ceiling that their VAE sets.
 
     Raises:
         InputError: a word is neither, a checkpoint cannot be loaded, or a baseline's package is not installed.
     """
     named = [_split(word) for word in words]
-    folders = [place for _, place in named if place not in BASELINES]
+    folders = [place for _, place in named if place not in BASELINES and not _is_dotted(place)]
     for place in folders:
         if not Path(place).exists():
             raise InputError(
@@ -52,6 +55,9 @@ def methods_of(words: Sequence[str], *, vae_only: bool = False) -> list[Method]:
         if place in BASELINES:
             method = BASELINES[place]()
             method.name = name or place
+        elif _is_dotted(place):
+            method = _own_method(place)
+            method.name = name or method.name
         elif _is_of_predictions(Path(place)):
             method = Predictions(Path(place), name=name or _short_name(place, folders))
         else:
@@ -59,6 +65,20 @@ def methods_of(words: Sequence[str], *, vae_only: bool = False) -> list[Method]:
             method = kind(stage, name=name or _short_name(place, folders), source=place)
         methods.append(method)
     return methods
+
+
+def _is_dotted(place: str) -> bool:
+    """Whether a word is the dotted path of a class, and no file's name."""
+    return re.fullmatch(r"(\w+\.)+[A-Z]\w*", place) is not None and not Path(place).exists()
+
+
+def _own_method(path: str) -> Method:
+    check_importable({"class_path": path}, where="the command line")
+    kind = pkgutil.resolve_name(path)
+    if not (isinstance(kind, type) and issubclass(kind, Method)):
+        raise InputError(f"{path} is no Method (drip_lightning.evaluation.method): it cannot be measured")
+    with raised_as(InputError, TypeError, ValueError, message=f"{path}: {{}}".format):
+        return kind()
 
 
 def _is_of_predictions(path: Path) -> bool:

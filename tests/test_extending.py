@@ -1,0 +1,99 @@
+"""docs/extending.md, run as it stands: classes of somebody's own, in a package outside the repository."""
+
+import csv
+import importlib
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import drip_lightning.cli.main as command
+from drip_lightning.cli.fit import run
+from drip_lightning.data.shards.reader import ShardFolder
+from drip_lightning.lit.resume.checkpoint_io import newest_checkpoint, read_checkpoint
+from drip_lightning.lit.stage import load
+from tests.runs import CONFIGS, tiny_arguments
+
+PAGE = CONFIGS.parent / "docs" / "extending.md"
+
+
+@pytest.fixture(scope="module")
+def mylab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The page's files in a working directory, where `drip` finds them."""
+    place = tmp_path_factory.mktemp("work")
+    for path, text in re.findall(r"```(?:python|yaml)\n# (mylab/\S+)\n(.*?)```", PAGE.read_text(), re.DOTALL):
+        (place / path).parent.mkdir(exist_ok=True)
+        (place / path).write_text(text)
+    (place / "mylab" / "__init__.py").touch()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        patch.setattr(sys, "path", [*sys.path])
+        yield place
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mylab"]:
+        del sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def denoiser(mylab: Path, synth: Path, runs: Path) -> Path:
+    """A denoiser of the page's classes, on data degraded and watched by the page's classes."""
+    (mylab / "runs").mkdir()
+    (mylab / "runs" / "autoencoder").symlink_to(runs / "autoencoder")
+    more = [f"--config=mylab/{name}.yaml" for name in ("denoiser", "data", "callback")]
+    assert command.run(tiny_arguments("denoiser", synth, Path("runs"), *more)) == 0
+    return Path("runs/denoiser")
+
+
+def test_a_denoiser_of_one_s_own_parts_is_trained_stored_and_loaded(denoiser: Path) -> None:
+    described = read_checkpoint(newest_checkpoint(denoiser))["drip"]["init_args"]
+    assert {name: described[name]["class_path"] for name in ("switcher", "attention", "noise", "objective")} == {
+        "switcher": "mylab.switcher.Scaled",
+        "attention": "mylab.attention.Sharpened",
+        "noise": "mylab.noise.Offset",
+        "objective": "mylab.objective.Weighted",
+    }
+    assert described["switcher"]["init_args"]["scale"] == 2.0
+    assert described["noise"]["init_args"] == {"weight": 0.2}
+    stage = load(denoiser)
+    assert stage.attention.temperature == 0.5
+    assert len(Path("mine.txt").read_text().splitlines()) == 2  # the callback's, a line a step
+
+
+def test_a_decoder_and_a_loss_of_one_s_own_on_top_of_it(mylab: Path, synth: Path, denoiser: Path) -> None:
+    cli = run(tiny_arguments("transparency", synth, Path("runs"), "--config=mylab/transparency.yaml"))
+    assert type(cli.model.loss).__name__ == "Composited"
+    assert cli.model.loss.composite == 0.5
+    assert "train/composite" in cli.trainer.callback_metrics
+    assert type(load("runs/transparency").latent_decoder).__name__ == "Affine"
+
+
+def test_a_degradation_of_one_s_own_is_applied(mylab: Path, synth: Path, denoiser: Path) -> None:
+    module = importlib.import_module("mylab.degradation")
+    picture = importlib.import_module("torch").arange(256).reshape(1, 16, 16).byte()
+    assert module._keep(picture, bits=4).unique().tolist() == list(range(0, 256, 16))
+    assert "mylab.degradation.Posterise" in (denoiser / "config.yaml").read_text()
+
+
+def test_a_source_of_one_s_own_is_trained_on(mylab: Path, synth: Path, runs: Path) -> None:
+    importlib.import_module("mylab.source").write(Path("squares"), count=8)
+    assert len(ShardFolder("squares")) == 8
+    assert command.run(["data", "check", "squares"]) == 0
+    arguments = tiny_arguments("autoencoder", synth, Path("runs/squares"), "--data.foregrounds=squares")
+    run(arguments)
+    assert newest_checkpoint(Path("runs/squares/autoencoder")).is_file()
+
+
+def test_a_method_of_one_s_own_stands_in_the_table(
+    mylab: Path, synth: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["--data", str(synth / "evaluation")]
+    assert command.run(["test", "mylab.method.Half", "trimap", *data, "--out", "results"]) == 0
+    rows = list(csv.DictReader(Path("results/per_image.csv").read_text().splitlines()))
+    scores = {name: [row["alpha_mse_unknown"] for row in rows if row["row"] == name] for name in ("half", "trimap")}
+    assert scores["half"]
+    for half, trimap in zip(scores["half"], scores["trimap"], strict=True):
+        assert float(half) == pytest.approx(float(trimap), rel=0.05)  # 128 / 255 is not quite a half
+    for word, complaint in (("mylab.method.Whole", "cannot be imported"), ("mylab.method.Sequence", "is no Method")):
+        assert command.run(["test", word, *data, "--out", "none"]) == 1
+        assert complaint in capsys.readouterr().err
