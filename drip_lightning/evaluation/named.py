@@ -78,7 +78,8 @@ def _own_method(path: str) -> Method:
     if not (isinstance(kind, type) and issubclass(kind, Method)):
         raise InputError(f"{path} is no Method (drip_lightning.evaluation.method): it cannot be measured")
     with raised_as(InputError, TypeError, ValueError, message=f"{path}: {{}}".format):
-        return kind()
+        made: Method = kind()  # type: ignore[call-arg]  # of its own, without arguments
+        return made
 
 
 def _is_of_predictions(path: Path) -> bool:
