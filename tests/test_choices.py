@@ -2,8 +2,10 @@
 
 import importlib
 import json
+import os
 import pkgutil
 import shutil
+import subprocess
 import sys
 from enum import Enum
 from pathlib import Path
@@ -200,6 +202,11 @@ def test_a_stranger_s_choice_and_stage_train_and_are_opened(
     assert command.run(["export", str(own / "transparency"), "exported"]) == 0
     assert type(load("exported")).__name__ == "TransparencyDecoder"
     assert command.run(["test", "exported", "--data", shards, "--out", "again", "--limit", "1"]) == 0
+
+    code = "from drip_lightning.cli.main import main; main()"
+    fresh = ["test", str(own / "denoiser"), "--data", shards, "--out", "fresh", "--limit", "1"]
+    environment = {**os.environ, "PYTHONPATH": str(CONFIGS.parent)}
+    subprocess.run([sys.executable, "-c", code, *fresh], check=True, env=environment, capture_output=True)
 
     (mylab / "mylab").rename(mylab / "elsewhere")
     for name in [name for name in sys.modules if name.partition(".")[0] == "mylab"]:

@@ -1,11 +1,12 @@
 """What the three stages share: what a checkpoint holds, how one is loaded, and how weights are optimised."""
 
-import importlib
 import inspect
+import pkgutil
 from abc import abstractmethod
 from collections.abc import Collection
 from contextlib import AbstractContextManager
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -16,7 +17,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
-from drip_lightning.choices import check_importable, described, name_of
+from drip_lightning.choices import check_importable, described, name_of, path_of
 from drip_lightning.errors import InputError, raised_as
 from drip_lightning.lit.averaging import Averaging
 from drip_lightning.lit.callbacks.step_log import is_logged
@@ -179,7 +180,11 @@ class Stage(LightningModule):
         """
         exported = is_exported(Path(path))
         file = Path(path) if exported else newest_checkpoint(Path(path))
-        checkpoint = read_exported(file, _kinds(cls)) if exported else read_checkpoint(file)
+        checkpoint = (
+            read_exported(file, partial(_is_stage, expected=cls, where=str(file)))
+            if exported
+            else read_checkpoint(file)
+        )
         _check_stage(checkpoint, cls, where=str(file))
         description = checkpoint["drip"]
         init_args = moved_paths(description["init_args"], file) | changes
@@ -262,16 +267,17 @@ def _check_stage(checkpoint: dict[str, Any], expected: "type[Stage]", *, where: 
     description = checkpoint["drip"]
     if description["format"] not in range(1, FORMAT_VERSION + 1):
         raise InputError(f"{where} has format {description['format']}, this version reads 1 to {FORMAT_VERSION}")
-    found, kinds = description["class_path"].rsplit(".", 1)[-1], _kinds(expected)
-    if found not in kinds:
-        raise InputError(f"{where} is of the stage {found}, expected {' or '.join(kinds[1:] or kinds)}")
+    if not _is_stage(description, expected, where=where):
+        found, wanted = description["class_path"].rsplit(".", 1)[-1], expected.__name__
+        raise InputError(f"{where} is of the stage {found}, expected {wanted} or a class below it")
 
 
-def _kinds(stage: "type[Stage]") -> list[str]:
-    """Names of the class and of all below it."""
-    for module in ("autoencoder", "denoiser", "transparency"):
-        importlib.import_module(f"drip_lightning.lit.{module}")  # a class knows only its imported subclasses
-    return [stage.__name__, *(name for kind in stage.__subclasses__() for name in _kinds(kind))]
+def _is_stage(description: dict[str, Any], expected: "type[Stage]", *, where: str) -> bool:
+    """Whether a description is of the expected class or of one below it, wherever that comes from."""
+    path = path_of(description["class_path"])
+    check_importable({"class_path": path}, where=where)
+    kind = pkgutil.resolve_name(path)
+    return isinstance(kind, type) and issubclass(kind, expected)
 
 
 def _check_sizes(found: dict[str, Tensor], expected: dict[str, Tensor], *, where: str) -> None:

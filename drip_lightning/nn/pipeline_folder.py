@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,19 +136,20 @@ def is_exported(path: Path) -> bool:
     return (path / INDEX).is_file()
 
 
-def read_exported(folder: Path, stages: Collection[str]) -> dict[str, Any]:
+def read_exported(folder: Path, is_wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """The checkpoint that an exported folder stands for.
 
     Args:
         folder: What `drip export` wrote.
-        stages: Class names that will do: of a transparency decoder's folder, the denoiser can be read alone.
+        is_wanted: Tells by a stage's description whether it will do: of a transparency decoder's folder, the denoiser
+            can be read alone.
 
     Raises:
         InputError: it is damaged, or of another program.
     """
     written = read_index(folder)["drip"]
     try:
-        fitting = [stage for stage in written["stages"] if stage["class_path"].rsplit(".", 1)[-1] in stages]
+        fitting = [stage for stage in written["stages"] if is_wanted(stage)]
         stage = (fitting or written["stages"])[-1]
         init_args = dict(stage["init_args"])
         networks = init_args["networks"]
