@@ -15,7 +15,7 @@ from drip_lightning.errors import InputError
 class WarmupThenDecay(LRScheduler):
     """Rise linearly over the first steps, then decay until the run's last step, `trainer.max_steps`.
 
-    Where a run goes on with another length, the rest of it follows the curve of the new length.
+    Where a run is resumed with another length, the rest of it follows the curve of the new length.
 
     Args:
         optimizer: Its learning rates are the highest.
@@ -75,7 +75,7 @@ class WarmupThenDecay(LRScheduler):
         return {name: value for name, value in super().state_dict().items() if name != "total_steps"}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on, at once with the rate that this run's length asks for."""
+        """Resume, at once with the rate that this run's length asks for."""
         super().load_state_dict(state_dict)
         self._last_lr = self.get_lr()
         for group, rate in zip(self.optimizer.param_groups, self._last_lr, strict=True):
@@ -102,7 +102,7 @@ class OneAfterAnother(SequentialLR):
         return {name: value for name, value in super().state_dict().items() if name != "parts"}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with the rate that the optimizer was saved with: a schedule whose turn it is not leaves it alone."""
+        """Resume with the rate that the optimizer was saved with: a schedule whose turn it is not leaves it alone."""
         rates = [group["lr"] for group in self.optimizer.param_groups]
         super().load_state_dict(state_dict)
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
