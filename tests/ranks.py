@@ -1,6 +1,7 @@
 """Several ranks of a run on this machine, forked from the test's own process: seconds less each than a new Python."""
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import socket
@@ -39,6 +40,7 @@ def started(arguments: Sequence[Sequence[str]], folder: Path) -> Iterator[list[R
     """Run `drip` on as many ranks as there are arguments; kill those that are left in the end."""
     port = free_port()
     ranks = []
+    gc.collect()  # garbage with threads of its own, such as a store of other tests, crashes a fork that collects it
     for rank, own in enumerate(arguments):
         environment = {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "WORLD_SIZE": str(len(arguments))}
         environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
@@ -76,6 +78,7 @@ def free_port() -> int:
 
 
 def _run(arguments: list[str], environment: dict[str, str], log: Path) -> None:
+    gc.freeze()  # what the test's process holds is its own to end
     torch.set_num_threads(1)  # a pool of threads that other tests began does not survive the fork
     os.environ.update(environment)
     descriptor = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)

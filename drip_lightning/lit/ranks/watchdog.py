@@ -1,10 +1,10 @@
 """Says where a run is stuck, and can end it: waiting in silence costs a cluster's hours."""
 
+import faulthandler
 import os
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -81,7 +81,7 @@ class Watchdog(Callback):
             stuck_s = time.monotonic() - self._beat
             if self.abort_after_s is not None and stuck_s > self.abort_after_s:
                 self._report(stuck_s, "; ending the run")
-                _write_stacks()
+                faulthandler.dump_traceback(2, all_threads=True)
                 os._exit(ExitStatus.STUCK)
             reported = reported if stuck_s > self.warn_after_s else 0
             if stuck_s > self.warn_after_s * (reported + 1):
@@ -116,14 +116,6 @@ def phase_of(frame: FrameType | None, *, ranks: int = 1) -> tuple[str, str]:
         phase += ", in validation"
     place = f"{codes[0].co_name}, {'/'.join(Path(codes[0].co_filename).parts[-3:])}:{frame.f_lineno}" if frame else ""
     return phase, place
-
-
-def _write_stacks() -> None:
-    """Write every thread's stack to standard error; where `faulthandler` did, ranks were seen to die of SIGSEGV."""
-    names = {thread.ident: thread.name for thread in threading.enumerate()}
-    for ident, frame in sys._current_frames().items():
-        stack = "".join(traceback.format_stack(frame))
-        os.write(2, f"thread {names.get(ident, ident)}, innermost call last:\n{stack}".encode())
 
 
 def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
