@@ -19,6 +19,7 @@ import drip_lightning.cli.main as command
 from drip_lightning.choices import CHOICES, described, name_of, path_of, with_names, with_paths
 from drip_lightning.cli.fit import run
 from drip_lightning.errors import InputError
+from drip_lightning.lit.denoiser import Denoiser
 from drip_lightning.lit.resume.checkpoint_io import newest_checkpoint, read_checkpoint
 from drip_lightning.lit.resume.same_run import check_same_model
 from drip_lightning.lit.stage import Stage, choice_to_config, config_to_choice, load
@@ -134,6 +135,8 @@ class _Named(IndependentAttention):
 def test_what_cannot_be_described_is_refused() -> None:
     with pytest.raises(InputError, match="_Forgetful does not keep its argument window under that name"):
         choice_to_config(_Forgetful())
+    with pytest.raises(InputError, match="_Forgetful does not keep"):
+        Denoiser(attention=_Forgetful()).configure_model()  # before anything is built or trained
     for value in (_Colour.RED, {"a": 1}):
         with pytest.raises(InputError, match="cannot be described in a checkpoint"):
             choice_to_config(_Odd(value))

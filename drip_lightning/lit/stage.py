@@ -74,6 +74,7 @@ class Stage(LightningModule):
     def configure_model(self) -> None:
         """Lightning's hook before training or loading: build once."""
         if not self._built:
+            self.as_config()  # what cannot be described is refused now, not at the first checkpoint
             with _making("networks"):
                 self.build()
             self._built = True
