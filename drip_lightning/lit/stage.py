@@ -269,8 +269,10 @@ def _check_stage(checkpoint: dict[str, Any], expected: "type[Stage]", *, where: 
     if description["format"] not in range(1, FORMAT_VERSION + 1):
         raise InputError(f"{where} has format {description['format']}, this version reads 1 to {FORMAT_VERSION}")
     if not _is_stage(description, expected, where=where):
-        found, wanted = description["class_path"].rsplit(".", 1)[-1], expected.__name__
-        raise InputError(f"{where} is of the stage {found}, expected {wanted} or a class below it")
+        found = description["class_path"].rsplit(".", 1)[-1]
+        own = [pkgutil.resolve_name(path_of(name)) for name in ("Autoencoder", "Denoiser", "TransparencyDecoder")]
+        wanted = [kind.__name__ for kind in own if issubclass(kind, expected)] or [expected.__name__]
+        raise InputError(f"{where} is of the stage {found}, expected {' or '.join(wanted)}")
 
 
 def _is_stage(description: dict[str, Any], expected: "type[Stage]", *, where: str) -> bool:
