@@ -108,7 +108,7 @@ def check_importable(config: Any, *, where: str) -> None:
     if isinstance(config, dict):
         path = config.get("class_path")
         if isinstance(path, str):
-            _check_path(path, where)
+            class_of(path, where=where)
         for value in config.values():
             check_importable(value, where=where)
     elif isinstance(config, list):
@@ -116,9 +116,19 @@ def check_importable(config: Any, *, where: str) -> None:
             check_importable(value, where=where)
 
 
-def _check_path(path: str, where: str) -> None:
+def class_of(name: str, *, where: str) -> Any:
+    """Import what a class's name stands for.
+
+    Args:
+        name: As `path_of` takes it.
+        where: What holds the name, for the error.
+
+    Raises:
+        InputError: a module or class is not there.
+    """
+    path = path_of(name)
     try:
-        pkgutil.resolve_name(path)
+        return pkgutil.resolve_name(path)
     except (ImportError, AttributeError, ValueError) as error:
         raise InputError(
             f"{where} names {path}, which cannot be imported ({error}): run where its module is, or install it"

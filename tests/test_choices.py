@@ -20,9 +20,10 @@ from drip_lightning.choices import CHOICES, described, name_of, path_of, with_na
 from drip_lightning.cli.fit import run
 from drip_lightning.errors import InputError
 from drip_lightning.lit.denoiser import Denoiser
+from drip_lightning.lit.description import choice_to_config, config_to_choice
 from drip_lightning.lit.resume.checkpoint_io import newest_checkpoint, read_checkpoint
 from drip_lightning.lit.resume.same_run import check_same_model
-from drip_lightning.lit.stage import Stage, choice_to_config, config_to_choice, load
+from drip_lightning.lit.stage import Stage, load
 from drip_lightning.nn.attention import DomainAttention, IndependentAttention
 from drip_lightning.nn.losses import MattingLoss
 from drip_lightning.ops.randomness import sample_generator
@@ -78,6 +79,17 @@ def test_paths_of_any_version_end_in_the_class() -> None:
     assert with_paths(text) == text.replace("somewhere.else", "nn.attention")
     assert with_names(text) == text.replace(old, "CrossDomainAttention")
     assert described({"x": [{"class_path": "EMA"}]}) == {"x": [{"class_path": "drip_lightning.lit.averaging.EMA"}]}
+
+
+def test_a_command_line_may_name_a_class_by_an_old_path_and_a_folder_as_a_class_is_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["fit", f"--config={CONFIGS / 'denoiser.yaml'}", "--trainer.default_root_dir", "Noise"]
+    with pytest.raises(SystemExit):
+        command.run([*arguments, "--model.attention=drip_lightning.somewhere.IndependentAttention", "--print_config"])
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert shown["trainer"]["default_root_dir"] == "Noise"
+    assert shown["model"]["init_args"]["attention"]["class_path"] == "IndependentAttention"
 
 
 def test_a_checkpoint_of_the_version_before_loads_and_mattes_as_it_did() -> None:

@@ -12,7 +12,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 
-from drip_lightning.choices import import_all, path_of, with_names, with_paths
+from drip_lightning.choices import import_all, with_names, with_paths
 from drip_lightning.cli.swapped_class import forget_the_other_class
 from drip_lightning.errors import DripError, InputError, raised_as
 from drip_lightning.lit.autoencoder import Autoencoder
@@ -75,7 +75,7 @@ class DripCLI(LightningCLI):
 
     def __init__(self, args: list[str]) -> None:
         import_all()  # a parser knows those subclasses by name that are imported
-        args = [path_of(word) for word in with_found_configs(args)]
+        args = [with_paths(word) for word in with_found_configs(args)]
         forget_the_other_class()
         super().__init__(
             Stage,

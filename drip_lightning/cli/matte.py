@@ -216,11 +216,11 @@ def read_inputs(job: MatteJob, *, band: int | None) -> tuple["Tensor", "Tensor"]
     Raises:
         InputError: a file cannot be read, sizes differ, or nothing is unknown.
     """
-    from drip_lightning.data.decode import decode_colour, decode_map, decode_opacity
+    from drip_lightning.data.decode import decode_layers, decode_map
     from drip_lightning.ops.trimap import quantise_trimap, trimap_from_mask, unknown_mask
 
-    content = job.picture.read_bytes()
-    image = decode_colour(content, name=str(job.picture))[None] / 255
+    colour, opacity = decode_layers(job.picture.read_bytes(), name=str(job.picture))
+    image = colour[None] / 255
     guide = decode_map(job.guide.read_bytes(), name=str(job.guide))[None] / 255
     if image.shape[-2:] != guide.shape[-2:]:
         (height, width), (guide_height, guide_width) = image.shape[-2:], guide.shape[-2:]
@@ -228,7 +228,7 @@ def read_inputs(job: MatteJob, *, band: int | None) -> tuple["Tensor", "Tensor"]
             f"{job.picture} is {width}×{height} but {job.guide} is {guide_width}×{guide_height}: make them equal"
         )
     trimap = quantise_trimap(guide) if band is None else trimap_from_mask(guide, band)
-    trimap = trimap * (decode_opacity(content, name=str(job.picture))[None] > 0)
+    trimap = trimap * (opacity[None] > 0)
     if not unknown_mask(trimap).any():
         raise InputError(f"{job.guide} leaves no pixel unknown: there is nothing to find out")
     return image, trimap

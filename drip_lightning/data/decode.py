@@ -126,15 +126,16 @@ def decode_map(content: bytes, *, name: str) -> Tensor:
     return _to_tensor(map_pixels(open_picture(content, name=name), name=name)[..., None])
 
 
-def decode_opacity(content: bytes, *, name: str) -> Tensor:
-    """Decode a picture's own alpha to uint8 (1, H, W), 255 everywhere in a picture without.
+def decode_layers(content: bytes, *, name: str) -> tuple[Tensor, Tensor]:
+    """Decode a picture's colour, uint8 (3, H, W), and its own alpha (1, H, W), 255 everywhere in a picture without.
 
     Arguments and errors are those of `decode_colour`.
     """
     picture = open_picture(content, name=name)
+    colour = _to_tensor(colour_pixels(picture))
     if not picture.has_transparency_data or picture.mode.startswith("I"):
-        return torch.full((1, picture.height, picture.width), 255, dtype=torch.uint8)
-    return _to_tensor(rgba_pixels(picture, name=name)[..., 3:])
+        return colour, torch.full_like(colour[:1], 255)
+    return colour, _to_tensor(np.array(picture.convert("RGBA"))[..., 3:])
 
 
 def decode_rgba(content: bytes, *, name: str) -> Tensor:

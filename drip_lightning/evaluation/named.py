@@ -1,6 +1,5 @@
 """Methods by the words of a command line: baselines by name, trained stages by where they are."""
 
-import pkgutil
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from drip_lightning.choices import check_importable
+from drip_lightning.choices import class_of
 from drip_lightning.errors import InputError, raised_as
 from drip_lightning.evaluation.classical import SOLVERS, Classical, TrueAlpha
 from drip_lightning.evaluation.hinted import Hinted
@@ -73,8 +72,7 @@ def _is_dotted(place: str) -> bool:
 
 
 def _own_method(path: str) -> Method:
-    check_importable({"class_path": path}, where="the command line")
-    kind = pkgutil.resolve_name(path)
+    kind = class_of(path, where="the command line")
     if not (isinstance(kind, type) and issubclass(kind, Method)):
         raise InputError(f"{path} is no Method (drip_lightning.evaluation.method): it cannot be measured")
     with raised_as(InputError, TypeError, ValueError, message=f"{path}: {{}}".format):

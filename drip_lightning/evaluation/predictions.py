@@ -42,7 +42,7 @@ class Predictions(Method):
 
     def left_over(self, keys: Sequence[str]) -> list[str]:
         """Files that belong to no picture."""
-        return [file.name for key, file in self._files.items() if key not in set(keys)]
+        return [self._files[key].name for key in sorted(self._files.keys() - set(keys))]
 
     def mattes(self, batch: MattingBatch, *, steps: int | None, seeds: Sequence[int]) -> tuple[Matte, ...]:
         """Read the picture's file; the image stands for a foreground that is not there, and is not measured."""
@@ -65,7 +65,8 @@ class Predictions(Method):
 
     def brings_foreground(self, key: str) -> bool:
         """Whether the key's file has colours of its own."""
-        return key in self._files and _open(self._files[key]).has_transparency_data
+        with Image.open(self._files[key]) as picture:  # its header: `mattes` has decoded the file
+            return picture.has_transparency_data
 
     def describe(self) -> dict[str, str | int | float]:
         """Where the files are, and a digest of all of them."""

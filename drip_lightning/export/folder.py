@@ -12,8 +12,8 @@ from torch import Tensor
 
 from drip_lightning.errors import InputError, RunError, raised_as
 from drip_lightning.files import whole_folder
+from drip_lightning.lit.description import choice_to_config, config_to_choice
 from drip_lightning.lit.matting import MattingStage
-from drip_lightning.lit.stage import choice_to_config, config_to_choice
 from drip_lightning.lit.transparency import TransparencyDecoder
 from drip_lightning.nn.fine_tuning import AllWeights, FineTuning
 from drip_lightning.nn.pipeline_folder import (

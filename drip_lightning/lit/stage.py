@@ -1,26 +1,23 @@
 """What the three stages share: what a checkpoint holds, how one is loaded, and how weights are optimised."""
 
-import inspect
-import pkgutil
 from abc import abstractmethod
 from collections.abc import Collection
 from contextlib import AbstractContextManager
-from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import Any, Self, cast
 
 import torch
-from jsonargparse import ArgumentParser
 from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
-from drip_lightning.choices import check_importable, described, name_of, path_of
+from drip_lightning.choices import class_of
 from drip_lightning.errors import InputError, raised_as
 from drip_lightning.lit.averaging import Averaging
 from drip_lightning.lit.callbacks.step_log import is_logged
+from drip_lightning.lit.description import choice_to_config, config_to_choice
 from drip_lightning.lit.learning_rate import schedule_for
 from drip_lightning.lit.resume.checkpoint_io import newest_checkpoint, read_checkpoint
 from drip_lightning.lit.resume.same_run import check_same_model
@@ -215,71 +212,20 @@ def _making(setting: str) -> AbstractContextManager[None]:
     return raised_as(InputError, ValueError, TypeError, message=lambda reason: f"{setting}: {reason}")
 
 
-def choice_to_config(choice: Any, *, leave_out: Collection[str] = ()) -> Any:
-    """Describe a stage or choice in plain values: `{class_path, init_args}`, as in a YAML configuration.
-
-    Args:
-        choice: An object that keeps each argument of its class under the argument's name; or a plain value.
-        leave_out: Arguments of the object itself that are not described.
-
-    Raises:
-        InputError: an argument is not kept, or is no value that a configuration can hold.
-    """
-    if choice is None or isinstance(choice, bool | int | float | str):
-        return choice
-    if isinstance(choice, list | tuple):
-        return [choice_to_config(item) for item in choice]
-    kind = type(choice)
-    if kind.__module__ == "builtins" or isinstance(choice, Enum):
-        raise InputError(
-            f"{choice!r} cannot be described in a checkpoint: a choice holds numbers, texts, lists and choices"
-        )
-    arguments = {}
-    for name, parameter in inspect.signature(kind).parameters.items():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) or (
-            name not in leave_out and not hasattr(choice, name)
-        ):
-            raise InputError(
-                f"{name_of(kind)} does not keep its argument {name} under that name: a checkpoint could not describe it"
-            )
-        if name not in leave_out:
-            arguments[name] = choice_to_config(getattr(choice, name))
-    return {"class_path": name_of(kind), "init_args": arguments}
-
-
-def config_to_choice(config: dict[str, Any], base: type) -> Any:
-    """Undo `choice_to_config`: make an object of class `base` or a subclass; nothing else is ever instantiated.
-
-    Raises:
-        InputError: the description does not fit the classes of this version.
-    """
-    config = described(config)
-    check_importable(config, where="the checkpoint")
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(base, "choice")
-    try:
-        return parser.instantiate(parser.parse_object({"choice": config})).choice
-    except Exception as error:  # jsonargparse raises many kinds; all mean a description that does not fit
-        reason = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
-        raise InputError(f"cannot build {config['class_path']} as its checkpoint describes it: {reason}") from error
-
-
 def _check_stage(checkpoint: dict[str, Any], expected: "type[Stage]", *, where: str) -> None:
     description = checkpoint["drip"]
     if description["format"] not in range(1, FORMAT_VERSION + 1):
         raise InputError(f"{where} has format {description['format']}, this version reads 1 to {FORMAT_VERSION}")
     if not _is_stage(description, expected, where=where):
         found = description["class_path"].rsplit(".", 1)[-1]
-        own = [pkgutil.resolve_name(path_of(name)) for name in ("Autoencoder", "Denoiser", "TransparencyDecoder")]
+        own = [class_of(name, where=where) for name in ("Autoencoder", "Denoiser", "TransparencyDecoder")]
         wanted = [kind.__name__ for kind in own if issubclass(kind, expected)] or [expected.__name__]
         raise InputError(f"{where} is of the stage {found}, expected {' or '.join(wanted)}")
 
 
 def _is_stage(description: dict[str, Any], expected: "type[Stage]", *, where: str) -> bool:
     """Whether a description is of the expected class or of one below it, wherever that comes from."""
-    path = path_of(description["class_path"])
-    check_importable({"class_path": path}, where=where)
-    kind = pkgutil.resolve_name(path)
+    kind = class_of(description["class_path"], where=where)
     return isinstance(kind, type) and issubclass(kind, expected)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from drip_lightning.nn.latents import LatentCodec, LatentPairs
 from drip_lightning.nn.pretrained import Networks
 from drip_lightning.nn.transparency import IMAGE_CHANNELS, DecoderChoice, LatentDecoder
+from drip_lightning.nn.zero import set_to_zero
 from drip_lightning.ops.domains import split_domains
 from drip_lightning.ops.hints.choice import CHANNELS, Hints
 
@@ -57,14 +58,14 @@ class HalfSizeTransparencyUNet(LatentDecoder):
 
         self.conv_in = nn.Conv2d(4 * (IMAGE_CHANNELS + CHANNELS * hints), channels[0], 3, padding=1)
         self.latent_in = nn.Conv2d(2 * latent_channels, channels[latent_level], 1)
-        _zero(self.latent_in)
+        set_to_zero(self.latent_in)
         self.down_levels = nn.ModuleList(level(place) for place in range(len(channels)))
         pairs = list(itertools.pairwise(channels))
         self.shrink = nn.ModuleList(nn.Conv2d(fine, coarse, 3, stride=2, padding=1) for fine, coarse in pairs)
         self.merge = nn.ModuleList(nn.Conv2d(fine + coarse, fine, 1) for fine, coarse in pairs)
         self.up_levels = nn.ModuleList(level(place) for place in range(len(pairs)))
         self.conv_out = nn.Conv2d(channels[0], 4 * (3 + 1), 3, padding=1)
-        _zero(self.conv_out)
+        set_to_zero(self.conv_out)
 
     def decode(self, image: Tensor, trimap: Tensor, pairs: LatentPairs, hints: Tensor) -> tuple[Tensor, Tensor]:
         """Mend the first hint, or what the VAE makes of the latents."""
@@ -119,11 +120,6 @@ class _Residual(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         return features + self.conv_2(F.silu(self.conv_1(F.silu(self.norm(features)))))
-
-
-def _zero(layer: nn.Module) -> None:
-    for parameter in layer.parameters():
-        nn.init.zeros_(parameter)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from drip_lightning.nn.latents import LatentCodec, LatentPairs
 from drip_lightning.nn.pretrained import Networks
 from drip_lightning.nn.transparency import DecoderChoice, LatentDecoder
+from drip_lightning.nn.zero import set_to_zero
 from drip_lightning.ops.domains import stack_domains
 from drip_lightning.ops.hints.choice import Hints
 
@@ -32,8 +33,7 @@ class SkipDecoder(LatentDecoder):
         self.convolutions = nn.ModuleList(
             nn.Conv2d(width, 2 * into, 1) for width, into in zip(reversed(widths), wanted, strict=True)
         )
-        for parameter in self.parameters():
-            nn.init.zeros_(parameter)
+        set_to_zero(self)
 
     def decode(self, image: Tensor, trimap: Tensor, pairs: LatentPairs, hints: Tensor) -> tuple[Tensor, Tensor]:
         """Decode under the image; the trimap, and what the VAE makes of the latents alone, play no part."""

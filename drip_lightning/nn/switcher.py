@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from drip_lightning.nn.attention import DomainAttention
 from drip_lightning.nn.joint_denoiser import INPUT_COPIES, InputLatents, JointDenoiser, Switcher, denoiser_input, widen
+from drip_lightning.nn.zero import set_to_zero
 from drip_lightning.ops.domains import stack_domains
 
 
@@ -86,9 +87,7 @@ class PosEncSwitcher(Switcher):
 
     def initialise(self, class_embedding: nn.Module) -> None:
         """Zero the projection's last layer."""
-        last_layer = class_embedding.get_submodule("linear_2")
-        for parameter in last_layer.parameters():
-            nn.init.zeros_(parameter)
+        set_to_zero(class_embedding.get_submodule("linear_2"))
 
     def labels(self, pairs: int, device: torch.device) -> Tensor:
         """Codes of a stacked batch of `pairs` foregrounds and `pairs` alphas: (2 * pairs, 2L)."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from drip_lightning.nn.latents import LatentCodec, LatentPairs
 from drip_lightning.nn.pretrained import Networks
+from drip_lightning.nn.zero import set_to_zero
 from drip_lightning.ops.domains import split_domains
 from drip_lightning.ops.hints.choice import Hints
 
@@ -82,7 +83,7 @@ class TransparencyUNet(LatentDecoder):
         blocks: dict[str, Any] = {"temb_channels": None, "resnet_groups": norm_groups}
         self.conv_in = nn.Conv2d(IMAGE_CHANNELS, channels[0], 3, padding=1)
         self.latent_in = nn.Conv2d(2 * latent_channels, channels[latent_level - 1], 1)
-        _zero(self.latent_in)
+        set_to_zero(self.latent_in)
         outer = (channels[0], *channels[:-1])
         self.down_blocks = nn.ModuleList(
             DownBlock2D(
@@ -107,7 +108,7 @@ class TransparencyUNet(LatentDecoder):
         )
         self.norm_out = nn.GroupNorm(norm_groups, channels[0])
         self.conv_out = nn.Conv2d(channels[0], 3 + 1, 3, padding=1)
-        _zero(self.conv_out)
+        set_to_zero(self.conv_out)
 
     def decode(self, image: Tensor, trimap: Tensor, pairs: LatentPairs, hints: Tensor) -> tuple[Tensor, Tensor]:
         """Mend what the VAE makes of the latents."""
@@ -144,11 +145,6 @@ class TransparencyUNet(LatentDecoder):
             [3, 1], dim=1
         )
         return foreground + foreground_change, alpha + alpha_change
-
-
-def _zero(layer: nn.Module) -> None:
-    for parameter in layer.parameters():
-        nn.init.zeros_(parameter)
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from torch import Tensor
 from drip_lightning.errors import InputError
 from drip_lightning.lit.autoencoder import Autoencoder
 from drip_lightning.lit.denoiser import Denoiser
+from drip_lightning.lit.description import config_to_choice
 from drip_lightning.lit.objectives import draw_diffusion
-from drip_lightning.lit.stage import Stage, config_to_choice
+from drip_lightning.lit.stage import Stage
 from drip_lightning.lit.transparency import TransparencyDecoder
 from drip_lightning.nn.attention import IndependentAttention
 from drip_lightning.nn.noise import GaussianNoise

@@ -16,19 +16,28 @@ def closed_form_colours(image: Tensor, trimap: Tensor) -> tuple[Tensor, Tensor, 
     Arguments and results are those of `propagated_colours`, which stand in for a picture that lacks sure pixels of a
     side, or whose equations cannot be solved (a crop may be flat, or nearly). Computed on the CPU in double precision.
     """
-    maps = propagated_colours(image.detach().float().cpu(), trimap.cpu())
-    for place, (picture, sides) in enumerate(zip(image.detach().cpu(), trimap[:, 0].cpu(), strict=True)):
-        if not ((sides == 0).any() and (sides == 1).any() and (sides == 0.5).any()):
-            continue
-        pixels = picture.double().permute(1, 2, 0).contiguous().numpy()
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of a preconditioner that needs a second try
-                alpha = np.nan_to_num(pymatting.estimate_alpha_cf(pixels, sides.double().numpy()), nan=0.5)
-            colours = pymatting.estimate_foreground_ml(pixels, alpha, return_background=True)
-        except (ArithmeticError, ValueError):  # a system that is singular, or does not converge
-            continue
-        for result, found in zip(maps, (*colours, alpha[..., None]), strict=True):
-            result[place] = torch.from_numpy(np.ascontiguousarray(found)).permute(2, 0, 1).clamp(0, 1)
-    foreground, background, alpha_map = (one.to(image) for one in maps)
-    return foreground, background, torch.where(trimap == 0.5, alpha_map, trimap)
+    pictures, sides = image.detach().float().cpu(), trimap.cpu()
+    solved = [
+        _solve(picture, side) or [one[0] for one in propagated_colours(picture[None], side[None])]
+        for picture, side in zip(pictures, sides, strict=True)
+    ]
+    foreground, background, alpha = (torch.stack(maps).to(image) for maps in zip(*solved, strict=True))
+    return foreground, background, torch.where(trimap == 0.5, alpha, trimap)
+
+
+def _solve(picture: Tensor, sides: Tensor) -> list[Tensor] | None:
+    """Foreground, background (3, H, W) and alpha (1, H, W); none where the equations have no solution."""
+    if not all((sides == side).any() for side in (0, 0.5, 1)):
+        return None
+    pixels = picture.double().permute(1, 2, 0).contiguous().numpy()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a preconditioner that needs a second try
+            alpha = np.nan_to_num(pymatting.estimate_alpha_cf(pixels, sides[0].double().numpy()), nan=0.5)
+        colours = pymatting.estimate_foreground_ml(pixels, alpha, return_background=True)
+    except (ArithmeticError, ValueError):  # a system that is singular, or does not converge
+        return None
+    return [
+        torch.from_numpy(np.ascontiguousarray(found)).permute(2, 0, 1).clamp(0, 1).float()
+        for found in (*colours, alpha[..., None])
+    ]
