@@ -23,6 +23,7 @@ Of averaged weights the averages are written; low-rank additions are merged into
 _EXAMPLE = """\
 examples:
   drip export runs/transparency exports/matting
+  drip export runs/transparency exports/matting --precision float16
   drip export runs/denoiser/checkpoints/step=0030000.ckpt exports/denoiser --overwrite
 """
 
@@ -39,6 +40,12 @@ def build_parser() -> argparse.ArgumentParser:
         "checkpoint", metavar="CHECKPOINT", type=Path, help="run folder or checkpoint: transparency or denoiser"
     )
     parser.add_argument("out", metavar="OUT", type=Path, help="the folder to write")
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "float16", "bfloat16"),
+        default="float32",
+        help="of the weights in the files: half of it halves them (default: float32)",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier export")
     return parser
 
@@ -57,6 +64,8 @@ def main(arguments: list[str]) -> int:
     """
     options = build_parser().parse_args(arguments)
 
+    import torch
+
     from drip_lightning.export.folder import check_place, write_pipeline_folder
     from drip_lightning.export.model_card import model_card
     from drip_lightning.lit.matting import MattingStage
@@ -69,7 +78,8 @@ def main(arguments: list[str]) -> int:
     print(f"reading {options.checkpoint}")
     stage = MattingStage.from_checkpoint(options.checkpoint)
     card = model_card(stage, options.checkpoint, name=out.name)
-    for part in write_pipeline_folder(stage, out, card=card, overwrite=options.overwrite):
+    dtype = getattr(torch, options.precision)
+    for part in write_pipeline_folder(stage, out, card=card, dtype=dtype, overwrite=options.overwrite):
         print(f"wrote {part}")
     print(f"{options.out}: weights are {stage.weights}")
     return 0

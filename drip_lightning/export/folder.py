@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import diffusers
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
@@ -58,7 +59,9 @@ def base_of(stage: MattingStage) -> str | None:
     return Path(base).resolve().name if base and Path(base).exists() else base
 
 
-def write_pipeline_folder(stage: MattingStage, out: Path, *, card: str, overwrite: bool = False) -> Iterator[str]:
+def write_pipeline_folder(
+    stage: MattingStage, out: Path, *, card: str, dtype: torch.dtype = torch.float32, overwrite: bool = False
+) -> Iterator[str]:
     """Write a folder that `Stage.from_checkpoint` reads, whole or not at all; yields what it has written, as it goes.
 
     Low-rank additions are merged into the U-Net's weights: the stage itself is changed.
@@ -67,10 +70,11 @@ def write_pipeline_folder(stage: MattingStage, out: Path, *, card: str, overwrit
         stage: Loaded by `from_checkpoint`.
         out: The folder.
         card: Text of its README.md.
+        dtype: Of the weights in the files; whoever reads them computes in float32, or as told.
         overwrite: Replace an earlier export.
 
     Raises:
-        InputError: see `check_place`.
+        InputError: see `check_place`; or a weight is too large for `dtype`.
         RunError: it cannot be written.
     """
     check_place(out, overwrite=overwrite)
@@ -83,29 +87,29 @@ def write_pipeline_folder(stage: MattingStage, out: Path, *, card: str, overwrit
         ),
         whole_folder(out) as folder,
     ):
-        yield from _write_parts(stage, folder)
+        yield from _write_parts(stage, folder, dtype)
         (folder / CARD).write_text(card)
 
 
-def _write_parts(stage: MattingStage, folder: Path) -> Iterator[str]:
+def _write_parts(stage: MattingStage, folder: Path, dtype: torch.dtype) -> Iterator[str]:
     pipeline, stages = stage.pipeline, stage_descriptions(stage)
     config_to_choice(stages[0]["init_args"]["fine_tuning"], FineTuning).merge(pipeline.joint_unet)
     unets = [name for name, part in pipeline.joint_unet.named_children() if part in pipeline.joint_unet.unets]
     parts = {"vae": pipeline.codec.vae, **{name: pipeline.joint_unet.get_submodule(name) for name in unets}}
     for name, network in parts.items():
         network.save_config(folder / name)  # type: ignore[operator]
-        _save(network.state_dict(), folder / name / WEIGHTS)
+        _save(network.state_dict(), folder / name / WEIGHTS, dtype)
         yield f"{name}/"
     solver = pipeline.schedule.solver(stage.sampling_steps)
     solver.save_pretrained(folder / "scheduler")
     own = pipeline.joint_unet.state_dict()
-    _save({name: own[name] for name in own if name.split(".")[0] not in unets}, folder / PROMPT_EMBEDDING)
+    _save({name: own[name] for name in own if name.split(".")[0] not in unets}, folder / PROMPT_EMBEDDING, dtype)
     stages[0]["parts"] = {f"joint_unet.{name}.": f"{name}/{WEIGHTS}" for name in unets}
     stages[0]["parts"]["joint_unet."] = PROMPT_EMBEDDING
     stages[0]["init_args"]["fine_tuning"] = choice_to_config(AllWeights())
     yield PROMPT_EMBEDDING
     if isinstance(stage, TransparencyDecoder):
-        _save(stage.latent_decoder.state_dict(), folder / TRANSPARENCY)
+        _save(stage.latent_decoder.state_dict(), folder / TRANSPARENCY, dtype)
         stages[1]["parts"] = {"latent_decoder.": TRANSPARENCY}
         stages[1]["init_args"]["denoiser"] = "."
         yield TRANSPARENCY
@@ -129,6 +133,14 @@ def _take_networks_from_folder(stages: list[dict[str, Any]], base: str | None) -
         description["init_args"]["networks"] = choice_to_config(networks)
 
 
-def _save(weights: dict[str, Tensor], file: Path) -> None:
+def _save(weights: dict[str, Tensor], file: Path, dtype: torch.dtype) -> None:
     """As diffusers does, in one file of any size."""
-    save_file({name: value.contiguous() for name, value in weights.items()}, file, metadata={"format": "pt"})
+    cast = {name: (value.to(dtype) if value.is_floating_point() else value) for name, value in weights.items()}
+    lost = next(
+        (name for name, value in cast.items() if not value.isfinite().all() and weights[name].isfinite().all()), ""
+    )
+    if lost:
+        raise InputError(
+            f"{lost} has values that {str(dtype).removeprefix('torch.')} cannot hold: choose another --precision"
+        )
+    save_file({name: value.contiguous() for name, value in cast.items()}, file, metadata={"format": "pt"})

@@ -96,15 +96,16 @@ def read_index(folder: Path) -> dict[str, Any]:
 
 
 def read_weights(folder: Path, name: str) -> dict[str, Tensor]:
-    """Read one of the folder's safetensors files, on the CPU; nothing is ever unpickled.
+    """Read one of the folder's safetensors files, on the CPU, as float32; nothing is ever unpickled.
 
     Raises:
         InputError: it is missing, or not what was written.
     """
     try:
-        return load_file(_checked(folder, name))
+        weights = load_file(_checked(folder, name))
     except SafetensorError as error:
         raise InputError(f"{folder / name} is damaged ({error}): copy or export the folder again") from error
+    return {key: value.float() if value.is_floating_point() else value for key, value in weights.items()}
 
 
 def file_digest(file: Path) -> str:

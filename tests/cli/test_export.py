@@ -10,6 +10,7 @@ import torch
 from diffusers import DPMSolverMultistepScheduler
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from safetensors.torch import load_file
 
 import drip_lightning.cli.main as command
 from drip_lightning.errors import InputError
@@ -162,6 +163,26 @@ def test_the_table_is_that_of_the_run(runs: Path, synth: Path, exported: Path, t
             del row["seconds"]
         tables.append((summary["rows"], summary["strata"]))
     assert tables[0] == tables[1]
+
+
+def test_half_precision_halves_the_files(runs: Path, exported: Path, tmp_path: Path) -> None:
+    assert drip("export", runs / "transparency", tmp_path / "half", "--precision", "float16") == 0
+    files = list((tmp_path / "half").rglob("*.safetensors"))
+    assert len(files) == 4
+    assert {value.dtype for file in files for value in load_file(file).values()} == {torch.float16}
+    kept = MattingStage.from_checkpoint(tmp_path / "half").state_dict()
+    for name, value in MattingStage.from_checkpoint(exported).state_dict().items():
+        assert torch.equal(kept[name], value.half().float()), name
+
+
+def test_a_weight_that_half_precision_cannot_hold_is_refused(tmp_path: Path) -> None:
+    denoiser = Denoiser(networks=with_saved_vae(tmp_path / "vae"))
+    run = train(denoiser, tmp_path / "run")
+    stage = Denoiser.from_checkpoint(run)
+    stage.joint_unet.unet.conv_in.weight.data[0, 0, 0, 0] = 1e6
+    with pytest.raises(InputError, match=r"conv_in\.weight has values that float16 cannot hold"):
+        list(export.write_pipeline_folder(stage, tmp_path / "out", card="", dtype=torch.float16))
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_card_tells_provenance_use_and_licence(exported: Path) -> None:
