@@ -154,6 +154,39 @@ def test_what_cannot_be_described_is_refused() -> None:
             choice_to_config(_Odd(value))
 
 
+class _Halved(IndependentAttention):
+    def __init__(self, window: int = 3) -> None:
+        self.window = window / 2
+
+
+class _Doubled(IndependentAttention):
+    def __init__(self, window: int = 3) -> None:
+        self.window = window * 2
+
+
+def _in_a_function() -> IndependentAttention:
+    class Hidden(IndependentAttention): ...
+
+    return Hidden()
+
+
+@pytest.mark.parametrize(
+    ("attention", "complaint"),
+    [
+        (_Halved(), r"^cannot build \S+Denoiser as .* describes it: attention\.window: Expected .*int.* value: 1\.5$"),
+        (_Doubled(), r"attention\.window 6 becomes 12; a choice keeps each argument as it was given$"),
+        (_in_a_function(), r"_in_a_function\.<locals>\.Hidden is defined in a function"),
+    ],
+)
+def test_what_its_description_does_not_bring_back_is_refused_before_the_networks_are_built(
+    attention: DomainAttention, complaint: str
+) -> None:
+    stage = Denoiser(attention=attention)
+    with pytest.raises(InputError, match=complaint):
+        stage.configure_model()
+    assert not list(stage.parameters())
+
+
 def test_a_choice_s_own_arguments_are_described_whatever_they_are_called() -> None:
     config = choice_to_config(_Named(latents=3.0, loss=0.5, optimizer="y"))
     assert config["init_args"] == {"latents": 3.0, "loss": 0.5, "optimizer": "y"}

@@ -1,7 +1,8 @@
 """Stages and choices as plain values, as checkpoints and exports hold them, and back."""
 
 import inspect
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterator, Mapping
 from enum import Enum
 from typing import Any
 
@@ -19,7 +20,7 @@ def choice_to_config(choice: Any, *, leave_out: Collection[str] = ()) -> Any:
         leave_out: Arguments of the object itself that are not described.
 
     Raises:
-        InputError: an argument is not kept, or is no value that a configuration can hold.
+        InputError: an argument is not kept, or is no value that a configuration can hold; or a class has no name.
     """
     if choice is None or isinstance(choice, bool | int | float | str):
         return choice
@@ -29,6 +30,10 @@ def choice_to_config(choice: Any, *, leave_out: Collection[str] = ()) -> Any:
     if kind.__module__ == "builtins" or isinstance(choice, Enum):
         raise InputError(
             f"{choice!r} cannot be described in a checkpoint: a choice holds numbers, texts, lists and choices"
+        )
+    if "<locals>" in kind.__qualname__:
+        raise InputError(
+            f"{name_of(kind)} is defined in a function, where no checkpoint finds it again: define it in a module"
         )
     arguments = {}
     for name, parameter in inspect.signature(kind).parameters.items():
@@ -56,5 +61,72 @@ def config_to_choice(config: dict[str, Any], base: type) -> Any:
     try:
         return parser.instantiate(parser.parse_object({"choice": config})).choice
     except Exception as error:  # jsonargparse raises many kinds; all mean a description that does not fit
-        reason = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
-        raise InputError(f"cannot build {config['class_path']} as its checkpoint describes it: {reason}") from error
+        raise InputError(
+            f"cannot build {config['class_path']} as a checkpoint describes it: {_reason(error)}"
+        ) from error
+
+
+def check_rebuilt(description: Any, rebuilt: Any) -> None:
+    """Compare an object's description with that of the object which was made from it.
+
+    Raises:
+        InputError: they differ, so that a checkpoint would be loaded as something else than what was trained.
+    """
+    found = [
+        f"{name} {short(first)} becomes {short(second)}" for name, first, second in differing(description, rebuilt)
+    ]
+    if found:
+        raise InputError(
+            f"cannot build {short(description)} again as a checkpoint describes it: {'; '.join(found)}; a choice keeps "
+            "each argument as it was given"
+        )
+
+
+def differing(
+    first: Any, second: Any, name: str = "", *, ignored: Collection[str] = ()
+) -> Iterator[tuple[str, Any, Any]]:
+    """Where two descriptions differ: an argument's dotted name, and its value or description in either.
+
+    What only one of two objects of a class has is passed over, for it is another version's.
+
+    Args:
+        first: As `choice_to_config` gives it.
+        second: The same.
+        name: Of the argument that both describe.
+        ignored: Arguments that are passed over, wherever they are.
+    """
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        if first.get("class_path") != second.get("class_path"):
+            yield name, first, second
+            return
+        for key in first:
+            if key in second and key not in ignored:
+                below = name if key == "init_args" else f"{name}.{key}".removeprefix(".")
+                yield from differing(first[key], second[key], below, ignored=ignored)
+    elif first != second:
+        yield name, first, second
+
+
+def short(value: Any) -> str:
+    """A description's class, or the plain value."""
+    return str(value["class_path"]).rsplit(".", 1)[-1] if isinstance(value, Mapping) else str(value)
+
+
+_FRAME = (
+    "Parser key",
+    "Problem with",
+    "Does not validate",
+    "Subtypes:",
+    "Errors:",
+    "Given value",
+    "Expected a <class 'N",
+)
+
+
+def _reason(error: Exception) -> str:
+    """The argument and the complaint in what jsonargparse says, which also lists all that it tried."""
+    lines = [line.strip().removeprefix("- ") for line in str(error).splitlines() if line.strip()]
+    _, *names = [*re.findall(r'Parser key "([^"]+)"', str(error)), ""]
+    reason = " ".join(line for line in lines if not line.startswith(_FRAME))
+    name = ".".join(filter(None, names))
+    return f"{name}: {reason}" if name else reason

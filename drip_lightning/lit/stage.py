@@ -17,7 +17,7 @@ from drip_lightning.choices import class_of
 from drip_lightning.errors import InputError, raised_as
 from drip_lightning.lit.averaging import Averaging
 from drip_lightning.lit.callbacks.step_log import is_logged
-from drip_lightning.lit.description import choice_to_config, config_to_choice
+from drip_lightning.lit.description import check_rebuilt, choice_to_config, config_to_choice
 from drip_lightning.lit.learning_rate import schedule_for
 from drip_lightning.lit.resume.checkpoint_io import newest_checkpoint, read_checkpoint
 from drip_lightning.lit.resume.same_run import check_same_model
@@ -71,7 +71,8 @@ class Stage(LightningModule):
     def configure_model(self) -> None:
         """Lightning's hook before training or loading: build once."""
         if not self._built:
-            self.as_config()  # what cannot be described is refused now, not at the first checkpoint
+            description = self.as_config()  # what no checkpoint could bring back is refused now, not at the first one
+            check_rebuilt(description, config_to_choice(description, type(self)).as_config())
             with _making("networks"):
                 self.build()
             self._built = True

@@ -1,10 +1,11 @@
 """A resumed run is the run that its checkpoint describes, or what differs is named."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from drip_lightning.choices import described
 from drip_lightning.errors import InputError
+from drip_lightning.lit.description import differing, short
 
 _MAY_CHANGE = {"sampling_steps", "gradient_checkpointing", "seed"}
 """Of a stage: how it is scored and computed, not what it is."""
@@ -18,26 +19,12 @@ def check_same_model(recorded: Mapping[str, Any], configured: Mapping[str, Any],
     Raises:
         InputError: they describe different models.
     """
-    found = list(_differences(described(recorded), described(configured), ""))
+    found = "; ".join(
+        f"{name} {short(then)}, configured {short(now)}"
+        for name, then, now in differing(described(recorded), described(configured), ignored=_MAY_CHANGE | _PLACES)
+    )
     if found:
         raise InputError(
-            f"{where} is of another model: {'; '.join(found)}; give the configuration that it was trained with, or "
+            f"{where} is of another model: {found}; give the configuration that it was trained with, or "
             "another --trainer.default_root_dir without --ckpt_path"
         )
-
-
-def _differences(recorded: Any, configured: Any, name: str) -> Iterator[str]:
-    if isinstance(recorded, Mapping) and isinstance(configured, Mapping):
-        if recorded.get("class_path") != configured.get("class_path"):
-            yield f"{name} {_short(recorded)}, configured {_short(configured)}"
-            return
-        for key in recorded:
-            if key in configured and key not in _MAY_CHANGE | _PLACES:
-                below = name if key == "init_args" else f"{name}.{key}".removeprefix(".")
-                yield from _differences(recorded[key], configured[key], below)
-    elif recorded != configured:
-        yield f"{name} {_short(recorded)}, configured {_short(configured)}"
-
-
-def _short(value: Any) -> str:
-    return str(value["class_path"]).rsplit(".", 1)[-1] if isinstance(value, Mapping) else str(value)
