@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from drip_lightning.nn.half_size import HalfSizeTransparencyUNet
-from drip_lightning.nn.transparency import LatentDecoder, TransparencyUNet
+from drip_lightning.nn.half_size import HalfSizeUNetDecoderModule
+from drip_lightning.nn.transparency import LatentDecoder, UNetDecoderModule
 from drip_lightning.ops.hints.choice import CHANNELS
 from drip_lightning.ops.hints.colours import propagated_colours, sampled_colours
 
@@ -42,7 +42,7 @@ def trained(decoder: LatentDecoder, hints: int) -> Callable[[], None]:
     channels = (3, 1, 3, 1)
     maps = [torch.rand(BATCH, count, SIDE, SIDE) for count in channels]
     latents = torch.randn(2 * BATCH, 4, SIDE // 8, SIDE // 8)
-    more = [] if isinstance(decoder, TransparencyUNet) else [torch.rand(BATCH, CHANNELS * hints, SIDE, SIDE)]
+    more = [] if isinstance(decoder, UNetDecoderModule) else [torch.rand(BATCH, CHANNELS * hints, SIDE, SIDE)]
 
     def step() -> None:
         foreground, alpha = decoder(*maps, latents, *more)
@@ -82,16 +82,16 @@ def main() -> None:
     console.print(table)
 
     decoders: dict[str, tuple[LatentDecoder, int]] = {
-        "TransparencyUNet": (TransparencyUNet((16, 24, 32, 48), layers_per_block=1), 0),
-        "half size": (HalfSizeTransparencyUNet((24, 32, 64, 96), layers_per_block=1), 0),
-        "half size, two hints": (HalfSizeTransparencyUNet((24, 32, 64, 96), hints=2, layers_per_block=1), 2),
+        "UNetDecoderModule": (UNetDecoderModule((16, 24, 32, 48), layers_per_block=1), 0),
+        "half size": (HalfSizeUNetDecoderModule((24, 32, 64, 96), layers_per_block=1), 0),
+        "half size, two hints": (HalfSizeUNetDecoderModule((24, 32, 64, 96), hints=2, layers_per_block=1), 2),
     }
     steps = {name: trained(*decoder) for name, decoder in decoders.items()}
     table = Table("decoder", "M parameters", "samples/s", "ratio", title=f"D_trans, {SIDE}², forward and backward")
     spent = medians(steps, runs, time.perf_counter)
     for name, (decoder, _) in decoders.items():
         millions = sum(parameter.numel() for parameter in decoder.parameters()) / 1e6
-        faster = spent["TransparencyUNet"] / spent[name]
+        faster = spent["UNetDecoderModule"] / spent[name]
         table.add_row(name, f"{millions:.2f}", f"{BATCH / spent[name]:.1f}", f"{faster:.1f}")
     console.print(table)
 

@@ -36,9 +36,9 @@ _MODULES = {
     "nn.noise_schedule": ("NoiseSchedule",),
     "nn.pipeline_folder": ("PipelineFolder",),
     "nn.pretrained": ("FromScratch", "StableDiffusion"),
-    "nn.skip_decoder": ("SkipConnections",),
+    "nn.skip_decoder": ("SkipDecoder",),
     "nn.switcher": ("PosEncSwitcher",),
-    "nn.transparency": ("FrozenVae", "UNetDecoder"),
+    "nn.transparency": ("VaeDecoder", "UNetDecoder"),
     "nn.two_unets": ("TwoUNets",),
     "ops.hints.choice": (
         "ClosedFormAndColours",
@@ -51,7 +51,12 @@ _MODULES = {
 CHOICES: Mapping[str, str] = {name: f"{_PACKAGE}.{module}" for module, names in _MODULES.items() for name in names}
 """Class name to the module that defines it now."""
 
-_RENAMED = {"ParallelRanks": "DripDDPStrategy", "ShardedRanks": "DripFSDPStrategy"}
+_RENAMED = {
+    "FrozenVae": "VaeDecoder",
+    "ParallelRanks": "DripDDPStrategy",
+    "ShardedRanks": "DripFSDPStrategy",
+    "SkipConnections": "SkipDecoder",
+}
 """Names of earlier versions to today's."""
 
 _OWN_PATH = re.compile(rf"(?<![\w.]){_PACKAGE}(?:\.\w+)*\.([A-Z]\w*)(?![\w.])")
@@ -63,11 +68,15 @@ def name_of(kind: type) -> str:
     return kind.__qualname__ if path_of(kind.__qualname__) == path else path
 
 
+def current_name(name: str) -> str:
+    """A class's name as of now; only choices that earlier versions called otherwise have another."""
+    return _RENAMED.get(name, name)
+
+
 def path_of(name: str) -> str:
     """The dotted path, as of now, of a class named as `name_of` does, or by a dotted path of an earlier version."""
     known = _OWN_PATH.fullmatch(name)
-    own = known[1] if known else name
-    own = _RENAMED.get(own, own)
+    own = current_name(known[1] if known else name)
     return f"{CHOICES[own]}.{own}" if own in CHOICES else name
 
 

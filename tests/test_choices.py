@@ -25,7 +25,9 @@ from drip_lightning.lit.resume.checkpoint_io import newest_checkpoint, read_chec
 from drip_lightning.lit.resume.same_run import check_same_model
 from drip_lightning.lit.stage import Stage, load
 from drip_lightning.nn.attention import DomainAttention, IndependentAttention
+from drip_lightning.nn.joint_denoiser import Switcher
 from drip_lightning.nn.losses import MattingLoss
+from drip_lightning.nn.transparency import DecoderChoice, VaeDecoder
 from drip_lightning.ops.randomness import sample_generator
 from tests.runs import CONFIGS, tiny_arguments
 
@@ -79,6 +81,33 @@ def test_paths_of_any_version_end_in_the_class() -> None:
     assert with_paths(text) == text.replace("somewhere.else", "nn.attention")
     assert with_names(text) == text.replace(old, "CrossDomainAttention")
     assert described({"x": [{"class_path": "EMA"}]}) == {"x": [{"class_path": "drip_lightning.lit.averaging.EMA"}]}
+
+
+def test_what_a_choice_builds_has_the_choice_s_name() -> None:
+    kinds = [*below(DecoderChoice), *below(Switcher)]
+    built = {
+        kind.__name__: kind.build.__annotations__["return"].__name__
+        for kind in kinds
+        if kind.__module__.startswith("drip_lightning.")
+    }
+    assert built.keys() >= {"PosEncSwitcher", "VaeDecoder"}
+    assert built == {name: f"{name}Module" for name in built}
+
+
+def test_a_renamed_choice_is_read_by_its_old_name_in_descriptions_files_and_on_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for old in ("FrozenVae", "drip_lightning.nn.transparency.FrozenVae"):
+        assert isinstance(config_to_choice({"class_path": old, "init_args": {}}, DecoderChoice), VaeDecoder)
+    written = tmp_path / "config.yaml"
+    written.write_text("model: {init_args: {decoder: {class_path: FrozenVae}}}")
+    arguments = ["fit", f"--config={CONFIGS / 'transparency.yaml'}", f"--config={written}"]
+    shown = []
+    for more in ([], ["--model.decoder=SkipConnections"], ["--model.decoder", "FrozenVae"]):
+        with pytest.raises(SystemExit):
+            command.run([*arguments, *more, "--print_config"])
+        shown.append(yaml.safe_load(capsys.readouterr().out)["model"]["init_args"]["decoder"]["class_path"])
+    assert shown == ["VaeDecoder", "SkipDecoder", "VaeDecoder"]
 
 
 def test_a_command_line_may_name_a_class_by_an_old_path_and_a_folder_as_a_class_is_named(

@@ -65,7 +65,7 @@ def test_a_decoder_and_a_loss_of_one_s_own_on_top_of_it(mylab: Path, synth: Path
     assert type(cli.model.loss).__name__ == "Composited"
     assert cli.model.loss.composite == 0.5
     assert "train/composite" in cli.trainer.callback_metrics
-    assert type(load("runs/transparency").latent_decoder).__name__ == "Affine"
+    assert type(load("runs/transparency").latent_decoder).__name__ == "AffineDecoderModule"
 
 
 def test_a_degradation_of_one_s_own_is_applied(mylab: Path, synth: Path, denoiser: Path) -> None:

@@ -9,9 +9,9 @@ from drip_lightning.nn.attention import CrossDomainAttention
 from drip_lightning.nn.latents import LatentCodec
 from drip_lightning.nn.noise import AnnealedMultiResolutionNoise
 from drip_lightning.nn.noise_schedule import NoiseSchedule
-from drip_lightning.nn.skip_decoder import SkipDecoder
+from drip_lightning.nn.skip_decoder import SkipDecoderModule
 from drip_lightning.nn.switcher import PosEncSwitcher
-from drip_lightning.nn.transparency import LatentDecoder, TransparencyUNet, VaeDecoder
+from drip_lightning.nn.transparency import LatentDecoder, UNetDecoderModule, VaeDecoderModule
 from drip_lightning.ops.domains import stack_domains
 from drip_lightning.ops.prediction import prediction_target
 from drip_lightning.pipeline import MattingPipeline, sample_latents
@@ -55,7 +55,7 @@ def pipeline(decoder: LatentDecoder | None = None, joint_unet: nn.Module | Oracl
         joint_unet=joint_unet,
         noise=AnnealedMultiResolutionNoise(),
         schedule=NoiseSchedule(**schedule),
-        decoder=decoder or VaeDecoder(),
+        decoder=decoder or VaeDecoderModule(),
     )
 
 
@@ -116,7 +116,9 @@ def test_a_picture_does_not_depend_on_its_batch() -> None:
     assert (single.foreground - other.foreground).abs().amax() > 1e-2  # the generator, not only the picture, decides
 
 
-@pytest.mark.parametrize("decoder", [VaeDecoder(), TransparencyUNet((8, 8, 8, 8), latent_level=1)], ids=["vae", "unet"])
+@pytest.mark.parametrize(
+    "decoder", [VaeDecoderModule(), UNetDecoderModule((8, 8, 8, 8), latent_level=1)], ids=["vae", "unet"]
+)
 @pytest.mark.parametrize("size", [(37, 53), (1, 1), (16, 16), (5, 40)])
 def test_any_size_is_padded_and_cropped_back(decoder, size) -> None:
     """The matte equals the upper left of what the padded picture gives."""
@@ -144,9 +146,9 @@ def test_the_vae_decodes_once_for_all_that_want_its_pictures(kinds, expected) ->
     """What the skip decoder adds inside of the VAE's decoder takes a pass of its own, and no other."""
     whole = pipeline()
     choices = {
-        "v": VaeDecoder(),
-        "u": TransparencyUNet((8, 8), latent_level=1),
-        "s": SkipDecoder(whole.codec),
+        "v": VaeDecoderModule(),
+        "u": UNetDecoderModule((8, 8), latent_level=1),
+        "s": SkipDecoderModule(whole.codec),
     }
     passes = []
     whole.codec.vae.decoder.conv_in.register_forward_hook(lambda *_: passes.append(1))
@@ -161,7 +163,7 @@ def test_the_vae_decodes_once_for_all_that_want_its_pictures(kinds, expected) ->
 def test_size_multiple_serves_all_three_networks() -> None:
     # VAE 2 × denoiser 2 = 4; a decoder of four levels wants 8
     assert pipeline().size_multiple == 4
-    assert pipeline(TransparencyUNet((8, 8, 8, 8), latent_level=1)).size_multiple == 8
+    assert pipeline(UNetDecoderModule((8, 8, 8, 8), latent_level=1)).size_multiple == 8
 
 
 def test_sure_pixels_are_kept() -> None:
@@ -200,7 +202,9 @@ def test_each_sample_takes_its_own_steps_side_by_side() -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("decoder", [VaeDecoder(), TransparencyUNet((8, 8), latent_level=1)], ids=["vae", "unet"])
+@pytest.mark.parametrize(
+    "decoder", [VaeDecoderModule(), UNetDecoderModule((8, 8), latent_level=1)], ids=["vae", "unet"]
+)
 def test_mixed_precision_gives_nearly_the_same_matte(decoder, dtype) -> None:
     batch = matting_batch(0)
     whole = pipeline(decoder, prediction_type="sample")

@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 
 from drip_lightning.choices import import_all, with_names, with_paths
-from drip_lightning.cli.swapped_class import forget_the_other_class
+from drip_lightning.cli.class_values import adapt_class_values
 from drip_lightning.errors import DripError, InputError, raised_as
 from drip_lightning.lit.autoencoder import Autoencoder
 from drip_lightning.lit.callbacks.compilation import Compilation
@@ -76,7 +76,7 @@ class DripCLI(LightningCLI):
     def __init__(self, args: list[str]) -> None:
         import_all()  # a parser knows those subclasses by name that are imported
         args = [with_paths(word) for word in with_found_configs(args)]
-        forget_the_other_class()
+        adapt_class_values()
         super().__init__(
             Stage,
             MattingDataModule,

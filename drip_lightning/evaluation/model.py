@@ -9,7 +9,7 @@ from drip_lightning.data.sample import MattingBatch
 from drip_lightning.evaluation.method import Method
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.nn.digest import weights_digest
-from drip_lightning.nn.transparency import LatentDecoder, VaeDecoder
+from drip_lightning.nn.transparency import LatentDecoder, VaeDecoderModule
 from drip_lightning.ops.domains import stack_domains
 from drip_lightning.ops.geometry import pad_to_multiple, reduce_picture
 from drip_lightning.ops.randomness import sample_generator
@@ -43,7 +43,7 @@ class Model(Method):
     def decoders(self) -> dict[str, LatentDecoder]:
         """Row to decoder: all decode the same latents."""
         own = self.pipeline.decoder
-        plain = {} if isinstance(own, VaeDecoder) else {f"{self.name}, VAE decoder": VaeDecoder()}
+        plain = {} if isinstance(own, VaeDecoderModule) else {f"{self.name}, VAE decoder": VaeDecoderModule()}
         return plain | {self.name: own}
 
     @property

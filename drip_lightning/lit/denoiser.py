@@ -16,7 +16,7 @@ from drip_lightning.nn.noise import AnnealedMultiResolutionNoise, NoiseSampler
 from drip_lightning.nn.noise_schedule import NoiseSchedule
 from drip_lightning.nn.pretrained import Networks, StableDiffusion
 from drip_lightning.nn.switcher import PosEncSwitcher
-from drip_lightning.nn.transparency import VaeDecoder
+from drip_lightning.nn.transparency import VaeDecoderModule
 from drip_lightning.ops.randomness import sample_generator
 from drip_lightning.pipeline import MattingPipeline
 
@@ -105,7 +105,7 @@ class Denoiser(MattingStage):
             self.joint_unet,
             self.noise,
             self.noise_schedule,
-            VaeDecoder(),
+            VaeDecoderModule(),
             one_step=self.objective.one_step,
         )
 

@@ -11,7 +11,7 @@ from drip_lightning.nn.joint_denoiser import JointDenoiser, Switcher, widen
 from drip_lightning.ops.domains import split_domains, stack_domains
 
 
-class ChannelOrderUNet(JointDenoiser):
+class ChannelOrderModule(JointDenoiser):
     """One pass over `[z_t^F, z_t^α, z^X, z^Tri]` that answers `[F, α]`.
 
     `conv_in`'s kernel is copied four times and divided by 4, `conv_out` twice: fed `(z, z, z, z)`, both answers equal
@@ -48,7 +48,7 @@ class ChannelOrder(Switcher):
 
     def build(
         self, unet: UNet2DConditionModel, prompt_embedding: Tensor, *, attention: DomainAttention
-    ) -> ChannelOrderUNet:
+    ) -> ChannelOrderModule:
         """One U-Net with 16 input and 8 output channels."""
         require_independent(attention, self, "the domains share one feature map, whose self-attention sees both")
-        return ChannelOrderUNet(unet, prompt_embedding, attention=attention)
+        return ChannelOrderModule(unet, prompt_embedding, attention=attention)

@@ -15,7 +15,7 @@ from drip_lightning.ops.domains import split_domains
 from drip_lightning.ops.hints.choice import CHANNELS, Hints
 
 
-class HalfSizeTransparencyUNet(LatentDecoder):
+class HalfSizeUNetDecoderModule(LatentDecoder):
     """A U-Net whose finest features have half the picture's size; pixel unshuffle and shuffle lose nothing.
 
     Image, trimap, the VAE's two pictures and the hints enter together, colours as differences from the image. The
@@ -129,9 +129,9 @@ class HalfSizeUNetDecoder(DecoderChoice):
     takes_hints = True
     takes_reduced = True
 
-    def build(self, codec: LatentCodec, networks: Networks, hints: Hints) -> HalfSizeTransparencyUNet:
-        """Build a `HalfSizeTransparencyUNet`."""
-        return HalfSizeTransparencyUNet(
+    def build(self, codec: LatentCodec, networks: Networks, hints: Hints) -> HalfSizeUNetDecoderModule:
+        """Build a `HalfSizeUNetDecoderModule`."""
+        return HalfSizeUNetDecoderModule(
             networks.transparency_channels,
             hints=len(hints.guesses),
             latent_channels=codec.channels,

@@ -14,12 +14,12 @@ from drip_lightning.ops.domains import stack_domains
 from drip_lightning.ops.hints.choice import Hints
 
 
-class SkipDecoder(LatentDecoder):
+class SkipDecoderModule(LatentDecoder):
     """The frozen VAE decoder, whose upward blocks also get what the encoder saw of the image at their size.
 
     Each level has a zero-initialised 1×1 convolution from the encoder's features before it halves them to the
-    decoder's before it doubles them, for foreground and alpha apart: training starts from `VaeDecoder`. Only these
-    convolutions are trained.
+    decoder's before it doubles them, for foreground and alpha apart: training starts from the
+    plain VAE decoder. Only these convolutions are trained.
 
     Args:
         codec: The frozen VAE, whose widths count.
@@ -55,9 +55,9 @@ class SkipDecoder(LatentDecoder):
 
 
 @dataclass(frozen=True)
-class SkipConnections(DecoderChoice):
+class SkipDecoder(DecoderChoice):
     """The VAE decoder with the encoder's features of the image."""
 
-    def build(self, codec: LatentCodec, networks: Networks, hints: Hints) -> SkipDecoder:
-        """Build a `SkipDecoder`."""
-        return SkipDecoder(codec)
+    def build(self, codec: LatentCodec, networks: Networks, hints: Hints) -> SkipDecoderModule:
+        """Build a `SkipDecoderModule`."""
+        return SkipDecoderModule(codec)

@@ -18,7 +18,7 @@ def positional_encoding(position: Tensor, frequencies: int) -> Tensor:
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
 
 
-class JointUNet(JointDenoiser):
+class PosEncSwitcherModule(JointDenoiser):
     """A pretrained latent U-Net widened to the input `[z_t^i, z^X, z^Tri]`, serving both domains as one batch.
 
     `conv_in`'s kernel is copied three times and divided by 3, so that activations keep their scale; the switcher
@@ -77,9 +77,11 @@ class PosEncSwitcher(Switcher):
     frequencies: int = 2
     input_latents: InputLatents = "own"
 
-    def build(self, unet: UNet2DConditionModel, prompt_embedding: Tensor, *, attention: DomainAttention) -> JointUNet:
+    def build(
+        self, unet: UNet2DConditionModel, prompt_embedding: Tensor, *, attention: DomainAttention
+    ) -> PosEncSwitcherModule:
         """One U-Net for both domains as two halves of a batch."""
-        return JointUNet(unet, prompt_embedding, switcher=self, attention=attention)
+        return PosEncSwitcherModule(unet, prompt_embedding, switcher=self, attention=attention)
 
     def unet_config(self) -> dict[str, object]:
         """What the switcher changes in a `UNet2DConditionModel`'s configuration."""

@@ -39,7 +39,7 @@ class LatentDecoder(ABC, nn.Module):
         """
 
 
-class VaeDecoder(LatentDecoder):
+class VaeDecoderModule(LatentDecoder):
     """The frozen VAE decoder alone: the paper's "without D_trans"."""
 
     def decode(self, image: Tensor, trimap: Tensor, pairs: LatentPairs, hints: Tensor) -> tuple[Tensor, Tensor]:
@@ -47,12 +47,12 @@ class VaeDecoder(LatentDecoder):
         return pairs.pictures
 
 
-class TransparencyUNet(LatentDecoder):
+class UNetDecoderModule(LatentDecoder):
     """D_trans: a pixel-space U-Net that mends what the VAE lost (DRIP Eq. 6; LayerDiffuse, Zhang & Agrawala 2024).
 
     Image, trimap and the VAE's two pictures enter at full size; the two latents enter, through a zero-initialised 1×1
     convolution, where features have the latents' size. The answer is added to the VAE's pictures and starts at zero,
-    so that training starts from `VaeDecoder`. No attention: memory grows with the picture's area alone.
+    so that training starts from the plain VAE decoder. No attention: memory grows with the picture's area alone.
 
     Args:
         channels: Features of each level, from full size down by halves; more levels than `latent_level`.
@@ -168,23 +168,23 @@ class DecoderChoice(ABC):
 
 
 @dataclass(frozen=True)
-class FrozenVae(DecoderChoice):
+class VaeDecoder(DecoderChoice):
     """No D_trans: the frozen VAE decoder alone. There is nothing to train."""
 
     takes_reduced = True
 
-    def build(self, codec: LatentCodec, networks: Networks, hints: Hints) -> VaeDecoder:
-        """Build a `VaeDecoder`."""
-        return VaeDecoder()
+    def build(self, codec: LatentCodec, networks: Networks, hints: Hints) -> VaeDecoderModule:
+        """Build a `VaeDecoderModule`."""
+        return VaeDecoderModule()
 
 
 @dataclass(frozen=True)
 class UNetDecoder(DecoderChoice):
     """D_trans as a pixel-space U-Net: the paper's choice."""
 
-    def build(self, codec: LatentCodec, networks: Networks, hints: Hints) -> TransparencyUNet:
-        """Build a `TransparencyUNet`."""
-        return TransparencyUNet(
+    def build(self, codec: LatentCodec, networks: Networks, hints: Hints) -> UNetDecoderModule:
+        """Build a `UNetDecoderModule`."""
+        return UNetDecoderModule(
             networks.transparency_channels,
             latent_channels=codec.channels,
             latent_level=codec.downsampling.bit_length() - 1,

@@ -10,7 +10,7 @@ from drip_lightning.nn.joint_denoiser import INPUT_COPIES, InputLatents, JointDe
 from drip_lightning.ops.domains import split_domains, stack_domains
 
 
-class SeparateUNets(JointDenoiser):
+class TwoUNetsModule(JointDenoiser):
     """A foreground U-Net and an alpha U-Net, both starting as the pretrained one.
 
     Args:
@@ -58,7 +58,7 @@ class TwoUNets(Switcher):
 
     def build(
         self, unet: UNet2DConditionModel, prompt_embedding: Tensor, *, attention: DomainAttention
-    ) -> SeparateUNets:
+    ) -> TwoUNetsModule:
         """Two copies of the pretrained U-Net."""
         require_independent(attention, self, "the features of two U-Nets never meet")
-        return SeparateUNets(unet, prompt_embedding, input_latents=self.input_latents, attention=attention)
+        return TwoUNetsModule(unet, prompt_embedding, input_latents=self.input_latents, attention=attention)

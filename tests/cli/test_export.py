@@ -23,8 +23,8 @@ from drip_lightning.nn.attention import IndependentAttention
 from drip_lightning.nn.channel_order import ChannelOrder
 from drip_lightning.nn.fine_tuning import AttentionOnly, LoRA
 from drip_lightning.nn.pretrained import StableDiffusion
-from drip_lightning.nn.skip_decoder import SkipConnections
-from drip_lightning.nn.transparency import DecoderChoice, FrozenVae, UNetDecoder, VaeDecoder
+from drip_lightning.nn.skip_decoder import SkipDecoder
+from drip_lightning.nn.transparency import DecoderChoice, UNetDecoder, VaeDecoder, VaeDecoderModule
 from drip_lightning.nn.two_unets import TwoUNets
 from drip_lightning.pipeline import Matte
 from tests.networks import NETWORKS, fit, matting_batch, shake, with_saved_vae
@@ -95,12 +95,12 @@ def test_the_denoiser_of_a_transparency_stages_folder_is_read_alone(runs: Path, 
 
 
 def test_a_transparency_stage_may_stand_on_an_exported_denoiser_and_be_exported(exported: Path, tmp_path: Path) -> None:
-    stage = TransparencyDecoder(denoiser=str(exported), networks=NETWORKS, decoder=FrozenVae())
+    stage = TransparencyDecoder(denoiser=str(exported), networks=NETWORKS, decoder=VaeDecoder())
     run = train(stage, tmp_path / "run", 32)
     assert drip("export", run, tmp_path / "out") == 0
     found = MattingStage.from_checkpoint(tmp_path / "out")
     assert isinstance(found, TransparencyDecoder)
-    assert isinstance(found.pipeline.decoder, VaeDecoder)
+    assert isinstance(found.pipeline.decoder, VaeDecoderModule)
     torch.testing.assert_close(
         found.state_dict(), Denoiser.from_checkpoint(exported).state_dict(), rtol=0, atol=0
     )  # a frozen VAE adds no weights
@@ -126,7 +126,7 @@ def test_a_variants_folder_needs_neither_run_nor_autoencoder(name: str, tmp_path
 
 @pytest.mark.parametrize(
     ("fine_tuning", "decoder"),
-    [(AttentionOnly(), SkipConnections()), (LoRA(rank=2), UNetDecoder())],
+    [(AttentionOnly(), SkipDecoder()), (LoRA(rank=2), UNetDecoder())],
     ids=["attention and skips", "LoRA"],
 )
 def test_stable_diffusions_folder_is_not_needed_any_more(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from drip_lightning.nn.half_size import HalfSizeTransparencyUNet, HalfSizeUNetDecoder
+from drip_lightning.nn.half_size import HalfSizeUNetDecoder, HalfSizeUNetDecoderModule
 from drip_lightning.nn.latents import LatentCodec
 from drip_lightning.ops.hints.choice import NoHints, SampledAndPropagatedColours
 from tests.networks import NETWORKS, shake
@@ -28,9 +28,9 @@ def inputs(height: int, width: int, *, hints: int, latent_side: int = 2) -> dict
     }
 
 
-def unet(hints: int) -> HalfSizeTransparencyUNet:
+def unet(hints: int) -> HalfSizeUNetDecoderModule:
     torch.manual_seed(0)
-    return HalfSizeTransparencyUNet((8, 8, 12), hints=hints, latent_level=1)
+    return HalfSizeUNetDecoderModule((8, 8, 12), hints=hints, latent_level=1)
 
 
 @torch.no_grad()
@@ -79,4 +79,4 @@ def test_sizes_come_from_networks_and_hints() -> None:
         assert decoder.conv_in.in_channels == 4 * (8 + hints.channels)
         assert decoder.size_multiple == 16
     with pytest.raises(ValueError, match="latents enter at level 2, got only 2 levels"):
-        HalfSizeTransparencyUNet((8, 8), latent_level=2)
+        HalfSizeUNetDecoderModule((8, 8), latent_level=2)

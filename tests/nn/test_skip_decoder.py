@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from drip_lightning.nn.latents import LatentCodec, LatentPairs
-from drip_lightning.nn.skip_decoder import SkipConnections, SkipDecoder
-from drip_lightning.nn.transparency import FrozenVae, VaeDecoder
+from drip_lightning.nn.skip_decoder import SkipDecoder, SkipDecoderModule
+from drip_lightning.nn.transparency import VaeDecoder, VaeDecoderModule
 from drip_lightning.ops.domains import split_domains
 from drip_lightning.ops.hints.choice import NoHints
 from tests.networks import NETWORKS, matting_batch, shake, tiny_vae
@@ -18,14 +18,14 @@ def latents(seed: int = 0) -> torch.Tensor:
     return torch.randn(4, 4, 8, 8, generator=torch.Generator().manual_seed(seed))
 
 
-def decode(decoder: SkipDecoder, codec: LatentCodec, image: torch.Tensor, pairs: torch.Tensor):
+def decode(decoder: SkipDecoderModule, codec: LatentCodec, image: torch.Tensor, pairs: torch.Tensor):
     return decoder.decode(image, image[:, :1].round(), LatentPairs(codec, pairs), image[:, :0])
 
 
 @torch.no_grad()
 def test_starts_as_the_vae_decoder(codec) -> None:
     batch = matting_batch(0, 1)
-    decoder = SkipConnections().build(codec, NETWORKS, NoHints())
+    decoder = SkipDecoder().build(codec, NETWORKS, NoHints())
     found = decode(decoder, codec, batch["image"], latents())
     torch.testing.assert_close(found, codec.decode(latents()), atol=1e-6, rtol=1e-6)
 
@@ -34,7 +34,7 @@ def test_starts_as_the_vae_decoder(codec) -> None:
 def test_the_image_enters_at_every_level_and_each_domain_by_itself(codec) -> None:
     """A bias of one level's convolution, for alpha alone, changes every alpha and no foreground."""
     batch = matting_batch(0, 1)
-    decoder = SkipDecoder(codec)
+    decoder = SkipDecoderModule(codec)
     assert [layer.in_channels for layer in decoder.convolutions] == [8, 8]  # levels of 8 and 16 features: before each
     plain = codec.decode(latents())
     for layer in decoder.convolutions:
@@ -48,7 +48,7 @@ def test_the_image_enters_at_every_level_and_each_domain_by_itself(codec) -> Non
 
 @torch.no_grad()
 def test_only_the_image_and_the_pairs_own_latents_decide(codec) -> None:
-    decoder = SkipDecoder(codec)
+    decoder = SkipDecoderModule(codec)
     shake(decoder)
     one, other = matting_batch(0, 1), matting_batch(0, 2)
     both, changed = decode(decoder, codec, one["image"], latents()), decode(decoder, codec, other["image"], latents())
@@ -62,7 +62,7 @@ def test_only_the_image_and_the_pairs_own_latents_decide(codec) -> None:
 
 
 def test_gradient_reaches_the_convolutions_alone(codec) -> None:
-    decoder = SkipDecoder(codec)
+    decoder = SkipDecoderModule(codec)
     assert all(name.startswith("convolutions.") for name in decoder.state_dict())
     before = {name: weight.clone() for name, weight in codec.state_dict().items()}
     batch = matting_batch(0, 1)
@@ -73,6 +73,6 @@ def test_gradient_reaches_the_convolutions_alone(codec) -> None:
 
 
 def test_the_frozen_vae_has_nothing_to_train(codec) -> None:
-    decoder = FrozenVae().build(codec, NETWORKS, NoHints())
-    assert isinstance(decoder, VaeDecoder)
+    decoder = VaeDecoder().build(codec, NETWORKS, NoHints())
+    assert isinstance(decoder, VaeDecoderModule)
     assert list(decoder.parameters()) == []

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from drip_lightning.nn.attention import CrossDomainAttention, DomainAttention, IndependentAttention
 from drip_lightning.nn.joint_denoiser import widen
-from drip_lightning.nn.switcher import JointUNet, PosEncSwitcher, positional_encoding
+from drip_lightning.nn.switcher import PosEncSwitcher, PosEncSwitcherModule, positional_encoding
 from drip_lightning.ops.domains import split_domains, stack_domains
 from tests.networks import shake, tiny_unet
 
@@ -16,7 +16,7 @@ TIMESTEP = torch.tensor([3, 700])
 def joint_unet(unet: UNet2DConditionModel | None = None, attention: DomainAttention | None = None, **switcher: object):
     own = PosEncSwitcher(**switcher)  # type: ignore[arg-type]
     built = own.build(unet or tiny_unet(), PROMPT, attention=attention or CrossDomainAttention())
-    assert isinstance(built, JointUNet)
+    assert isinstance(built, PosEncSwitcherModule)
     return built.eval()
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from drip_lightning.nn.latents import LatentCodec
-from drip_lightning.nn.transparency import TransparencyUNet, UNetDecoder
+from drip_lightning.nn.transparency import UNetDecoder, UNetDecoderModule
 from drip_lightning.ops.domains import split_domains, stack_domains
 from drip_lightning.ops.hints.choice import NoHints
 from tests.networks import NETWORKS, shake
@@ -26,9 +26,9 @@ def inputs(height: int, width: int, downsampling: int) -> dict[str, Tensor]:
     }
 
 
-def unet(channels: tuple[int, ...] = (8, 8, 8), latent_level: int = 2) -> TransparencyUNet:
+def unet(channels: tuple[int, ...] = (8, 8, 8), latent_level: int = 2) -> UNetDecoderModule:
     torch.manual_seed(0)
-    return TransparencyUNet(channels, latent_level=latent_level, layers_per_block=1)
+    return UNetDecoderModule(channels, latent_level=latent_level, layers_per_block=1)
 
 
 @torch.no_grad()
@@ -100,7 +100,7 @@ def test_the_alpha_and_foreground_changes_are_told_apart() -> None:
 
 def test_too_few_levels_are_refused() -> None:
     with pytest.raises(ValueError, match="latents enter at level 3, got only 3 levels"):
-        TransparencyUNet((8, 8, 8), latent_level=3)
+        UNetDecoderModule((8, 8, 8), latent_level=3)
 
 
 @torch.no_grad()
