@@ -3,11 +3,11 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drip_lightning.cli.parser import OneLineParser
+from drip_lightning.data.matte_jobs import MatteJob, find_jobs
 from drip_lightning.errors import InputError, raised_as
 from drip_lightning.files import whole_file
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from drip_lightning.pipeline import Matte, MattingPipeline
-
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 _DESCRIPTION = """\
 Cut objects out of pictures: for each PICTURE an RGBA PNG with straight (not premultiplied) colour, of the same size.
@@ -38,16 +36,6 @@ _NO_CHECKPOINT = (
     "no --checkpoint: `make fit` trains a toy one in minutes (runs/tiny/transparency); README.md says how to train a "
     "real one"
 )
-
-
-@dataclass(frozen=True)
-class MatteJob:
-    """One picture to matte."""
-
-    picture: Path
-    guide: Path
-    """Its trimap or mask."""
-    result: Path
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -107,48 +95,6 @@ def main(arguments: list[str]) -> int:
     return _matte_all(waiting, options)
 
 
-def find_jobs(pictures: Sequence[Path], guide: Path, out: Path) -> list[MatteJob]:
-    """Pair every picture with its trimap or mask, and with the name of its result.
-
-    Raises:
-        InputError: a picture or guide is missing or there are two, a folder is empty, two results would have one name,
-            or a result would replace what was given.
-    """
-    files = [file for path in pictures for file in _pictures_in(path)]
-    if not guide.exists():
-        raise InputError(f"no trimap or mask at {guide}")
-    if len(files) > 1 and not guide.is_dir():
-        raise InputError(f"{len(files)} pictures but one trimap or mask {guide}: give a folder of equally named ones")
-    guides: dict[str, Path] = {}
-    for file in _pictures_in(guide):
-        if file.stem in guides:
-            raise InputError(f"{guides[file.stem]} and {file} are both named {file.stem}: keep one")
-        guides[file.stem] = file
-    jobs: dict[str, MatteJob] = {}
-    for file in files:
-        own = guides.get(file.stem) if guide.is_dir() else guide
-        if own is None:
-            raise InputError(f"no trimap or mask named {file.stem} in {guide} for {file}")
-        if file.stem in jobs:
-            raise InputError(f"{jobs[file.stem].picture} and {file} would both become {out / file.stem}.png")
-        result = out / f"{file.stem}.png"
-        if result.resolve() in (file.resolve(), own.resolve()):
-            raise InputError(f"{result} would replace what was given: choose another --out")
-        jobs[file.stem] = MatteJob(picture=file, guide=own, result=result)
-    return list(jobs.values())
-
-
-def _pictures_in(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise InputError(f"no picture or folder at {path}")
-    found = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES)
-    if not found:
-        raise InputError(f"no pictures ({', '.join(PICTURE_SUFFIXES)}) in {path}")
-    return found
-
-
 def _matte_all(jobs: Sequence[MatteJob], options: argparse.Namespace) -> int:
     import torch
 
@@ -190,6 +136,7 @@ def _usable_device(name: str) -> "torch.device":
 
 
 def _matte_one(job: MatteJob, pipeline: "MattingPipeline", options: argparse.Namespace) -> None:
+    from drip_lightning.data.matte_inputs import read_inputs
     from drip_lightning.ops.randomness import sample_generator
 
     image, trimap = read_inputs(job, band=options.band if options.mask else None)
@@ -201,37 +148,6 @@ def _matte_one(job: MatteJob, pipeline: "MattingPipeline", options: argparse.Nam
         generators=[sample_generator(options.seed, 0, "sampling")],
     )
     write_results(job.result, image, trimap, matte, panel=options.panel)
-
-
-def read_inputs(job: MatteJob, *, band: int | None) -> tuple["Tensor", "Tensor"]:
-    """Read a picture and its trimap.
-
-    Args:
-        job: What to read.
-        band: Half the unknown band if the guide is a mask; none if it is a trimap.
-
-    Returns:
-        Image (1, 3, H, W) in [0, 1] and trimap (1, 1, H, W), background where the picture itself is transparent.
-
-    Raises:
-        InputError: a file cannot be read, sizes differ, or nothing is unknown.
-    """
-    from drip_lightning.data.decode import decode_layers, decode_map
-    from drip_lightning.ops.trimap import quantise_trimap, trimap_from_mask, unknown_mask
-
-    colour, opacity = decode_layers(job.picture.read_bytes(), name=str(job.picture))
-    image = colour[None] / 255
-    guide = decode_map(job.guide.read_bytes(), name=str(job.guide))[None] / 255
-    if image.shape[-2:] != guide.shape[-2:]:
-        (height, width), (guide_height, guide_width) = image.shape[-2:], guide.shape[-2:]
-        raise InputError(
-            f"{job.picture} is {width}×{height} but {job.guide} is {guide_width}×{guide_height}: make them equal"
-        )
-    trimap = quantise_trimap(guide) if band is None else trimap_from_mask(guide, band)
-    trimap = trimap * (opacity[None] > 0)
-    if not unknown_mask(trimap).any():
-        raise InputError(f"{job.guide} leaves no pixel unknown: there is nothing to find out")
-    return image, trimap
 
 
 def write_results(result: Path, image: "Tensor", trimap: "Tensor", matte: "Matte", *, panel: bool) -> None:

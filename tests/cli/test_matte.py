@@ -6,7 +6,8 @@ import torch
 from PIL import Image
 
 import drip_lightning.cli.main as command
-from drip_lightning.cli.matte import MatteJob, read_inputs
+from drip_lightning.data.matte_inputs import read_inputs
+from drip_lightning.data.matte_jobs import MatteJob
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.ops.panel import matte_panel
 from drip_lightning.ops.randomness import sample_generator

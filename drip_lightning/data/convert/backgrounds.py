@@ -11,7 +11,8 @@ from PIL import Image
 
 from drip_lightning.data.convert.catalogue import EVERYTHING, Choice
 from drip_lightning.data.convert.outcome import Refusal, Sample, digest_of, encode, read_picture
-from drip_lightning.data.convert.sources import ConversionJob, Listing, find_pictures, listing, single_jobs
+from drip_lightning.data.convert.sources import ConversionJob, Listing, listing, single_jobs
+from drip_lightning.data.picture_files import find_pictures
 from drip_lightning.data.pictures import colour_pixels
 
 _ORIENTATION = 0x0112

@@ -12,13 +12,12 @@ from drip_lightning.data.convert.sources import (
     ConversionJob,
     Finding,
     Listing,
-    find_pictures,
     listing,
-    printable,
     required_subfolder,
     subfolder,
 )
 from drip_lightning.data.convert.triplets import evaluation_sample, trimap_around
+from drip_lightning.data.picture_files import find_pictures, printable
 from drip_lightning.errors import InputError
 
 BACKGROUNDS_EACH = 20

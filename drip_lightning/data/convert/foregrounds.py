@@ -26,13 +26,13 @@ from drip_lightning.data.convert.sources import (
     ConversionJob,
     Finding,
     Listing,
-    find_pictures,
     listing,
     partner_jobs,
     required_subfolder,
     single_jobs,
     subfolder,
 )
+from drip_lightning.data.picture_files import find_pictures
 from drip_lightning.data.pictures import rgba_pixels
 from drip_lightning.errors import InputError
 

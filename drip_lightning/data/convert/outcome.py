@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from drip_lightning.data.convert.sources import FORMATS
+from drip_lightning.data.picture_files import FORMATS
 from drip_lightning.data.pictures import (
     TooBigError,
     colour_pixels,

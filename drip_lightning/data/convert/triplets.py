@@ -21,12 +21,12 @@ from drip_lightning.data.convert.outcome import (
 from drip_lightning.data.convert.sources import (
     ConversionJob,
     Listing,
-    find_pictures,
     listing,
     partner_jobs,
     required_subfolder,
     subfolder,
 )
+from drip_lightning.data.picture_files import find_pictures
 from drip_lightning.errors import InputError
 
 
