@@ -181,7 +181,8 @@ class DripCLI(LightningCLI):
             _refuse_foreign_checkpoints(Path(settings["default_root_dir"] or "."))
         if settings["logger"] in (None, True):
             part = "" if self.subcommand == "fit" else self.subcommand  # training's steps are its own
-            kwargs["logger"] = TensorBoardLogger(settings["default_root_dir"] or ".", name="tensorboard", version=part)
+            folder = settings["default_root_dir"] or "."
+            kwargs["logger"] = TensorBoardLogger(folder, name="tensorboard", version=part, default_hp_metric=False)
         with ddp_that_compares_ranks():
             return super().instantiate_trainer(**kwargs)
 

@@ -52,7 +52,7 @@ class MattingStage(Stage):
         return pipeline(batch["image"], batch["trimap"], steps=self.sampling_steps, generators=generators)
 
     def validation_step(self, batch: MattingBatch, batch_index: int) -> Matte:  # type: ignore[override]
-        """Score the stage's mattes; the panels in TensorBoard are drawn from what is returned."""
+        """Score the stage's mattes; the panels are drawn from what is returned."""
         matte = self.matte(batch, self.pipeline)
         self.scores.update(matte, batch)
         return matte

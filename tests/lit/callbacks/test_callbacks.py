@@ -1,12 +1,14 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 import yaml
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from drip_lightning.cli.fit import run
 from drip_lightning.lit.callbacks.matte_panels import MattePanels
@@ -64,3 +66,60 @@ def test_an_autoencoder_has_no_mattes_to_draw(runs: Path) -> None:
     events = EventAccumulator(str(runs / "autoencoder" / "tensorboard")).Reload()
     assert events.Tags()["images"] == []
     assert "val/loss" in events.Tags()["scalars"]
+
+
+_SPY = """
+from lightning.pytorch.loggers import Logger
+
+SEEN = {}
+
+
+class Spy(Logger):
+    name = version = "spy"
+
+    def log_hyperparams(self, params):
+        SEEN["hparams"] = params
+
+    def log_metrics(self, metrics, step=None):
+        SEEN.setdefault("metrics", set()).update(metrics)
+
+    def log_image(self, key, images, step):
+        SEEN.setdefault("images", {})[key, step] = images
+"""
+
+
+def test_configuration_panels_and_scores_reach_every_logger(
+    synth: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "spylogger.py").write_text(_SPY)
+    monkeypatch.syspath_prepend(tmp_path)
+    csv = f'{{"class_path": "CSVLogger", "init_args": {{"save_dir": "{tmp_path}", "name": "csv", "version": ""}}}}'
+    events = csv.replace("CSV", "TensorBoard").replace("csv", "events")
+    more = (f'--trainer.logger=[{csv}, {events}, {{"class_path": "spylogger.Spy"}}]', "--panels.count=1")
+    run(tiny_arguments("denoiser", synth, runs, f"--trainer.default_root_dir={tmp_path / 'run'}", *more))
+
+    import spylogger  # type: ignore[import-not-found]
+
+    stored = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert spylogger.SEEN["hparams"] == stored
+    assert stored["model"]["init_args"]["sampling_steps"] == 2
+    for name in ("csv", "events"):
+        assert yaml.safe_load((tmp_path / name / "hparams.yaml").read_text()) == stored
+    assert "val/alpha_sad_unknown" in spylogger.SEEN["metrics"]
+    assert "val/alpha_sad_unknown" in (tmp_path / "csv" / "metrics.csv").read_text()
+
+    (((name, step), (panel,)),) = spylogger.SEEN["images"].items()
+    file = tmp_path / "csv" / "panels" / f"{name.replace('/', '_')}-step={step:07d}.png"
+    with Image.open(file) as written:
+        assert step == 2
+        assert np.array_equal(written, panel)
+    assert [event.step for event in EventAccumulator(str(tmp_path / "events")).Reload().Images(name)] == [2]
+
+
+def test_a_plain_run_has_hyperparameters_in_tensorboard(runs: Path) -> None:
+    events = EventAccumulator(str(runs / "denoiser" / "tensorboard")).Reload()
+    content = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    hparams = HParamsPluginData.FromString(content).session_start_info.hparams
+    assert hparams["model.init_args.sampling_steps"].number_value == 2
+    assert hparams["model.class_path"].string_value == "Denoiser"
+    assert "hp_metric" not in events.Tags()["scalars"]
