@@ -2,11 +2,7 @@
 
 import importlib
 import json
-import os
 import pkgutil
-import shutil
-import subprocess
-import sys
 from enum import Enum
 from pathlib import Path
 
@@ -17,7 +13,6 @@ import yaml
 import drip_lightning
 import drip_lightning.cli.main as command
 from drip_lightning.choices import CHOICES, described, name_of, path_of, with_names, with_paths
-from drip_lightning.cli.fit import run
 from drip_lightning.errors import InputError
 from drip_lightning.lit.denoiser import Denoiser
 from drip_lightning.lit.description import choice_to_config, config_to_choice
@@ -29,7 +24,7 @@ from drip_lightning.nn.joint_denoiser import Switcher
 from drip_lightning.nn.losses import MattingLoss
 from drip_lightning.nn.transparency import DecoderChoice, VaeDecoder
 from drip_lightning.ops.randomness import sample_generator
-from tests.runs import CONFIGS, tiny_arguments
+from tests.runs import CONFIGS
 
 GOLDEN = Path(__file__).parent / "golden" / "format2"
 """Runs of version 0.1.0 before files moved, without the optimizers' states: their descriptions hold dotted paths."""
@@ -223,75 +218,3 @@ def test_a_choice_s_own_arguments_are_described_whatever_they_are_called() -> No
     loss = choice_to_config(MattingLoss(l1=2.0, foreground=0.25))
     assert loss["class_path"] == "MattingLoss"
     assert (loss["init_args"]["l1"], loss["init_args"]["foreground"]) == (2.0, 0.25)
-
-
-STRANGE = '''
-from drip_lightning.lit.denoiser import Denoiser
-from drip_lightning.nn.attention import IndependentAttention
-
-class Windowed(IndependentAttention):
-    def __init__(self, window: int = 3) -> None:
-        self.window = window
-
-class OwnDenoiser(Denoiser):
-    """A stage of somebody's own."""
-'''
-
-
-@pytest.fixture
-def mylab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A researcher's working directory, with a module that only it knows."""
-    place = tmp_path / "work"
-    (place / "mylab").mkdir(parents=True)
-    (place / "mylab" / "__init__.py").touch()
-    (place / "mylab" / "own.py").write_text(STRANGE)
-    monkeypatch.chdir(place)
-    monkeypatch.setattr(sys, "path", [one for one in sys.path if one not in ("", str(place))])
-    yield place
-    for name in [name for name in sys.modules if name.partition(".")[0] == "mylab"]:
-        del sys.modules[name]
-
-
-def test_a_stranger_s_choice_and_stage_train_and_are_opened(
-    mylab: Path, synth: Path, runs: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Named by dotted paths in the working directory: trained, stored, tested, the next stage's denoiser, exported."""
-    own = Path("runs")
-    shutil.copytree(runs / "autoencoder", own / "autoencoder")
-    text = (CONFIGS / "denoiser.yaml").read_text()
-    text = text.replace("class_path: Denoiser\n", "class_path: mylab.own.OwnDenoiser\n")
-    windowed = "class_path: mylab.own.Windowed\n      init_args: {window: 5}\n"
-    Path("own.yaml").write_text(text.replace("class_path: CrossDomainAttention\n", windowed))
-    arguments = tiny_arguments("denoiser", synth, own)
-    arguments[1] = "--config=own.yaml"
-    assert command.run(arguments) == 0
-    description = read_checkpoint(newest_checkpoint(own / "denoiser"))["drip"]
-    assert description["class_path"] == "mylab.own.OwnDenoiser"
-    attention = description["init_args"]["attention"]
-    assert attention == {"class_path": "mylab.own.Windowed", "init_args": {"window": 5}}
-    assert "mylab.own.Windowed" in (own / "denoiser" / "config.yaml").read_text()
-    assert "PosEncSwitcher" in (own / "denoiser" / "config.yaml").read_text()
-    assert "drip_lightning" not in yaml.safe_load((own / "denoiser" / "config.yaml").read_text())["model"]["class_path"]
-
-    run(tiny_arguments("transparency", synth, own))
-    shards = str(synth / "evaluation")
-    assert command.run(["test", str(own / "transparency"), "--data", shards, "--out", "results", "--limit", "1"]) == 0
-    assert command.run(["export", str(own / "transparency"), "exported"]) == 0
-    assert type(load("exported")).__name__ == "TransparencyDecoder"
-    assert command.run(["test", "exported", "--data", shards, "--out", "again", "--limit", "1"]) == 0
-
-    code = "from drip_lightning.cli.main import main; main()"
-    fresh = ["test", str(own / "denoiser"), "--data", shards, "--out", "fresh", "--limit", "1"]
-    environment = {**os.environ, "PYTHONPATH": str(CONFIGS.parent)}
-    subprocess.run([sys.executable, "-c", code, *fresh], check=True, env=environment, capture_output=True)
-
-    (mylab / "mylab").rename(mylab / "elsewhere")
-    for name in [name for name in sys.modules if name.partition(".")[0] == "mylab"]:
-        del sys.modules[name]
-    importlib.invalidate_caches()
-    capsys.readouterr()
-    assert command.run(["test", str(own / "denoiser"), "--data", shards, "--out", "third"]) == 1
-    said = capsys.readouterr().err.strip().splitlines()
-    assert len(said) == 1
-    assert "mylab.own" in said[0]
-    assert "cannot be imported" in said[0]
