@@ -46,7 +46,7 @@ PARTS = (
     (compose, "distort", "colour jitter"),
     (compose, "pad_push_pull", "padding"),
     (compose, "trimap_from_alpha", "trimap"),
-    (compose, "composite_levels", "composite"),
+    (compose, "composite_uint8", "composite"),
     (compose, "degrade", "degradation"),
 )
 
@@ -81,7 +81,7 @@ def _encode(pixels: np.ndarray, form: str, **options: Any) -> bytes:
 
 
 class Engine(Dataset[Any]):
-    """This project's way, up to the 8-bit levels that a worker sends; `finish` makes floats of them."""
+    """This project's way, up to the 8-bit values that a worker sends; `finish` makes floats of them."""
 
     finish = staticmethod(as_batch)
 
@@ -113,14 +113,14 @@ class Plain(Dataset[Any]):
         foreground, alpha = self._crop(foreground, alpha, random)
         foreground = self._jitter(foreground, random)
         background = self._background(number, random)
-        levels = np.asarray(alpha)
-        grown = maximum_filter(levels, 2 * int(random.integers(1, 26)) + 1) > 0
-        shrunk = maximum_filter(255 - levels, 2 * int(random.integers(1, 26)) + 1) > 0
+        matte = np.asarray(alpha)
+        grown = maximum_filter(matte, 2 * int(random.integers(1, 26)) + 1) > 0
+        shrunk = maximum_filter(255 - matte, 2 * int(random.integers(1, 26)) + 1) > 0
         trimap = np.where(shrunk, np.where(grown, 128, 0), 255).astype(np.uint8)
-        weight = levels[..., None].astype(np.float32) / 255
+        weight = matte[..., None].astype(np.float32) / 255
         front, back = (np.asarray(layer, np.float32) for layer in (foreground, background))
         image = self._spoil(Image.fromarray((weight * front + (1 - weight) * back).astype(np.uint8)), random)
-        maps = [np.asarray(picture) for picture in (image, foreground, background)] + [levels[..., None]]
+        maps = [np.asarray(picture) for picture in (image, foreground, background)] + [matte[..., None]]
         tensors = [torch.from_numpy(picture.transpose(2, 0, 1).copy()).float().div(255) for picture in maps]
         return [*tensors, torch.from_numpy(trimap)[None].float().div(255)]
 
@@ -149,8 +149,8 @@ class Plain(Dataset[Any]):
         return [picture.transform(picture.size, affine, data, bilinear) for picture in pictures]
 
     def _crop(self, foreground: Image.Image, alpha: Image.Image, random: np.random.Generator) -> list[Image.Image]:
-        levels = np.asarray(alpha)
-        rows, columns = np.where((levels > 0) & (levels < 255))
+        matte = np.asarray(alpha)
+        rows, columns = np.where((matte > 0) & (matte < 255))
         side = int(min(random.uniform(*AUGMENTATION.crop_scale) * SIZE, *alpha.size))
         place = int(random.integers(len(rows)))
         left = int(np.clip(columns[place] - side // 2, 0, alpha.size[0] - side))
@@ -163,7 +163,7 @@ class Plain(Dataset[Any]):
             picture = enhancer(picture).enhance(random.uniform(0.8, 1.2))
         hue, saturation, value = picture.convert("HSV").split()
         turn = int(random.integers(-6, 7))
-        hue = hue.point(lambda level: (level + turn) % 256)
+        hue = hue.point(lambda value: (value + turn) % 256)
         return Image.merge("HSV", (hue, saturation, value)).convert("RGB")
 
     def _background(self, number: int, random: np.random.Generator) -> Image.Image:

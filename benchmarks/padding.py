@@ -36,7 +36,7 @@ def main() -> None:
     torch.set_num_threads(1)
     drawn = [draw_foreground(family, SIZE, np.random.default_rng(3)) for family in ("strands", "foliage", "solid")]
     pad_foreground_push_pull(*_tensors(*drawn[0]))  # compiles
-    print("| padding | black beyond 32 px | error within 8 px, levels | CPU ms |\n|---|---:|---:|---:|")
+    print("| padding | black beyond 32 px | error within 8 px, of 255 | CPU ms |\n|---|---:|---:|---:|")
     rows = []
     for name, pad in PADDINGS.items():
         black, error, spent = [], [], []

@@ -98,7 +98,7 @@ class Augmentation:
         background_jitter: Distortion of the background's colours alone.
         joint_jitter: Distortion of both together, after their own.
         linear_light_probability: Chance that the composite is made in linear light (sRGB decoded), as lenses do,
-            rather than on the levels, as DRIP Eq. 1 and its benchmarks do.
+            rather than on the 8-bit values, as DRIP Eq. 1 and its benchmarks do.
         trimap_dilation: Smallest and largest radius, in pixels, by which the trimap's unknown region grows outwards.
         trimap_erosion: The same for its growth into the opaque part.
         trimap_structuring_element: Squares (dilation, erosion), or discs (Euclidean distance).

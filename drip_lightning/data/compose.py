@@ -11,8 +11,8 @@ from drip_lightning.data.augment import SampleChoices
 from drip_lightning.data.damage import Damage
 from drip_lightning.data.degradations import ImageChange
 from drip_lightning.data.sample import MattingBatch, check_batch
-from drip_lightning.ops.colour import distort, level_matrix
-from drip_lightning.ops.compositing import composite_levels
+from drip_lightning.ops.colour import distort, uint8_matrix
+from drip_lightning.ops.compositing import composite_uint8
 from drip_lightning.ops.padding import (
     pad_foreground_blur,
     pad_foreground_normalised_blur,
@@ -70,8 +70,8 @@ class LayerBatch(TypedDict):
     damage: list[Damage]
 
 
-class CompositeLevels(TypedDict):
-    """A composed batch in 8-bit levels, a quarter of the bytes of the `MattingBatch` it becomes."""
+class CompositeBatch(TypedDict):
+    """A composed batch in 8-bit values, a quarter of the bytes of the `MattingBatch` it becomes."""
 
     image: Tensor
     alpha: Tensor
@@ -93,8 +93,8 @@ def stack_layers(samples: Sequence[Layers]) -> LayerBatch:
         foreground=torch.stack([sample.foreground for sample in samples]),
         alpha=torch.stack([sample.alpha for sample in samples]),
         background=torch.stack([sample.background for sample in samples]),
-        foreground_colours=torch.stack([level_matrix(drawn.foreground_colours) for drawn in choices]),
-        background_colours=torch.stack([level_matrix(drawn.background_colours) for drawn in choices]),
+        foreground_colours=torch.stack([uint8_matrix(drawn.foreground_colours) for drawn in choices]),
+        background_colours=torch.stack([uint8_matrix(drawn.background_colours) for drawn in choices]),
         dilation=[drawn.dilation for drawn in choices],
         erosion=[drawn.erosion for drawn in choices],
         linear_light=[drawn.linear_light for drawn in choices],
@@ -107,9 +107,9 @@ def stack_layers(samples: Sequence[Layers]) -> LayerBatch:
 
 @dataclass(frozen=True)
 class Composer:
-    """Makes composites of layers, wherever the batch lies, without chance, in 8-bit levels.
+    """Makes composites of layers, wherever the batch lies, without chance, in 8-bit values.
 
-    The CPU has kernels of its own, other devices tensor operations; both compute the same levels.
+    The CPU has kernels of its own, other devices tensor operations; both compute the same values.
 
     Attributes:
         foreground_padding: How the foreground is filled where alpha is 0: `push_pull` (pyramid), `blur` (DRIP Alg. 2),
@@ -124,14 +124,14 @@ class Composer:
         """Compose, and convert to floats."""
         return as_batch(self.compose(layers))
 
-    def compose(self, layers: LayerBatch) -> CompositeLevels:
+    def compose(self, layers: LayerBatch) -> CompositeBatch:
         """Distort colours, pad the foreground, make the trimap, composite; degrade the image last."""
         alpha = layers["alpha"]
         foreground = distort(layers["foreground"], layers["foreground_colours"])
         foreground = _PADDINGS[self.foreground_padding](foreground, alpha)
         background = distort(layers["background"], layers["background_colours"])
-        image = composite_levels(foreground, alpha, background, layers["linear_light"])
-        return CompositeLevels(
+        image = composite_uint8(foreground, alpha, background, layers["linear_light"])
+        return CompositeBatch(
             image=torch.stack([degrade(*pair) for pair in zip(image, layers["image_changes"], strict=True)]),
             alpha=alpha,
             trimap=trimap_from_alpha(
@@ -145,19 +145,19 @@ class Composer:
         )
 
 
-def as_batch(levels: CompositeLevels) -> MattingBatch:
-    """Convert 8-bit levels to what the stages take."""
+def as_batch(composite: CompositeBatch) -> MattingBatch:
+    """Convert 8-bit values to what the stages take."""
     batch = MattingBatch(
-        image=levels["image"] / 255,
-        alpha=levels["alpha"] / 255,
-        trimap=((levels["trimap"] >> 7) + (levels["trimap"] & 1)) / 2,  # 0, 128, 255 to 0, 1, 2 halves
-        foreground=levels["foreground"] / 255,
-        background=levels["background"] / 255,
-        key=levels["key"],
-        number=levels["number"],
+        image=composite["image"] / 255,
+        alpha=composite["alpha"] / 255,
+        trimap=((composite["trimap"] >> 7) + (composite["trimap"] & 1)) / 2,  # 0, 128, 255 to 0, 1, 2 halves
+        foreground=composite["foreground"] / 255,
+        background=composite["background"] / 255,
+        key=composite["key"],
+        number=composite["number"],
     )
-    if "hints" in levels:
-        batch["hints"] = levels["hints"] / 255
+    if "hints" in composite:
+        batch["hints"] = composite["hints"] / 255
     return check_batch(batch)
 
 

@@ -121,7 +121,7 @@ def decode_grey(content: bytes, *, name: str) -> Tensor:
 def decode_map(content: bytes, *, name: str) -> Tensor:
     """Decode a user's mask or trimap to uint8 (1, H, W) as `map_pixels` understands it.
 
-    Arguments and errors are those of `decode_colour`; levels that say nothing are an error too.
+    Arguments and errors are those of `decode_colour`; values that say nothing are an error too.
     """
     return _to_tensor(map_pixels(open_picture(content, name=name), name=name)[..., None])
 

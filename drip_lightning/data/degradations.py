@@ -108,7 +108,7 @@ class Noise(ImageDegradation):
 
     Attributes:
         probability: Chance that it is applied.
-        deviation: Smallest and largest standard deviation, in levels of 255.
+        deviation: Smallest and largest standard deviation, in units of 1/255.
     """
 
     probability: float = 0.2

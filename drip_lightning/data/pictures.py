@@ -99,18 +99,18 @@ def _foreign_profile(picture: Image.Image) -> tuple[ImageCms.ImageCmsProfile | N
 def grey_pixels(picture: Image.Image) -> NDArray[np.uint8]:
     """A picture used as a map (alpha, trimap), (H, W); 16 bits are rounded to 8, colour to its luma."""
     if picture.mode.startswith("I"):  # 16 bits: I;16, I;16B, or I in older files
-        levels = np.asarray(picture).astype(np.int64).clip(0, 65535)
-        return ((levels + 128) // 257).astype(np.uint8)
+        values = np.asarray(picture).astype(np.int64).clip(0, 65535)
+        return ((values + 128) // 257).astype(np.uint8)
     return np.array(picture.convert("L"))
 
 
 def map_pixels(picture: Image.Image, *, name: str) -> NDArray[np.uint8]:
     """What a mask, trimap or matte from any tool says, (H, W), 0 to 255.
 
-    Where alpha varies, alpha is meant. Otherwise the levels are: 0 to 255, 0/1, 0/1/2, 16 bits, or 8 of them in 16.
+    Where alpha varies, alpha is meant. Otherwise the values are: 0 to 255, 0/1, 0/1/2, 16 bits, or 8 of them in 16.
 
     Raises:
-        InputError: it is coloured, or its levels are others.
+        InputError: it is coloured, or its values are other ones.
     """
     is_wide = picture.mode.startswith("I")
     if picture.has_transparency_data and not is_wide:
@@ -118,8 +118,8 @@ def map_pixels(picture: Image.Image, *, name: str) -> NDArray[np.uint8]:
         if alpha.min() < alpha.max():
             return alpha
     if is_wide:
-        levels = np.asarray(picture)
-        pixels = levels.astype(np.uint8) if levels.min() >= 0 and levels.max() <= 255 else grey_pixels(picture)
+        values = np.asarray(picture)
+        pixels = values.astype(np.uint8) if values.min() >= 0 and values.max() <= 255 else grey_pixels(picture)
     else:
         spread = np.ptp(np.asarray(picture.convert("RGB")), axis=2)
         if (spread > 32).mean() > 0.001:  # what JPEG does to grey stays below
@@ -131,7 +131,7 @@ def map_pixels(picture: Image.Image, *, name: str) -> NDArray[np.uint8]:
     found = np.unique(pixels).tolist() if 0 < top < 64 else []
     if 0 < len(found) <= 8:  # labels; a faint matte has more
         listed = ", ".join(map(str, found))
-        raise InputError(f"{name} has the levels {listed}: expected 0, 128, 255 (or 0, 1, 2; a mask: 0, 255 or 0, 1)")
+        raise InputError(f"{name} has the values {listed}: expected 0, 128, 255 (or 0, 1, 2; a mask: 0, 255 or 0, 1)")
     return pixels
 
 

@@ -103,8 +103,8 @@ def draw_case(picture: MattingBatch, matte: Matte) -> Image.Image:
 
 def heat(error: Tensor) -> Tensor:
     """Colours of an error (1, 1, H, W) in [0, 1]: black, red, yellow, white; square roots show small ones, too."""
-    level = 3 * error.clamp(0, 1).sqrt()
-    return torch.cat([level.clamp(0, 1), (level - 1).clamp(0, 1), (level - 2).clamp(0, 1)], dim=1)
+    heat = 3 * error.clamp(0, 1).sqrt()
+    return torch.cat([heat.clamp(0, 1), (heat - 1).clamp(0, 1), (heat - 2).clamp(0, 1)], dim=1)
 
 
 def _header() -> Image.Image:

@@ -15,7 +15,7 @@ from drip_lightning.data.augment import Augmentation
 from drip_lightning.data.cache import LocalCache, default_cache_folder
 from drip_lightning.data.compose import (
     Composer,
-    CompositeLevels,
+    CompositeBatch,
     ForegroundPadding,
     LayerBatch,
     Layers,
@@ -74,7 +74,7 @@ class MattingDataModule(LightningDataModule):
             foreground_padding: Fill of the foreground where alpha is 0: a pyramid (`push_pull`), DRIP Alg. 2 (`blur`),
                 the same divided by the equally blurred mask (`normalised_blur`), or `none`.
             compose_on: Where layers become composites: on the training `device`, or in the `worker`, which saves the
-                device's time. Both make the same levels.
+                device's time. Both make the same values.
             cache_bytes: Bound on the local disk cache of decoded pictures and shards from far away, which all
                 processes of a machine share; 0 for none. A twentieth of the disk always stays free.
             cache_folder: Where that cache is; by default `$DRIP_CACHE`, or `drip_lightning` in the user's cache
@@ -218,17 +218,17 @@ class MattingDataModule(LightningDataModule):
         CombinedLoader(self._loaders).reset()
 
     def on_after_batch_transfer(
-        self, batch: LayerBatch | CompositeLevels | MattingBatch, dataloader_idx: int
+        self, batch: LayerBatch | CompositeBatch | MattingBatch, dataloader_idx: int
     ) -> MattingBatch:
-        """Compose what comes as layers, turn levels into floats; evaluation pictures pass as they are.
+        """Compose what comes as layers, make floats of 8-bit values; evaluation pictures pass as they are.
 
         Raises:
             InputError: too much of the training data is damaged.
         """
         if "damage" not in batch:
             return batch
-        self._damage.add(cast(LayerBatch | CompositeLevels, batch)["damage"])
-        return as_batch(cast(CompositeLevels, batch)) if "image" in batch else self._composer(batch)
+        self._damage.add(cast(LayerBatch | CompositeBatch, batch)["damage"])
+        return as_batch(cast(CompositeBatch, batch)) if "image" in batch else self._composer(batch)
 
     @property
     def _hints(self) -> Hints:
@@ -275,9 +275,9 @@ class _EvaluationLoader(DataLoader[MattingBatch]):
         return self._iterator
 
 
-def _compose(composer: Composer, hints: Hints, samples: list[Layers]) -> CompositeLevels:
-    levels = composer.compose(stack_layers(samples))
+def _compose(composer: Composer, hints: Hints, samples: list[Layers]) -> CompositeBatch:
+    composite = composer.compose(stack_layers(samples))
     if hints.guesses:
-        seen = as_batch(levels)
-        levels["hints"] = hints.levels(seen["image"], seen["trimap"])
-    return levels
+        seen = as_batch(composite)
+        composite["hints"] = hints.as_uint8(seen["image"], seen["trimap"])
+    return composite

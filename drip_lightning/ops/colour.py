@@ -38,18 +38,18 @@ def chain(second: np.ndarray, first: np.ndarray) -> np.ndarray:
     return np.hstack([second[:, :3] @ first[:, :3], second[:, :3] @ first[:, 3:] + second[:, 3:]])
 
 
-def level_matrix(matrix: np.ndarray) -> Tensor:
-    """A map of colours in [0, 1] as one of 8-bit levels: (3, 4) float32, rounded so that `distort` computes exactly."""
+def uint8_matrix(matrix: np.ndarray) -> Tensor:
+    """A map of colours in [0, 1] as one of 8-bit values: (3, 4) float32, rounded so that `distort` computes exactly."""
     scaled = matrix * np.array([1, 1, 1, 255])
     return torch.from_numpy((np.rint(scaled * _STEPS) / _STEPS).astype(np.float32))
 
 
 def distort(picture: Tensor, matrices: Tensor) -> Tensor:
-    """Apply each sample's colour map; the same levels on every device.
+    """Apply each sample's colour map; the same values on every device.
 
     Args:
         picture: (B, 3, H, W) uint8.
-        matrices: (B, 3, 4) float32, from `level_matrix`.
+        matrices: (B, 3, 4) float32, from `uint8_matrix`.
 
     Returns:
         (B, 3, H, W) uint8, rounded and clipped.

@@ -1,4 +1,4 @@
-"""The compositing equation (DRIP Eq. 1), in [0, 1] and on 8-bit levels."""
+"""The compositing equation (DRIP Eq. 1), in [0, 1] and on 8-bit values."""
 
 from collections.abc import Sequence
 
@@ -24,14 +24,14 @@ def over(foreground: Tensor, alpha: Tensor, background: Tensor) -> Tensor:
     return alpha * foreground + (1 - alpha) * background
 
 
-def composite_levels(foreground: Tensor, alpha: Tensor, background: Tensor, linear: Sequence[bool]) -> Tensor:
-    """Composite 8-bit pictures, rounded to the nearest level; the same levels on every device.
+def composite_uint8(foreground: Tensor, alpha: Tensor, background: Tensor, linear: Sequence[bool]) -> Tensor:
+    """Composite 8-bit pictures, rounded to the nearest value; the same values on every device.
 
     Args:
         foreground: (B, 3, H, W) uint8, not premultiplied.
         alpha: (B, 1, H, W) uint8.
         background: (B, 3, H, W) uint8.
-        linear: For each sample, whether light adds up (sRGB decoded, composited, encoded) or levels do, as in Eq. 1.
+        linear: For each sample, whether light adds up (sRGB decoded, composited, encoded) or values do, as in Eq. 1.
 
     Returns:
         (B, 3, H, W) uint8; exactly the foreground where alpha is 255, exactly the background where it is 0.
@@ -40,24 +40,24 @@ def composite_levels(foreground: Tensor, alpha: Tensor, background: Tensor, line
         return _composite_tensors(foreground, alpha, background, linear)
     result = torch.empty_like(foreground)
     layers = (layer.numpy() for layer in (foreground, alpha, background, result))
-    for front, weight, back, mixed_levels, wanted in zip(*layers, linear, strict=True):
+    for front, weight, back, mixed_values, wanted in zip(*layers, linear, strict=True):
         if wanted:
-            _mix_light(front, weight[0], back, _LIGHT, _LEVEL, mixed_levels)
+            _mix_light(front, weight[0], back, _LIGHT, _VALUE, mixed_values)
         else:
-            _mix(front, weight[0], back, mixed_levels)
+            _mix(front, weight[0], back, mixed_values)
     return result
 
 
 def _light_tables() -> tuple[np.ndarray, np.ndarray]:
-    """SRGB (IEC 61966-2-1): light of each of 256 levels, float32 in [0, 1]; level of each step of light."""
-    level = np.arange(256) / 255
-    light = np.where(level <= 0.04045, level / 12.92, ((level + 0.055) / 1.055) ** 2.4)
+    """SRGB (IEC 61966-2-1): light of each of 256 values, float32 in [0, 1]; value of each step of light."""
+    value = np.arange(256) / 255
+    light = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
     step = np.arange(_LINEAR_STEPS) / (_LINEAR_STEPS - 1)
     encoded = np.where(step <= 0.0031308, step * 12.92, 1.055 * step ** (1 / 2.4) - 0.055)
     return light.astype(np.float32), np.rint(encoded * 255).astype(np.uint8)
 
 
-_LIGHT, _LEVEL = _light_tables()
+_LIGHT, _VALUE = _light_tables()
 
 
 def _composite_tensors(foreground: Tensor, alpha: Tensor, background: Tensor, linear: Sequence[bool]) -> Tensor:
@@ -75,10 +75,10 @@ def _mix_tensors(foreground: Tensor, alpha: Tensor, background: Tensor) -> Tenso
 
 
 def _mix_light_tensors(foreground: Tensor, alpha: Tensor, background: Tensor) -> Tensor:
-    light, level = (torch.from_numpy(table).to(alpha.device) for table in (_LIGHT, _LEVEL))
+    light, value = (torch.from_numpy(table).to(alpha.device) for table in (_LIGHT, _VALUE))
     weight = alpha.float()
     mixed = (weight * light[foreground.long()] + (255 - weight) * light[background.long()]) / 255
-    return level[(mixed * (_LINEAR_STEPS - 1)).add(0.5).long()]
+    return value[(mixed * (_LINEAR_STEPS - 1)).add(0.5).long()]
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
@@ -98,14 +98,14 @@ def _mix_light(
     alpha: np.ndarray,
     background: np.ndarray,
     light: np.ndarray,
-    level: np.ndarray,
+    value: np.ndarray,
     result: np.ndarray,
 ) -> None:
-    steps = np.float32(len(level) - 1)
+    steps = np.float32(len(value) - 1)
     for k in range(3):
         for i in range(alpha.shape[0]):
             for j in range(alpha.shape[1]):
                 weight = np.float32(alpha[i, j])
                 mixed = weight * light[foreground[k, i, j]]
                 mixed += (np.float32(255) - weight) * light[background[k, i, j]]
-                result[k, i, j] = level[np.int32(mixed / np.float32(255) * steps + np.float32(0.5))]
+                result[k, i, j] = value[np.int32(mixed / np.float32(255) * steps + np.float32(0.5))]

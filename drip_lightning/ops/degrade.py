@@ -43,7 +43,7 @@ def shrink_taps(size: int, scale: float) -> Taps:
 
 
 def filter_picture(picture: Tensor, rows: Taps, columns: Taps) -> Tensor:
-    """Filter down the columns, then along the rows; the same levels on every device.
+    """Filter down the columns, then along the rows; the same values on every device.
 
     Args:
         picture: (3, H, W) uint8.
@@ -65,7 +65,7 @@ def add_noise(picture: Tensor, deviation: float, seed: int) -> Tensor:
 
     Args:
         picture: (3, H, W) uint8.
-        deviation: Standard deviation, in levels.
+        deviation: Standard deviation, in units of 1/255.
         seed: 32 bits.
 
     Returns:
@@ -116,18 +116,18 @@ def _filter_kernel(
 ) -> None:
     height, width = picture.shape[1:]
     filtered, turned = np.empty((height, width), np.float32), np.empty((width, height), np.float32)
-    across, levels = np.empty((width, height), np.float32), np.empty((height, width), np.float32)
+    across, down = np.empty((width, height), np.float32), np.empty((height, width), np.float32)
     for channel in range(3):
         for i in range(height):
             _sum_lines(picture[channel], first_row[i], row_weights[i], filtered[i])
         _turn(filtered, turned)
         for j in range(width):
             _sum_lines(turned, first_column[j], column_weights[j], across[j])
-        _turn(across, levels)
+        _turn(across, down)
         for i in range(height):
             for j in range(width):
-                level = min(max(levels[i, j], np.float32(0)), np.float32(255))
-                result[channel, i, j] = np.uint8(np.int32(level + np.float32(0.5)))
+                value = min(max(down[i, j], np.float32(0)), np.float32(255))
+                result[channel, i, j] = np.uint8(np.int32(value + np.float32(0.5)))
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)

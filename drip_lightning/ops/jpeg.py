@@ -1,6 +1,6 @@
 """What JPEG does to a picture: chroma at half size, cosine transform of 8x8 blocks, quantisation, and back.
 
-The entropy coder, which loses nothing, is left out; so it is fast, and gives the same levels on every device.
+The entropy coder, which loses nothing, is left out; so it is fast, and gives the same values on every device.
 """
 
 import numba
@@ -61,7 +61,7 @@ def _pad_to_blocks(picture: Tensor) -> Tensor:
 
 
 def _jpeg_tensors(picture: Tensor, quality: int) -> Tensor:
-    """With tensors: the order of every sum is the kernel's, so that the levels are."""
+    """With tensors: the order of every sum is the kernel's, so that the values are."""
     height, width = picture.shape[-2:]
     steps = torch.from_numpy(_steps(quality)).to(picture.device)
     red, green, blue = _pad_to_blocks(picture).float()
@@ -127,7 +127,7 @@ def _jpeg_kernel(
     _quantise_blocks(luma, steps[0], cosines)
     for k in range(2):
         _quantise_blocks(chroma[k], steps[1], cosines)
-    _to_levels(luma, chroma, result)
+    _to_uint8(luma, chroma, result)
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
@@ -173,7 +173,7 @@ def _turn_blocks(band: np.ndarray, result: np.ndarray) -> None:
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
-def _to_levels(luma: np.ndarray, chroma: np.ndarray, result: np.ndarray) -> None:
+def _to_uint8(luma: np.ndarray, chroma: np.ndarray, result: np.ndarray) -> None:
     """Chroma doubled by linear interpolation, then back to red, green and blue."""
     height, width = luma.shape
     line = np.empty(width // 2, np.float32)

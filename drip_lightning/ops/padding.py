@@ -12,7 +12,7 @@ from drip_lightning.ops.doubling import double_row, double_tensors
 def pad_foreground_push_pull(foreground: Tensor, alpha: Tensor) -> Tensor:
     """Fill where alpha is 0 from a pyramid of alpha-weighted averages (push-pull, Gortler et al. 1996).
 
-    Unlike Alg. 2 it spreads colours, never the black that lies beside them, and reaches any distance. The same levels
+    Unlike Alg. 2 it spreads colours, never the black that lies beside them, and reaches any distance. The same values
     on every device.
 
     Args:
@@ -74,7 +74,7 @@ def _blur(picture: Tensor, kernel_size: int) -> Tensor:
 
 
 def _fill_tensors(foreground: Tensor, alpha: Tensor) -> Tensor:
-    """Push-pull with tensors: the order of every sum is the kernel's, so that the levels are."""
+    """Push-pull with tensors: the order of every sum is the kernel's, so that the values are."""
     levels = [_push_tensors(foreground.float(), alpha.float())]
     while max(levels[-1][1].shape[-2:]) > 1:
         levels.append(_push_tensors(*levels[-1]))

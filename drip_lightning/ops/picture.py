@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def as_picture(values: Tensor) -> Image.Image:
-    """A tensor as a picture; levels are rounded, and what lies outside [0, 1] is clipped.
+    """A tensor as a picture; values are rounded, and what lies outside [0, 1] is clipped.
 
     Args:
         values: (C, H, W) in [0, 1]; grey, colour, or straight colour and alpha, for C of 1, 3 or 4.

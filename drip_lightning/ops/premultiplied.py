@@ -17,9 +17,9 @@ def convolve(rgba: np.ndarray, kernel: np.ndarray) -> np.ndarray:
         (4, H, W) uint8, straight colour and alpha; colour is 0 where alpha is 0.
     """
     reach = kernel.shape[0] // 2
-    levels = rgba.astype(np.float32)
-    levels[:3] *= levels[3:] / 255
-    padded = torch.from_numpy(np.pad(levels, ((0, 0), (reach, reach), (reach, reach)), mode="edge"))
+    values = rgba.astype(np.float32)
+    values[:3] *= values[3:] / 255
+    padded = torch.from_numpy(np.pad(values, ((0, 0), (reach, reach), (reach, reach)), mode="edge"))
     blurred = torch.nn.functional.conv2d(padded[:, None], torch.from_numpy(kernel)[None, None])[:, 0].numpy()
     alpha = np.clip(blurred[3:] + 0.5, 0, 255).astype(np.uint8)
     colour = blurred[:3] * 255 / np.maximum(blurred[3:], 1e-3)

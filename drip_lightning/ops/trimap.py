@@ -31,13 +31,13 @@ def trimap_from_alpha(
     alpha is 0 within the radius `dilation`. Beyond the picture's edge anything goes.
 
     Args:
-        alpha: (B, 1, H, W) in [0, 1], or uint8 levels.
+        alpha: (B, 1, H, W) in [0, 1], or uint8.
         dilation: B radii in pixels, not negative: how far the object grows into the background.
         erosion: B radii in pixels, not negative: how far the opaque part shrinks.
         structuring_element: Squares (dilation and erosion), or discs (a threshold on the distance).
 
     Returns:
-        (B, 1, H, W), exactly 0, 0.5 or 1, in alpha's dtype; of uint8 levels, exactly 0, 128 or 255.
+        (B, 1, H, W), exactly 0, 0.5 or 1, in alpha's dtype; of uint8 exactly 0, 128 or 255.
 
     Raises:
         ValueError: alpha has another shape, or there is not one radius for each sample.
@@ -48,8 +48,8 @@ def trimap_from_alpha(
     return _shrink_certain(dilate, alpha, dilation, erosion, structuring_element)
 
 
-def trimap_levels(alpha: np.ndarray, *, dilation: int, erosion: int) -> np.ndarray:
-    """`trimap_from_alpha` of one picture in 8-bit levels (H, W): a trimap (H, W) of exactly 0, 128 and 255."""
+def trimap_uint8(alpha: np.ndarray, *, dilation: int, erosion: int) -> np.ndarray:
+    """`trimap_from_alpha` of one picture in 8-bit values (H, W): a trimap (H, W) of exactly 0, 128 and 255."""
     return trimap_from_alpha(torch.tensor(alpha)[None, None], [dilation], [erosion])[0, 0].numpy()
 
 
@@ -68,16 +68,16 @@ def trimap_from_mask(mask: Tensor, band: int) -> Tensor:
 
 
 def quantise_trimap(gray: Tensor) -> Tensor:
-    """Read a trimap from the grey levels of a file: 0 is background, 255 is foreground, anything between unknown.
+    """Read a trimap from the grey values of a file: 0 is background, 255 is foreground, anything between unknown.
 
     Args:
-        gray: Any shape, in [0, 1]: the file's 8-bit levels / 255 (files say unknown as 127, 128 or other values).
+        gray: Any shape, in [0, 1]: the file's 8-bit values / 255 (files say unknown as 127, 128 or other values).
 
     Returns:
         The same shape and dtype, exactly 0, 0.5 or 1.
     """
-    level = (gray * 255).round()
-    return _trimap(maybe_foreground=level > 0, maybe_background=level < 255, dtype=gray.dtype)
+    value = (gray * 255).round()
+    return _trimap(maybe_foreground=value > 0, maybe_background=value < 255, dtype=gray.dtype)
 
 
 def _trimap(*, maybe_foreground: Tensor, maybe_background: Tensor, dtype: torch.dtype) -> Tensor:

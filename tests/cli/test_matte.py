@@ -23,10 +23,10 @@ def _picture(path: Path, seed: int = 0) -> Path:
     return path
 
 
-def _trimap(path: Path, levels: tuple[int, ...] = (0, 128, 255), height: int = HEIGHT) -> Path:
+def _trimap(path: Path, values: tuple[int, ...] = (0, 128, 255), height: int = HEIGHT) -> Path:
     """Stripes of equal width."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    stripes = np.repeat(np.array(levels, np.uint8), -(-WIDTH // len(levels)))[:WIDTH]
+    stripes = np.repeat(np.array(values, np.uint8), -(-WIDTH // len(values)))[:WIDTH]
     Image.fromarray(np.tile(stripes, (height, 1))).save(path)
     return path
 

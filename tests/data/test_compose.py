@@ -46,7 +46,7 @@ def test_batch_is_a_composite_of_8_bit_maps(padding_name: ForegroundPadding) -> 
     assert all(torch.equal(layers[name], value) for name, value in before.items())
 
 
-def test_no_distortion_keeps_every_level() -> None:
+def test_no_distortion_keeps_every_value() -> None:
     nothing = ColourJitter()
     plain = replace(CLEAN, foreground_jitter=nothing, background_jitter=nothing, joint_jitter=nothing)
     layers = stack_layers([_layers(0, plain)])
@@ -83,8 +83,8 @@ def test_degradation_touches_the_image_alone() -> None:
         assert torch.equal(spoiled[name], clean[name])
 
 
-def test_the_tensors_of_other_devices_make_the_same_levels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What runs on a GPU, run here: equal, not only within a level, over many draws and odd sizes."""
+def test_the_tensors_of_other_devices_make_the_same_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs on a GPU, run here: equal, not only within 1, over many draws and odd sizes."""
     everything = Augmentation(
         linear_light_probability=0.5,
         trimap_dilation=(0, 9),
@@ -99,7 +99,7 @@ def test_the_tensors_of_other_devices_make_the_same_levels(monkeypatch: pytest.M
     kernels = [composer.compose(batch) for batch in batches() for composer in composers]
     monkeypatch.setattr(compose, "distort", colour._distort_tensors)
     monkeypatch.setitem(compose._PADDINGS, "push_pull", padding._fill_tensors)
-    monkeypatch.setattr(compose, "composite_levels", compositing._composite_tensors)
+    monkeypatch.setattr(compose, "composite_uint8", compositing._composite_tensors)
     monkeypatch.setattr(trimap, "_near_other", trimap._near_other_tensors)
     monkeypatch.setattr(degradations, "filter_picture", degrade._filter_picture_tensors)
     monkeypatch.setattr(degradations, "add_noise", degrade._noise_tensors)

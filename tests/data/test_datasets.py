@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from drip_lightning.data.augment import Augmentation
 from drip_lightning.data.cache import LocalCache
-from drip_lightning.data.compose import Composer, CompositeLevels, stack_layers
+from drip_lightning.data.compose import Composer, CompositeBatch, stack_layers
 from drip_lightning.data.datasets import TrainingLayers
 from drip_lightning.data.mixture import Folders, ShardMixture
 from drip_lightning.data.order import BatchNumbers
@@ -25,7 +25,7 @@ def _training(folder: Path, cache: LocalCache, seed: int = 0, foregrounds: Folde
     return TrainingLayers(*mixtures, augmentation=augmentation, image_size=24, seed=seed, cache=cache)
 
 
-def _compose(samples: list) -> CompositeLevels:
+def _compose(samples: list) -> CompositeBatch:
     return Composer().compose(stack_layers(samples))
 
 

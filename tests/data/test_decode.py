@@ -52,8 +52,8 @@ def test_background_of_any_mode_is_colour() -> None:
 def test_grey_maps_of_any_depth() -> None:
     assert (_pixels(decode_grey(picture_bytes(GREY), name="x"))[..., 0] == GREY).all()
     assert (_pixels(decode_grey(picture_bytes(np.dstack([GREY] * 3)), name="x"))[..., 0] == GREY).all()
-    levels = np.array([[0, 128, 129, 257, 65406, 65407, 65535]], np.uint16)  # 128/257 rounds to 0, 129/257 to 1
-    assert _pixels(decode_grey(picture_bytes(levels), name="x")).ravel().tolist() == [0, 0, 1, 1, 254, 255, 255]
+    pixels = np.array([[0, 128, 129, 257, 65406, 65407, 65535]], np.uint16)  # 128/257 rounds to 0, 129/257 to 1
+    assert _pixels(decode_grey(picture_bytes(pixels), name="x")).ravel().tolist() == [0, 0, 1, 1, 254, 255, 255]
     binary = Image.fromarray(GREY > 100)
     assert (_pixels(decode_grey(picture_bytes(np.asarray(binary)), name="x"))[..., 0] == (GREY > 100) * 255).all()
 

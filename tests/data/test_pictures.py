@@ -123,7 +123,7 @@ def read_map(pixels: np.ndarray) -> np.ndarray:
     return map_pixels(open_picture(saved(Image.fromarray(pixels), "PNG"), name="t.png"), name="t.png")
 
 
-def test_masks_and_trimaps_of_any_levels_say_the_same() -> None:
+def test_masks_and_trimaps_of_any_values_say_the_same() -> None:
     alike = (TRIMAP, TRIMAP // 127, TRIMAP.astype(np.uint16), TRIMAP.astype(np.uint16) * 257, np.dstack([TRIMAP] * 3))
     for written in (*alike, (TRIMAP // 127).astype(np.uint16)):
         assert read_map(written).tolist() == TRIMAP.tolist()
@@ -140,8 +140,8 @@ def test_where_alpha_varies_alpha_is_meant() -> None:
     assert read_map(opaque).tolist() == TRIMAP.tolist()
 
 
-def test_levels_that_say_nothing_are_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"t\.png has the levels 0, 3, 7: expected"):
+def test_values_that_say_nothing_are_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"t\.png has the values 0, 3, 7: expected"):
         read_map(np.array([[0, 3, 7]], np.uint8))
     coloured = np.array([[[255, 0, 0], [0, 255, 0]]], np.uint8)
     with pytest.raises(InputError, match=r"t\.png is coloured"):

@@ -3,7 +3,7 @@ import colorsys
 import numpy as np
 import torch
 
-from drip_lightning.ops.colour import chain, colour_matrix, distort, level_matrix
+from drip_lightning.ops.colour import chain, colour_matrix, distort, uint8_matrix
 
 
 def _apply(matrix: np.ndarray, colour: tuple[float, ...]) -> np.ndarray:
@@ -35,10 +35,10 @@ def test_chained_maps_are_one_after_the_other() -> None:
     assert np.allclose(_apply(chain(second, first), colour), _apply(second, tuple(_apply(first, colour))))
 
 
-def test_levels_are_rounded_and_clipped_for_each_sample_apart() -> None:
+def test_values_are_rounded_and_clipped_for_each_sample_apart() -> None:
     picture = torch.randint(0, 256, (3, 3, 5, 7), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     maps = [colour_matrix(), colour_matrix(brightness=1.0), colour_matrix(contrast=1.3, saturation=0.5, hue=0.4)]
-    result = distort(picture, torch.stack([level_matrix(matrix) for matrix in maps]))
+    result = distort(picture, torch.stack([uint8_matrix(matrix) for matrix in maps]))
     assert torch.equal(result[0], picture[0])
     assert (result[1] == 255).all()
     exact = np.einsum("kc,chw->khw", maps[2][:, :3], picture[2] / 255) + maps[2][:, 3, None, None]

@@ -12,7 +12,7 @@ PADDINGS = [pad_foreground_push_pull, pad_foreground_blur, pad_foreground_normal
 
 
 def _disc(size: int = 61, radius: float = 12.0) -> tuple[Tensor, Tensor]:
-    """Levels above 150 where alpha > 0, black elsewhere, as pictures come from files."""
+    """Values above 150 where alpha > 0, black elsewhere, as pictures come from files."""
     axis = torch.arange(size) - size / 2
     alpha = (((radius - torch.hypot(axis[:, None], axis)) / 3 + 0.5).clamp(0, 1) * 255).to(torch.uint8)[None, None]
     random = torch.Generator().manual_seed(0)

@@ -4,7 +4,7 @@ import torch
 from drip_lightning.ops.picture import as_picture
 
 
-def test_levels_are_rounded_and_clipped() -> None:
+def test_values_are_rounded_and_clipped() -> None:
     values = torch.tensor([[[-1.0, 0.4 / 255, 0.6 / 255, 128 / 255, 2.0]]])
     picture = as_picture(values)
     assert picture.mode == "L"
@@ -13,7 +13,7 @@ def test_levels_are_rounded_and_clipped() -> None:
 
 def test_channels_come_last() -> None:
     for channels, mode in ((3, "RGB"), (4, "RGBA")):
-        levels = torch.arange(channels * 6).view(channels, 2, 3)
-        picture = as_picture(levels / 255)
+        values = torch.arange(channels * 6).view(channels, 2, 3)
+        picture = as_picture(values / 255)
         assert picture.mode == mode
-        assert picture.getpixel((2, 1)) == tuple(levels[:, 1, 2].tolist())
+        assert picture.getpixel((2, 1)) == tuple(values[:, 1, 2].tolist())

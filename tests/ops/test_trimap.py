@@ -50,7 +50,7 @@ def test_mask_band() -> None:
     assert trimap_from_mask(mask, 0).flatten().tolist() == [0] * 4 + [1] * 4
 
 
-def test_every_level_between_black_and_white_is_unknown() -> None:
+def test_every_grey_between_black_and_white_is_unknown() -> None:
     trimap = quantise_trimap(torch.arange(256) / 255)
     assert trimap[0] == 0
     assert trimap[255] == 1
@@ -75,10 +75,10 @@ def test_discs_are_thresholds_on_the_distance() -> None:
         assert (unknown.numpy() == ((distance <= radius) & (distance > 0))).all()
 
 
-def test_levels_give_the_same_trimap() -> None:
-    levels = torch.randint(0, 4, (3, 1, 20, 30), generator=torch.Generator().manual_seed(0)).mul(85).to(torch.uint8)
+def test_uint8_gives_the_same_trimap() -> None:
+    pixels = torch.randint(0, 4, (3, 1, 20, 30), generator=torch.Generator().manual_seed(0)).mul(85).to(torch.uint8)
     for structuring_element in ("square", "disc"):
         radii = ([0, 2, 5], [1, 0, 3])
-        from_levels = trimap_from_alpha(levels, *radii, structuring_element=structuring_element)
-        from_floats = trimap_from_alpha(levels / 255, *radii, structuring_element=structuring_element)
-        assert torch.equal((from_levels.float() / 127).floor() / 2, from_floats)
+        from_uint8 = trimap_from_alpha(pixels, *radii, structuring_element=structuring_element)
+        from_floats = trimap_from_alpha(pixels / 255, *radii, structuring_element=structuring_element)
+        assert torch.equal((from_uint8.float() / 127).floor() / 2, from_floats)

@@ -5,7 +5,7 @@ import numpy as np
 from drip_lightning.data.convert.outcome import Bytes, Refusal
 
 MARGIN = 5
-"""Levels from 0 and from 255 that count as empty and as opaque: lossy files seldom hit the ends."""
+"""Values from 0 and from 255 that count as empty and as opaque: lossy files seldom hit the ends."""
 
 BINARY = "binary matte"
 """The warning's name."""

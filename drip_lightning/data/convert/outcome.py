@@ -68,7 +68,7 @@ def read_colour(path: str, *, upright: bool = True) -> Bytes:
 
 
 def read_grey(path: str) -> Bytes:
-    """A map (H, W) of a file as `map_pixels` understands it; errors as `read_picture`, or levels that say nothing."""
+    """A map (H, W) of a file as `map_pixels` understands it; errors as `read_picture`, or values that say nothing."""
     try:
         return map_pixels(read_picture(path)[1], name=Path(path).name)
     except InputError as error:

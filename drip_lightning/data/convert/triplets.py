@@ -156,7 +156,7 @@ def evaluation_sample(*, image: Bytes, trimap: Bytes, alpha: Bytes, foreground: 
     wrong = ((trimap == 0) & (alpha > 2)) | ((trimap == 255) & (alpha < 253))
     warnings = {
         BINARY: is_binary(alpha),
-        "trimap with other levels than 0, 128, 255 (read as unknown)": bool((unknown & (trimap != 128)).any()),
+        "trimap with other values than 0, 128, 255 (read as unknown)": bool((unknown & (trimap != 128)).any()),
         "trimap contradicts alpha": bool(np.count_nonzero(wrong) > 0.001 * wrong.size),
     }
     members = {"image.png": encode_png(image), "trimap.png": encode_png(trimap), "alpha.png": encode_png(alpha)}
@@ -168,6 +168,6 @@ def evaluation_sample(*, image: Bytes, trimap: Bytes, alpha: Bytes, foreground: 
 
 def trimap_around(alpha: Bytes, radius: int) -> Bytes:
     """A trimap (H, W) of 0, 128 and 255: unknown within `radius` pixels of the matte's partial values."""
-    from drip_lightning.ops.trimap import trimap_levels  # torch: a conversion that needs no trimaps starts without
+    from drip_lightning.ops.trimap import trimap_uint8  # torch: a conversion that needs no trimaps starts without
 
-    return trimap_levels(alpha, dilation=radius, erosion=radius)
+    return trimap_uint8(alpha, dilation=radius, erosion=radius)

@@ -127,11 +127,11 @@ def _camouflage(colour: Bytes, alpha: Bytes, generator: np.random.Generator) -> 
 
 def _trimap(alpha: Bytes, generator: np.random.Generator) -> Bytes:
     """The unknown band around the matte's partial values, up to 4 % of the side wide on either side of them."""
-    from drip_lightning.ops.trimap import trimap_levels
+    from drip_lightning.ops.trimap import trimap_uint8
 
     side = alpha.shape[0]
     dilation, erosion = generator.integers(max(1, side // 128), side // 25 + 1, 2).tolist()
-    return trimap_levels(alpha, dilation=dilation, erosion=erosion)
+    return trimap_uint8(alpha, dilation=dilation, erosion=erosion)
 
 
 def _png(picture: Bytes) -> bytes:

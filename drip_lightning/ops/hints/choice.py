@@ -17,9 +17,9 @@ Guess = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
 class Hints(ABC):
-    """Guesses of foreground, background and alpha, computed from image and trimap alone, in 8-bit levels.
+    """Guesses of foreground, background and alpha, computed from image and trimap alone, in 8-bit values.
 
-    Levels, so that a data worker that sends them as bytes and the pipeline that computes them give a network the same
+    8-bit, so that a data worker that sends them as bytes and the pipeline that computes them give a network the same
     numbers.
     """
 
@@ -30,10 +30,10 @@ class Hints(ABC):
 
     @property
     def channels(self) -> int:
-        """Channels of `levels`."""
+        """Channels of `as_uint8`."""
         return CHANNELS * len(self.guesses)
 
-    def levels(self, image: Tensor, trimap: Tensor) -> Tensor:
+    def as_uint8(self, image: Tensor, trimap: Tensor) -> Tensor:
         """Compute the guesses.
 
         Args:
@@ -50,7 +50,7 @@ class Hints(ABC):
 
     def __call__(self, image: Tensor, trimap: Tensor) -> Tensor:
         """The same in [0, 1]."""
-        return self.levels(image, trimap) / 255
+        return self.as_uint8(image, trimap) / 255
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,9 @@ def propagated_colours(image: Tensor, trimap: Tensor) -> tuple[Tensor, Tensor, T
         Foreground (B, 3, H, W), background (B, 3, H, W) and alpha (B, 1, H, W), in [0, 1]; where the trimap is sure,
         the image's colour on that side and the trimap's alpha. A side without a sure pixel anywhere is black.
     """
-    levels = (image * 255).round().to(torch.uint8)
+    pixels = (image * 255).round().to(torch.uint8)
     foreground, background = (
-        pad_foreground_push_pull(levels, (trimap == side).to(torch.uint8) * 255) / 255 for side in (1, 0)
+        pad_foreground_push_pull(pixels, (trimap == side).to(torch.uint8) * 255) / 255 for side in (1, 0)
     )
     return foreground, background, torch.where(trimap == 0.5, projected_alpha(image, foreground, background), trimap)
 

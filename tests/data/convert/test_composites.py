@@ -57,7 +57,7 @@ def test_a_smaller_background_is_enlarged_bicubically_by_one_factor_rounded_up()
     background = Image.fromarray(np.repeat(np.array([line] * 2, np.uint8)[..., None], 3, axis=2))
     composite = composite_as_reference(np.zeros((5, 7, 3), np.uint8), np.zeros((5, 7), np.uint8), background)
     assert composite.shape == (5, 7, 3)
-    assert composite[0, :, 0].tolist() == _enlarge([float(level) for level in line], 8)[:7]
+    assert composite[0, :, 0].tolist() == _enlarge([float(value) for value in line], 8)[:7]
     assert (composite == composite[:1, :, :1]).all()
     # sides that are too small in one direction only: 6×1 behind 7×1 is ceil(6 × 7/6) = 7 or 8 wide, never 6
     for width in range(1, 30):

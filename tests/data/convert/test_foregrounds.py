@@ -62,12 +62,12 @@ def test_pairs_become_one_picture(tmp_path: Path, folder: str) -> None:
 
 
 def test_sixteen_bits_are_scaled_not_cut(tmp_path: Path) -> None:
-    """0x80FF is 33023 / 65535 = 128.5 levels; its low byte would be opaque."""
-    levels = np.zeros((20, 24), np.uint16)
-    levels[:, 8:] = 0x80FF
-    levels[:, 16:] = 0xFFFF
+    """0x80FF is 33023 / 65535 = 128.5 of 255; its low byte would be opaque."""
+    pixels = np.zeros((20, 24), np.uint16)
+    pixels[:, 8:] = 0x80FF
+    pixels[:, 16:] = 0xFFFF
     save(tmp_path / "s" / "fg" / "x.png", COLOUR)
-    save(tmp_path / "s" / "alpha" / "x.png", levels)
+    save(tmp_path / "s" / "alpha" / "x.png", pixels)
     found, _ = prepare(tmp_path / "s", tmp_path / "out")
     assert found["x.rgba.png"][0, ::8, 3].tolist() == [0, 128, 255]
 
@@ -113,8 +113,8 @@ def test_palette_grey_and_turned_pictures_are_read_rightly(tmp_path: Path) -> No
 
 
 def test_tiffs_of_whole_numbers_are_read_and_of_floating_point_refused(tmp_path: Path) -> None:
-    levels = ALPHA.astype(np.uint16) * 257
-    for name, alpha in (("whole", levels), ("floating", levels.astype(np.float32) / 65535)):
+    pixels = ALPHA.astype(np.uint16) * 257
+    for name, alpha in (("whole", pixels), ("floating", pixels.astype(np.float32) / 65535)):
         save(tmp_path / "s" / "fg" / f"{name}.tif", COLOUR)
         save(tmp_path / "s" / "alpha" / f"{name}.TIFF", alpha)
     found, report = prepare(tmp_path / "s", tmp_path / "out")

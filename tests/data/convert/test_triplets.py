@@ -18,7 +18,7 @@ def triplet(folder: Path, name: str, *, image: str = "image", trimap: str = "tri
     save(folder / alpha / f"{name}.png", ALPHA)
 
 
-def test_triplets_keep_every_level(tmp_path: Path) -> None:
+def test_triplets_keep_every_value(tmp_path: Path) -> None:
     triplet(tmp_path / "s", "a")
     triplet(tmp_path / "s", "b")
     save(tmp_path / "s" / "fg" / "b.png", COLOUR)
@@ -63,7 +63,7 @@ def test_doubtful_trimaps(tmp_path: Path) -> None:
     report = convert(Triplets(sources=(source,)), tmp_path / "out", workers=1).report
     assert [(finding.file.rsplit("/")[-1], finding.what) for finding in report.warned] == [
         ("contradiction.png", "trimap contradicts alpha"),
-        ("grey.png", "trimap with other levels than 0, 128, 255 (read as unknown)"),
+        ("grey.png", "trimap with other values than 0, 128, 255 (read as unknown)"),
     ]
     assert [finding.what for finding in report.refused] == ["nothing unknown in the trimap"]
 

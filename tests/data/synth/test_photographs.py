@@ -10,7 +10,7 @@ from drip_lightning.errors import InputError
 
 @pytest.fixture
 def folder(tmp_path):
-    """Twelve pictures, each of one grey level: 0, 20, …, 220."""
+    """Twelve pictures, each of one grey: 0, 20, …, 220."""
     (tmp_path / "photographs" / "more").mkdir(parents=True)
     for number in range(12):
         place = tmp_path / "photographs" / ("more" if number % 2 else ".") / f"{number:02d}.PNG"
@@ -19,7 +19,7 @@ def folder(tmp_path):
     return str(tmp_path / "photographs")
 
 
-def levels(folder, *, held_out):
+def greys(folder, *, held_out):
     drawn = [draw_photograph(folder, 16, np.random.default_rng(seed), held_out=held_out) for seed in range(80)]
     assert {picture.shape for picture in drawn} == {(16, 16, 3)}
     assert all(picture.min() == picture.max() for picture in drawn)
@@ -27,7 +27,7 @@ def levels(folder, *, held_out):
 
 
 def test_training_and_evaluation_share_no_photograph(folder):
-    training, held_out = levels(folder, held_out=False), levels(folder, held_out=True)
+    training, held_out = greys(folder, held_out=False), greys(folder, held_out=True)
     assert len(held_out) == 2
     assert training | held_out == {20 * number for number in range(12)}
     assert not training & held_out

@@ -106,13 +106,13 @@ def test_a_side_that_is_missing_or_out_of_reach_is_no_failure() -> None:
             assert found.isfinite().all()
 
 
-def test_hints_are_levels_and_a_sample_s_do_not_depend_on_its_batch() -> None:
+def test_hints_are_uint8_and_a_sample_s_do_not_depend_on_its_batch() -> None:
     pairs = [picture(seed) for seed in range(3)]
     image, trimap = (torch.cat(maps) for maps in zip(*pairs, strict=True))
     for hints in (PropagatedColours(), SampledColours(), ClosedFormAndColours()):
-        batch = hints.levels(image, trimap)
+        batch = hints.as_uint8(image, trimap)
         assert batch.dtype == torch.uint8
         assert torch.equal(hints(image, trimap), batch / 255)
         for place, one in enumerate(pairs):
-            assert torch.equal(hints.levels(*one)[0], batch[place])
+            assert torch.equal(hints.as_uint8(*one)[0], batch[place])
     assert NoHints()(image, trimap).shape == (3, 0, 13, 17)
