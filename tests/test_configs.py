@@ -81,6 +81,18 @@ def test_every_run_takes_every_scale_and_hardware(parse: Any, stage: Path, scale
     assert combined.trainer.strategy == parse(stage, hardware).trainer.strategy
 
 
+@pytest.mark.parametrize("scale", SCALES, ids=_name)
+@pytest.mark.parametrize("stage", RUNS, ids=_name)
+def test_a_scale_sets_nothing_that_only_one_stage_means(parse: Any, stage: Path, scale: Path) -> None:
+    """Sizes and sources, which are `networks`; and, only where all networks begin from nothing, one rate for all."""
+    networks = yaml.safe_load(scale.read_text())["model"]["init_args"]["networks"]["class_path"]
+    steering = {"optimizer", "lr_scheduler"} if networks == "FromScratch" else set()
+    alone, scaled = (vars(parse(*configs).model.init_args) for configs in ([stage], [stage, scale]))
+    assert {name for name in alone if scaled[name] != alone[name]} <= {"networks"} | steering
+    rate = {"tiny": 2e-3, "small": 2e-4}.get(scale.stem, {"denoiser": 1e-5}.get(stage.stem, 1e-4))
+    assert (scaled["optimizer"].class_path, scaled["optimizer"].init_args.lr) == ("torch.optim.Adam", rate)
+
+
 @pytest.mark.parametrize("stage", RUNS, ids=_name)
 def test_the_shipped_model_s_recipe_is_one_run_after_another(parse: Any, stage: Path) -> None:
     """Each stage takes the networks and the data of the others, and starts from what the one before leaves."""
