@@ -49,7 +49,10 @@ def whole_folder(path: Path) -> Iterator[Path]:
     partial.mkdir(parents=True)
     try:
         yield partial
+        mode = partial.stat().st_mode & 0o666  # the umask's, as of any new file: safetensors writes for its owner alone
         for file in partial.rglob("*"):
+            if file.is_file():
+                file.chmod(mode)
             _force_to_disk(file)
         if path.exists():
             shutil.rmtree(former, ignore_errors=True)

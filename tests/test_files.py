@@ -70,6 +70,17 @@ def test_a_folder_replaces_an_older_one_whole(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.rglob("*")] == ["out", "second"]
 
 
+def test_files_of_a_folder_have_the_mode_of_any_new_file(tmp_path: Path) -> None:
+    for umask, expected in ((0o022, 0o644), (0o007, 0o660)):
+        before = os.umask(umask)
+        try:
+            with whole_folder(tmp_path / "out") as folder:
+                os.close(os.open(folder / "weights", os.O_CREAT, 0o600))  # as safetensors does
+        finally:
+            os.umask(before)
+        assert (tmp_path / "out" / "weights").stat().st_mode & 0o777 == expected
+
+
 def test_a_folder_that_was_moved_aside_by_a_killed_process_is_put_back(tmp_path: Path) -> None:
     (tmp_path / ".out.former").mkdir()
     (tmp_path / ".out.former" / "kept").touch()

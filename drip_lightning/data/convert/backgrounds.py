@@ -1,4 +1,4 @@
-"""Backgrounds for training: any pictures, kept as they are where they are plain JPEGs."""
+"""Backgrounds for training: any pictures, their pixels kept as they are where they are plain JPEGs."""
 
 import io
 from collections import Counter
@@ -11,6 +11,7 @@ from PIL import Image
 
 from drip_lightning.data.convert.catalogue import EVERYTHING, Choice
 from drip_lightning.data.convert.outcome import Refusal, Sample, digest_of, encode, read_picture
+from drip_lightning.data.convert.plain_jpeg import without_metadata
 from drip_lightning.data.convert.sources import ConversionJob, Listing, listing, single_jobs
 from drip_lightning.data.picture_files import find_pictures
 from drip_lightning.data.pictures import colour_pixels
@@ -48,6 +49,8 @@ class Backgrounds:
     def convert(self, job: ConversionJob) -> Sample:
         """Read and check one background, and encode it unless it is a JPEG that needs no turning, in sRGB.
 
+        What a file says besides its picture (EXIF with place and time, comments) is left out either way.
+
         Raises:
             Refusal: it cannot be used.
         """
@@ -57,7 +60,7 @@ class Backgrounds:
         pixels = colour_pixels(picture)
         if not _is_plain_jpeg(content) or (pixels != np.asarray(picture.convert("RGB"))).any():
             content = encode(pixels, "JPEG", quality=95, subsampling=0)
-        return Sample({"jpg": content}, digest_of(pixels))
+        return Sample({"jpg": without_metadata(content)}, digest_of(pixels))
 
 
 def _is_plain_jpeg(content: bytes) -> bool:
