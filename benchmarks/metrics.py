@@ -67,13 +67,13 @@ def plain_gradient(preds: np.ndarray, target: np.ndarray, unknown: np.ndarray) -
 
 def plain_connectivity(preds: np.ndarray, target: np.ndarray, unknown: np.ndarray) -> float:
     """Ten thresholds, each labelled."""
-    level = np.full(preds.shape, -1, np.float32)
+    connected = np.full(preds.shape, -1, np.float32)
     for step in range(1, 11):
         labels, count = scipy.ndimage.label(np.minimum(preds, target) >= np.float32(step / 10))
         largest = labels == np.bincount(labels.ravel())[1:].argmax() + 1 if count else np.zeros(preds.shape, bool)
-        level[(level == -1) & ~largest] = np.float32((step - 1) / 10)
-    level[level == -1] = 1
-    phi = [1 - (maps - level) * (maps - level >= np.float32(0.15)) for maps in (preds, target)]
+        connected[(connected == -1) & ~largest] = np.float32((step - 1) / 10)
+    connected[connected == -1] = 1
+    phi = [1 - (maps - connected) * (maps - connected >= np.float32(0.15)) for maps in (preds, target)]
     return float(np.abs(phi[0] - phi[1])[unknown].sum())
 
 

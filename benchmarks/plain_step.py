@@ -68,9 +68,12 @@ class PlainStep:
         timestep, noise = draw_diffusion(
             self.stage.noise, self.stage.noise_schedule, torch.cat([foreground, alpha]), generators
         )
-        level = self.stage.alphas_cumprod[timestep].view(-1, 1, 1, 1)
+        alphas_cumprod = self.stage.alphas_cumprod[timestep].view(-1, 1, 1, 1)
         noises = noise.chunk(2)
-        noisy = [level.sqrt() * z + (1 - level).sqrt() * n for z, n in zip((foreground, alpha), noises, strict=True)]
+        noisy = [
+            alphas_cumprod.sqrt() * z + (1 - alphas_cumprod).sqrt() * n
+            for z, n in zip((foreground, alpha), noises, strict=True)
+        ]
         with watch.part("U-Net forward"):
             prediction = self.unet(
                 torch.cat([torch.cat([one, image, trimap], dim=1) for one in noisy]),

@@ -35,10 +35,10 @@ class Oracle:
 
     def __call__(self, noisy: Tensor, condition: Tensor, timestep: Tensor) -> Tensor:
         truth = stack_domains(*condition.chunk(2, dim=1))
-        level = self.schedule.alphas_cumprod()[stack_domains(timestep, timestep)]
-        scales = level.sqrt().view(-1, 1, 1, 1), (1 - level).sqrt().view(-1, 1, 1, 1)
+        alphas_cumprod = self.schedule.alphas_cumprod()[stack_domains(timestep, timestep)]
+        scales = alphas_cumprod.sqrt().view(-1, 1, 1, 1), (1 - alphas_cumprod).sqrt().view(-1, 1, 1, 1)
         noise = (noisy - scales[0] * truth) / scales[1]
-        return prediction_target(self.schedule.prediction_type, truth, noise, level)
+        return prediction_target(self.schedule.prediction_type, truth, noise, alphas_cumprod)
 
 
 def generators(*seeds: int) -> list[torch.Generator]:

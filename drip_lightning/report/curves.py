@@ -48,17 +48,21 @@ def draw_training_curves(plan: SweepPlan, variants: Sequence[Variant], folder: P
 
 
 def draw_factor_curve(plan: SweepPlan, variants: Sequence[Variant], column: Column, out: Path) -> list[Path]:
-    """`FACTOR.png` for each factor whose levels are three numbers or more: the score against it, as DRIP Fig. 8."""
+    """`FACTOR.png` for each factor whose values are three numbers or more: the score against it, as DRIP Fig. 8."""
     drawn = []
-    for factor, levels in plan.factors.items():
-        if len(levels) < 3 or not all(_is_number(level) for level in levels):
+    for factor, values in plan.factors.items():
+        if len(values) < 3 or not all(_is_number(value) for value in values):
             continue
         lines: dict[str, list[tuple[float, float, float]]] = {}
         for variant in variants:
             summary = summarise(variant, column.metric)
             if summary is not None:
-                rest = ", ".join(level for name, level in variant.levels.items() if name != factor)
-                point = (float(variant.levels[factor]), summary.mean * column.factor, (summary.sd or 0) * column.factor)
+                rest = ", ".join(value for name, value in variant.factors.items() if name != factor)
+                point = (
+                    float(variant.factors[factor]),
+                    summary.mean * column.factor,
+                    (summary.sd or 0) * column.factor,
+                )
                 lines.setdefault(rest, []).append(point)
         figure = Figure(figsize=(5, 3.6), layout="constrained")
         axis = figure.subplots()
@@ -66,7 +70,7 @@ def draw_factor_curve(plan: SweepPlan, variants: Sequence[Variant], column: Colu
             places, means, deviations = np.array(sorted(points)).T
             axis.errorbar(places, means, yerr=deviations, marker="o", capsize=3, label=name or None)
         axis.set(xlabel=factor.replace("_", " "), ylabel=column.heading, xscale="log")
-        axis.set_xticks([float(level) for level in levels], levels)
+        axis.set_xticks([float(value) for value in values], values)
         axis.minorticks_off()
         if len(lines) > 1:
             axis.legend(fontsize="small")

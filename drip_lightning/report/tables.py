@@ -68,7 +68,7 @@ def csv_table(variants: Sequence[Variant], shown: Sequence[Column]) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     own = ["mean", "sd", "seeds"]
     against = ["difference", "half_width_95", "exceeds_seeds", "p_wilcoxon_pictures", "paired_seeds", "pictures"]
-    writer.writerow([*variants[0].levels, "metric", "unit", *own, *against])
+    writer.writerow([*variants[0].factors, "metric", "unit", *own, *against])
     for variant in variants:
         for column in shown:
             summary = summarise(variant, column.metric)
@@ -82,7 +82,7 @@ def csv_table(variants: Sequence[Variant], shown: Sequence[Column]) -> str:
                 lengths = [_scaled(difference.mean, column), _scaled(difference.half_width, column)]
                 numbers = [str(difference.seeds), str(difference.pictures)]
                 rest = [*lengths, exceeds, f"{difference.p_pictures:.6g}", *numbers]
-            writer.writerow([*variant.levels.values(), column.metric, column.heading.split()[-1], *scores, *rest])
+            writer.writerow([*variant.factors.values(), column.metric, column.heading.split()[-1], *scores, *rest])
     return stream.getvalue()
 
 

@@ -14,17 +14,17 @@ from drip_lightning.sweep.settings import TEST
 
 @dataclass(frozen=True)
 class Variant:
-    """One combination of levels.
+    """One combination of values.
 
     Attributes:
         name: What the tables call it.
-        levels: Factor to level.
+        factors: Factor to value.
         runs: Seed to run, of those that are tested.
         scores: Seed to what was measured.
     """
 
     name: str
-    levels: dict[str, str]
+    factors: dict[str, str]
     runs: dict[int, PlannedRun]
     scores: dict[int, Scores]
 
@@ -51,10 +51,10 @@ def read_variants(plan: SweepPlan, folder: Path) -> list[Variant]:
     """
     found = []
     for names in itertools.product(*plan.factors.values()):
-        levels = dict(zip(plan.factors, names, strict=True))
-        runs = {run.seed: run for run in plan.runs if run.levels == levels and is_tested(run, folder)}
+        factors = dict(zip(plan.factors, names, strict=True))
+        runs = {run.seed: run for run in plan.runs if run.factors == factors and is_tested(run, folder)}
         scores = {seed: read_scores(folder / "stages" / run.stages[TEST]) for seed, run in runs.items()}
-        found.append(Variant(name=", ".join(names), levels=levels, runs=runs, scores=scores))
+        found.append(Variant(name=", ".join(names), factors=factors, runs=runs, scores=scores))
     if not any(variant.runs for variant in found):
         raise InputError(f"no run in {folder} is tested: run the sweep first")
     return found

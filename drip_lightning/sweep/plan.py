@@ -14,7 +14,7 @@ import yaml
 from drip_lightning.errors import InputError
 from drip_lightning.files import write_text_whole
 from drip_lightning.sweep.overlays import check_overlays
-from drip_lightning.sweep.settings import TEST, Level, StageSettings, SweepSettings
+from drip_lightning.sweep.settings import TEST, FactorValue, StageSettings, SweepSettings
 
 Resolve = Callable[[Sequence[str]], str]
 """The arguments of `drip fit` to the configuration that it would run, as YAML."""
@@ -55,18 +55,18 @@ class PlannedStage:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One combination of levels with one seed.
+    """One combination of values with one seed.
 
     Attributes:
         name: Unique; the name of its folder.
-        levels: Factor to the chosen level's name.
+        factors: Factor to the chosen value's name.
         seed: The seed.
         stages: Kind to the key of a stage, in the order of the chain; `test` is the last.
         overlays: Kind to the overlays that make the run what it is.
     """
 
     name: str
-    levels: dict[str, str]
+    factors: dict[str, str]
     seed: int
     stages: dict[str, str]
     overlays: dict[str, list[str]]
@@ -79,7 +79,7 @@ class SweepPlan:
     Attributes:
         title: One line above the tables.
         scale: Name of the scale.
-        factors: Factor to its levels' names; the first of each is what the others are compared with.
+        factors: Factor to its values' names; the first of each is what the others are compared with.
         seeds: Seeds.
         metrics: Columns of the table.
         pictures: Rows of the picture grid.
@@ -99,7 +99,7 @@ class SweepPlan:
     def save(self, folder: Path) -> None:
         """Write `folder/plan.json`, whole or not at all."""
         folder.mkdir(parents=True, exist_ok=True)
-        write_text_whole(folder / "plan.json", json.dumps({"format": 1, **asdict(self)}, indent=1) + "\n")
+        write_text_whole(folder / "plan.json", json.dumps({"format": 2, **asdict(self)}, indent=1) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> "SweepPlan":
@@ -114,8 +114,12 @@ class SweepPlan:
                 f"no sweep in {folder}: plan.json is missing; make one with `drip sweep FILE --out {folder}`"
             )
         content = json.loads(path.read_text())
-        if content.pop("format", None) != 1:
+        version = content.pop("format", None)
+        if version not in (1, 2):
             raise InputError(f"{path} is of another version of drip: run `drip sweep` again in a new folder")
+        if version == 1:
+            for run in content["runs"]:
+                run["factors"] = run.pop("levels")
         content["runs"] = [PlannedRun(**run) for run in content["runs"]]
         content["stages"] = {
             key: PlannedStage(**{**stage, "inputs": tuple(stage["inputs"])}) for key, stage in content["stages"].items()
@@ -124,7 +128,7 @@ class SweepPlan:
 
 
 def make_plan(settings: SweepSettings, resolve: Resolve, *, overlays: Sequence[str] = ()) -> SweepPlan:
-    """Combine levels and seeds into runs, and find out which of their stages are the same.
+    """Combine values and seeds into runs, and find out which of their stages are the same.
 
     Args:
         settings: The sweep file.
@@ -145,19 +149,19 @@ def make_plan(settings: SweepSettings, resolve: Resolve, *, overlays: Sequence[s
         return resolved[key]
 
     for names in itertools.product(*settings.factors.values()):
-        levels = dict(zip(settings.factors, names, strict=True))
-        chosen = [settings.factors[factor][name] for factor, name in levels.items()]
+        factors = dict(zip(settings.factors, names, strict=True))
+        chosen = [settings.factors[factor][name] for factor, name in factors.items()]
         for seed in settings.seeds:
-            name = f"{'-'.join(_slug(level) for level in names)}-seed{seed}"
+            name = f"{'-'.join(_slug(value) for value in names)}-seed{seed}"
             run, needed = _plan_run(settings, chosen, seed, resolve_once, overlays)
             stages |= {stage.key: stage for stage in needed}
-            runs.append(PlannedRun(name=name, levels=levels, seed=seed, **run))
+            runs.append(PlannedRun(name=name, factors=factors, seed=seed, **run))
     if len({run.name for run in runs}) < len(runs):
-        raise InputError("two levels differ in nothing but signs: name them differently")
+        raise InputError("two values differ in nothing but signs: name them differently")
     return SweepPlan(
         title=settings.title,
         scale=settings.scale,
-        factors={factor: list(levels) for factor, levels in settings.factors.items()},
+        factors={factor: list(values) for factor, values in settings.factors.items()},
         seeds=settings.seeds,
         metrics=settings.report.metrics,
         pictures=settings.report.pictures,
@@ -167,26 +171,26 @@ def make_plan(settings: SweepSettings, resolve: Resolve, *, overlays: Sequence[s
 
 
 def _plan_run(
-    settings: SweepSettings, levels: Sequence[Level], seed: int, resolve: Resolve, overlays: Sequence[str]
+    settings: SweepSettings, values: Sequence[FactorValue], seed: int, resolve: Resolve, overlays: Sequence[str]
 ) -> tuple[dict[str, Any], list[PlannedStage]]:
     """The chain of one run: its keys and overlays, and the stages themselves."""
-    left_out = {name for level in levels for name in level.without}
+    left_out = {name for value in values for name in value.without}
     chain: dict[str, PlannedStage] = {}
     own: dict[str, list[str]] = {}
     for name, stage in settings.stages.items():
-        own[name] = [path for level in levels for path in level.overlays.get(name, [])]
+        own[name] = [path for value in values for path in value.overlays.get(name, [])]
         if name not in left_out:
             chain[name] = _plan_training(name, stage, own[name], seed, chain, resolve, overlays)
         elif own[name]:
-            raise InputError(f"{own[name][0]} is laid over {name}, which another level leaves out")
+            raise InputError(f"{own[name][0]} is laid over {name}, which another value leaves out")
     options: dict[str, Any] = {}
-    for level in levels:
-        twice = options.keys() & level.test.keys()
+    for value in values:
+        twice = options.keys() & value.test.keys()
         if twice:
             raise InputError(f"two factors both set the option {min(twice)} of the test: no run can have both")
-        options |= level.test
+        options |= value.test
     if not chain:
-        raise InputError("a combination of levels leaves out every stage")
+        raise InputError("a combination of values leaves out every stage")
     test = _plan_test(settings.test | options, list(chain.values())[-1])
     run = {
         "stages": {name: stage.key for name, stage in chain.items()} | {TEST: test.key},
@@ -207,7 +211,7 @@ def _plan_training(
     inputs = tuple(dict.fromkeys(other for value in stage.inputs.values() for other in re.findall(r"\{(\w+)\}", value)))
     missing = [other for other in inputs if other not in chain]
     if missing:
-        raise InputError(f"stage {name} needs {missing[0]}, which a level leaves out")
+        raise InputError(f"stage {name} needs {missing[0]}, which a value leaves out")
     base = [f"--config={path}" for path in (*stage.configs, *overlays)]
     set_here = _settings(stage, inputs)
     if own:
@@ -256,5 +260,5 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:10]
 
 
-def _slug(level: str) -> str:
-    return re.sub(r"\W+", "_", level.strip()).strip("_")
+def _slug(value: str) -> str:
+    return re.sub(r"\W+", "_", value.strip()).strip("_")

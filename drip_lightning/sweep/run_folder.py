@@ -46,13 +46,13 @@ def _link_stages(run: PlannedRun, own: Path) -> None:
 
 
 def _write_hyperparameters(run: PlannedRun, own: Path) -> None:
-    """Levels, seed and mean scores, in place of those of an earlier sweep: the HParams page compares runs by them."""
+    """The factors' values, seed and mean scores, by which the HParams page compares runs; an earlier sweep's go."""
     for old in own.glob("events.out.tfevents.*"):
         old.unlink()
     scores = mean_scores(read_scores(own / TEST))
     with SummaryWriter(str(own)) as writer:
         writer.add_hparams(
-            {**run.levels, "seed": run.seed},
+            {**run.factors, "seed": run.seed},
             {f"test/{metric}": value for metric, value in scores.items()},
             run_name=".",
         )

@@ -30,7 +30,7 @@ class StageSettings:
 
 
 @dataclass(frozen=True)
-class Level:
+class FactorValue:
     """One setting of a factor.
 
     Attributes:
@@ -59,13 +59,13 @@ class ReportSettings:
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """A sweep: every combination of the factors' levels, with every seed.
+    """A sweep: every combination of the factors' values, with every seed.
 
     Attributes:
         title: One line above the tables.
         scale: What `{scale}` stands for unless the command line says another.
         stages: Trainings in order, by name; `drip test` follows the last.
-        factors: Factor to its levels, by the names that the tables show. A factor's first level is what the
+        factors: Factor to its values, by the names that the tables show. A factor's first value is what the
             others are compared with.
         seeds: Each combination runs once with each.
         test: Options of `drip test` for every run.
@@ -75,7 +75,7 @@ class SweepSettings:
     title: str
     scale: str
     stages: dict[str, StageSettings]
-    factors: dict[str, dict[str, Level]]
+    factors: dict[str, dict[str, FactorValue]]
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
     test: dict[str, str | int | float] = field(default_factory=dict)
     report: ReportSettings = field(default_factory=ReportSettings)
@@ -93,7 +93,7 @@ def read_sweep(path: Path, *, scale: str | None = None, seeds: list[int] | None 
         The settings, with every path of a configuration joined to the file's folder.
 
     Raises:
-        InputError: no such file, an unknown key, a wrong type, a stage or level that is not there.
+        InputError: no such file, an unknown key, a wrong type, a stage or value that is not there.
     """
     if not path.is_file():
         raise InputError(f"no sweep file at {path}; the project's own are in configs/sweep/")
@@ -117,23 +117,23 @@ def _check(settings: SweepSettings, path: Path) -> None:
 
     stages = list(settings.stages)
     if not stages or not settings.factors or not all(settings.factors.values()):
-        refuse("expected at least one stage, one factor, and one level in each factor")
+        refuse("expected at least one stage, one factor, and one value in each factor")
     if not settings.seeds or len(set(settings.seeds)) < len(settings.seeds):
         refuse(f"seeds: expected different numbers, at least one, got {settings.seeds}")
     for name in (*stages, *settings.factors):
         if not re.fullmatch(r"\w+", name) or name == TEST:
             refuse(f"{name!r}: a stage or factor is named by letters, digits and _, and none is named {TEST!r}")
     for number, (name, stage) in enumerate(settings.stages.items()):
-        for key, value in stage.inputs.items():
-            for other in re.findall(r"\{(\w+)\}", value):
+        for key, text in stage.inputs.items():
+            for other in re.findall(r"\{(\w+)\}", text):
                 if other not in stages[:number]:
                     refuse(f"stages.{name}.inputs.{key}: {other!r} is no earlier stage")
-    for factor, levels in settings.factors.items():
-        for label, level in levels.items():
-            for stage_name in (*level.overlays, *level.without):
+    for factor, values in settings.factors.items():
+        for label, value in values.items():
+            for stage_name in (*value.overlays, *value.without):
                 if stage_name not in stages:
                     refuse(f"factors.{factor}.{label}: no stage {stage_name!r}, expected one of {', '.join(stages)}")
-            _check_test(level.test, f"{path}: factors.{factor}.{label}.test")
+            _check_test(value.test, f"{path}: factors.{factor}.{label}.test")
     _check_test(settings.test, f"{path}: test")
     if settings.report.pictures < 0:
         refuse(f"report.pictures: expected 0 or more, got {settings.report.pictures}")
@@ -142,7 +142,7 @@ def _check(settings: SweepSettings, path: Path) -> None:
 def _check_test(options: dict[str, str | int | float], where: str) -> None:
     """Refuse what a run's test cannot have: several numbers of steps are a factor, its folder is the sweep's."""
     if not isinstance(options.get("steps", 1), int):
-        raise InputError(f"{where}.steps: expected one number, got {options['steps']!r}; several are a factor's levels")
+        raise InputError(f"{where}.steps: expected one number, got {options['steps']!r}; several are a factor's values")
     if "out" in options:
         raise InputError(f"{where}.out: the sweep says where results go")
 
@@ -158,9 +158,9 @@ def _with_paths(settings: SweepSettings, folder: Path) -> SweepSettings:
     stages = {name: replace(stage, configs=found(stage.configs)) for name, stage in settings.stages.items()}
     factors = {
         factor: {
-            label: replace(level, overlays={name: found(files) for name, files in level.overlays.items()})
-            for label, level in levels.items()
+            label: replace(value, overlays={name: found(files) for name, files in value.overlays.items()})
+            for label, value in values.items()
         }
-        for factor, levels in settings.factors.items()
+        for factor, values in settings.factors.items()
     }
     return replace(settings, stages=stages, factors=factors)

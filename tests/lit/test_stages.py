@@ -94,15 +94,15 @@ class TestDenoiser:
         }
         timestep, noise = draw(stage, batch["number"], torch.cat([latent["foreground"], latent["alpha"]]))
         expected = torch.zeros(())
-        level = SCHEDULES[prediction_type].alphas_cumprod()[timestep].view(-1, 1, 1, 1)
-        noisy = [level.sqrt() * latent[name] + (1 - level).sqrt() * own
+        alphas_cumprod = SCHEDULES[prediction_type].alphas_cumprod()[timestep].view(-1, 1, 1, 1)
+        noisy = [alphas_cumprod.sqrt() * latent[name] + (1 - alphas_cumprod).sqrt() * own
                  for name, own in zip(("foreground", "alpha"), noise.chunk(2), strict=True)]  # fmt: skip
         answers = stage.joint_unet(torch.cat(noisy), torch.cat([latent["image"], latent["trimap"]], dim=1), timestep)
         for name, own, answer in zip(("foreground", "alpha"), noise.chunk(2), answers.chunk(2), strict=True):
             target = {
                 "epsilon": own,
                 "sample": latent[name],
-                "v_prediction": level.sqrt() * own - (1 - level).sqrt() * latent[name],
+                "v_prediction": alphas_cumprod.sqrt() * own - (1 - alphas_cumprod).sqrt() * latent[name],
             }[prediction_type]
             expected = expected + (answer - target).square().mean()
         torch.testing.assert_close(loss, expected)

@@ -154,13 +154,13 @@ def connectivity_reference(preds: torch.Tensor, target: torch.Tensor, mask: torc
     """Line by line what `compute_connectivity_error.m` does: ten labellings, of transposed images for its order."""
     preds, target, mask = (maps[0, 0].numpy().T for maps in (preds, target, mask))
     steps = np.linspace(0, 1, 11).astype(np.float32)
-    level = np.full(preds.shape, -1, np.float32)
+    connected = np.full(preds.shape, -1, np.float32)
     for before, step in itertools.pairwise(steps):
         labels, count = scipy.ndimage.label((preds >= step) & (target >= step))
         largest = labels == np.bincount(labels.ravel())[1:].argmax() + 1 if count else np.zeros(preds.shape, bool)
-        level[(level == -1) & ~largest] = before
-    level[level == -1] = 1
-    phi = [1 - (maps - level) * (maps - level >= np.float32(0.15)) for maps in (preds, target)]
+        connected[(connected == -1) & ~largest] = before
+    connected[connected == -1] = 1
+    phi = [1 - (maps - connected) * (maps - connected >= np.float32(0.15)) for maps in (preds, target)]
     return np.abs(phi[0] - phi[1])[mask].sum(dtype=np.float64)
 
 
@@ -174,21 +174,21 @@ def test_connectivity_matches_ten_labellings(seed: int):
 @pytest.mark.parametrize(
     ("preds", "target", "expected"),
     [
-        # Nothing is shared, and the background is no component: every level is 0, as for SAD.
+        # Nothing is shared, and the background is no component: every l is 0, as for SAD.
         pytest.param([[1.0, 0.0]], [[0.0, 1.0]], 2.0, id="background"),
-        # The smaller piece hangs on nothing: its level is 0, so it shows all of its error, 2 · 0.1.
+        # The smaller piece hangs on nothing: its l is 0, so it shows all of its error, 2 · 0.1.
         pytest.param([[1.0, 1.0, 1.0, 0.0, 0.9, 0.9]], [[1.0, 1.0, 1.0, 0.0, 1.0, 1.0]], 0.2, id="largest piece"),
-        # Of equal pieces the lower left one comes first, and has level 0.7: d = 0.05, not counted, and 0.3.
-        # The upper right one is the largest at 0.8 only, too late: its level is 0, |0.85 - 0.9|.
+        # Of equal pieces the lower left one comes first, and has l = 0.7: d = 0.05, not counted, and 0.3.
+        # The upper right one is the largest at 0.8 only, too late: its l is 0, |0.85 - 0.9|.
         pytest.param([[0.0, 0.85], [0.75, 0.0]], [[0.0, 0.9], [1.0, 0.0]], 0.35, id="tie"),
-        # Diagonal neighbours are two pieces; with 8 neighbours the second would have level 0.9 and cost nothing.
+        # Diagonal neighbours are two pieces; with 8 neighbours the second would have l = 0.9 and cost nothing.
         pytest.param([[1.0, 0.0], [0.0, 0.9]], [[1.0, 0.0], [0.0, 1.0]], 0.1, id="diagonal"),
-        # In single precision 153/255 reaches 0.6: level 0.6, d = 0 and 0.4. In double precision it would be 0.5.
+        # In single precision 153/255 reaches 0.6: l = 0.6, d = 0 and 0.4. In double precision it would be 0.5.
         pytest.param([[153 / 255]], [[1.0]], 0.4, id="single precision"),
-        # Level 0.7: distances of 0.04 and 0.14 are not counted, one of 0.15 is.
+        # l = 0.7: distances of 0.04 and 0.14 are not counted, one of 0.15 is.
         pytest.param([[0.74]], [[0.84]], 0.0, id="below 0.15"),
         pytest.param([[0.74]], [[0.85]], 0.15, id="at 0.15"),
-        # The wide piece is the largest up to 0.5; from 0.6 on the bright one is, but 0.1 missed it: its level is 0.
+        # The wide piece is the largest up to 0.5; from 0.6 on the bright one is, but 0.1 missed it: its l is 0.
         pytest.param([[0.5, 0.5, 0.5, 0.0, 1.0, 1.0]], [[0.5, 0.5, 0.5, 0.0, 0.9, 0.9]], 0.2, id="change of piece"),
     ],
 )

@@ -44,27 +44,27 @@ def test_hand_numbers() -> None:
 
 
 @pytest.mark.parametrize("prediction_type", TYPES)
-@given(alphas_cumprod=st.floats(1e-3, 1), seed=st.integers(0, 100))
+@given(product=st.floats(1e-3, 1), seed=st.integers(0, 100))
 @settings(max_examples=30, deadline=None)
-def test_predicted_latent_undoes_the_target(prediction_type, alphas_cumprod, seed) -> None:
+def test_predicted_latent_undoes_the_target(prediction_type, product, seed) -> None:
     latent, noise = torch.randn(2, 2, 4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    level = torch.full((2,), alphas_cumprod, dtype=torch.float64)
-    noisy = add_noise(latent, noise, level)
-    target = prediction_target(prediction_type, latent, noise, level)
-    torch.testing.assert_close(predicted_latent(prediction_type, target, noisy, level), latent)
+    alphas_cumprod = torch.full((2,), product, dtype=torch.float64)
+    noisy = add_noise(latent, noise, alphas_cumprod)
+    target = prediction_target(prediction_type, latent, noise, alphas_cumprod)
+    torch.testing.assert_close(predicted_latent(prediction_type, target, noisy, alphas_cumprod), latent)
 
 
 @pytest.mark.parametrize("prediction_type", ["v_prediction", "sample"])
 def test_pure_noise_can_be_undone_by_these_types(prediction_type) -> None:
     latent, noise = torch.randn(2, 2, 4, 3)
-    level = torch.zeros(2)
-    target = prediction_target(prediction_type, latent, noise, level)
-    torch.testing.assert_close(predicted_latent(prediction_type, target, noise, level), latent)
+    alphas_cumprod = torch.zeros(2)
+    target = prediction_target(prediction_type, latent, noise, alphas_cumprod)
+    torch.testing.assert_close(predicted_latent(prediction_type, target, noise, alphas_cumprod), latent)
 
 
 def test_unknown_type_is_refused() -> None:
-    tensor, level = torch.zeros(1, 2), torch.ones(1)
+    tensor, alphas_cumprod = torch.zeros(1, 2), torch.ones(1)
     with pytest.raises(ValueError, match="got 'score'"):
-        prediction_target("score", tensor, tensor, level)
+        prediction_target("score", tensor, tensor, alphas_cumprod)
     with pytest.raises(ValueError, match="got 'score'"):
-        predicted_latent("score", tensor, tensor, level)
+        predicted_latent("score", tensor, tensor, alphas_cumprod)

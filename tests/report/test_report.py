@@ -77,9 +77,9 @@ def test_nothing_to_report_is_one_line(swept: Swept, tmp_path: Path, capsys: pyt
         write_report(swept(report={"metrics": ["sad"], "pictures": 0}))
 
 
-def test_numbers_as_levels_are_drawn_as_a_curve(swept: Swept) -> None:
-    levels = {str(steps): {"test": {"steps": steps}} for steps in (1, 2, 10)}
-    folder = swept(factors={"sampling_steps": levels})
+def test_numbers_as_values_are_drawn_as_a_curve(swept: Swept) -> None:
+    values = {str(steps): {"test": {"steps": steps}} for steps in (1, 2, 10)}
+    folder = swept(factors={"sampling_steps": values})
     assert str(folder / "report" / "sampling_steps.png") in write_report(folder)
     with Image.open(folder / "report" / "sampling_steps.png") as picture:
         assert np.asarray(picture.convert("L")).std() > 1

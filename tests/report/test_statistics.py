@@ -15,7 +15,7 @@ def _variant(*per_seed: list[float], name: str = "a") -> Variant:
         seed: {METRIC: {f"p{number}": value for number, value in enumerate(values)}}
         for seed, values in enumerate(per_seed)
     }
-    return Variant(name=name, levels={}, runs={}, scores=scores)
+    return Variant(name=name, factors={}, runs={}, scores=scores)
 
 
 def test_mean_and_deviation_over_seeds_of_means_over_pictures() -> None:

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ def test_every_combination_with_every_seed(plan: MakePlan) -> None:
     runs = plan(factors={"a": {"x": {}, "y": {}}, "b": {"u v": {}, "w": {}}}, seeds=[0, 3]).runs
     assert [run.name for run in runs][:3] == ["x-u_v-seed0", "x-u_v-seed3", "x-w-seed0"]
     assert len(runs) == 8
-    assert runs[-1].levels == {"a": "y", "b": "w"}
+    assert runs[-1].factors == {"a": "y", "b": "w"}
 
 
 def test_a_stage_shared_by_several_runs_is_planned_once(plan: MakePlan) -> None:
@@ -29,7 +30,7 @@ def test_a_stage_shared_by_several_runs_is_planned_once(plan: MakePlan) -> None:
     # one autoencoder; two denoisers and two decoders a seed; "without decoder" tests the full model's denoiser
     assert {kind: kinds.count(kind) for kind in kinds} == {"autoencoder": 1, "denoiser": 4, "decoder": 4, "test": 6}
     full, without = (
-        next(run for run in made.runs if run.levels["variant"] == name) for name in ("full", "without decoder")
+        next(run for run in made.runs if run.factors["variant"] == name) for name in ("full", "without decoder")
     )
     assert full.stages["denoiser"] == without.stages["denoiser"]
     assert "decoder" not in without.stages
@@ -83,6 +84,12 @@ def test_a_plan_is_read_as_it_was_written(plan: MakePlan, tmp_path: Path) -> Non
     made = plan()
     made.save(tmp_path / "sweep")
     assert SweepPlan.load(tmp_path / "sweep") == made
+    path = tmp_path / "sweep" / "plan.json"
+    earlier = json.loads(path.read_text()) | {"format": 1}
+    for run in earlier["runs"]:
+        run["levels"] = run.pop("factors")
+    path.write_text(json.dumps(earlier))
+    assert SweepPlan.load(tmp_path / "sweep") == made
 
 
 def test_a_folder_that_is_no_sweeps(tmp_path: Path) -> None:
@@ -109,7 +116,7 @@ def test_a_folder_that_is_no_sweeps(tmp_path: Path) -> None:
         ({"factors": {"a": {"x y": {}, "x.y": {}}}}, "differ in nothing but signs"),
         (
             {"factors": {"a": {"x": {"without": ["decoder"]}}, "b": {"x": {"overlays": {"decoder": ["worse.yaml"]}}}}},
-            "laid over decoder, which another level leaves out",
+            "laid over decoder, which another value leaves out",
         ),
     ],
 )

@@ -32,7 +32,7 @@ def test_tensorboard_finds_every_run_with_its_factors_and_scores(
                 if tag.endswith("session_start_info"):
                     data = plugin_data_pb2.HParamsPluginData.FromString(content.plugin_data.content)
                     found |= dict(data.session_start_info.hparams.items())
-        assert found["attention"].string_value == run.levels["attention"]  # type: ignore[attr-defined]
+        assert found["attention"].string_value == run.factors["attention"]  # type: ignore[attr-defined]
         assert found["noise"].string_value == "grey"  # type: ignore[attr-defined]
         assert found["seed"].number_value == 3  # type: ignore[attr-defined]
         assert found["test/alpha_sad_unknown"] == 1041  # 1000 + 10 · 3.5 + 2 · 3

@@ -21,7 +21,7 @@ MakePlan = Callable[..., SweepPlan]
 PATIENCE = 60
 
 
-def _level(*names: str, stage: str = "denoiser") -> dict[str, object]:
+def _value(*names: str, stage: str = "denoiser") -> dict[str, object]:
     return {"overlays": {stage: [f"{name}.yaml" for name in names]}}
 
 
@@ -65,7 +65,7 @@ def test_a_longer_sweep_keeps_what_it_shares(plan: MakePlan, tmp_path: Path) -> 
 def test_a_failure_stops_what_builds_on_it_and_nothing_else(
     plan: MakePlan, tmp_path: Path, behaviour: str, reason: str
 ) -> None:
-    made = plan(factors={"variant": {"full": {}, "broken": _level(behaviour)}}, seeds=[0])
+    made = plan(factors={"variant": {"full": {}, "broken": _value(behaviour)}}, seeds=[0])
     progress = _run(made, tmp_path)
     full, broken = made.runs
     assert all(progress.states[key] is State.FINISHED for key in full.stages.values())
@@ -80,7 +80,7 @@ def test_a_failure_stops_what_builds_on_it_and_nothing_else(
 
 
 def test_a_killed_stage_goes_on_at_the_next_start(plan: MakePlan, tmp_path: Path) -> None:
-    made = plan(factors={"variant": {"full": _level("die")}}, seeds=[0])
+    made = plan(factors={"variant": {"full": _value("die")}}, seeds=[0])
     key = made.runs[0].stages["denoiser"]
     assert _run(made, tmp_path).reasons == {key: "killed by SIGKILL"}
     assert not _run(made, tmp_path).reasons
@@ -88,14 +88,14 @@ def test_a_killed_stage_goes_on_at_the_next_start(plan: MakePlan, tmp_path: Path
 
 
 def test_a_stage_that_the_watchdog_ends_has_failed_and_is_not_begun_again(plan: MakePlan, tmp_path: Path) -> None:
-    made = plan(factors={"variant": {"full": _level("stuck")}}, seeds=[0])
+    made = plan(factors={"variant": {"full": _value("stuck")}}, seeds=[0])
     key = made.runs[0].stages["denoiser"]
     assert _run(made, tmp_path).reasons == {key: "exit status 70"}
     assert _calls(tmp_path)[key] == 1
 
 
 def test_several_at_a_time(plan: MakePlan, tmp_path: Path) -> None:
-    factors = {"variant": {"x": _level("wait"), "y": _level("wait", "worse")}}
+    factors = {"variant": {"x": _value("wait"), "y": _value("wait", "worse")}}
     made = plan(factors=factors, seeds=[0])
     keys = {run.stages["denoiser"] for run in made.runs}
     # a kind whose need of memory is known; else its first would be alone
@@ -123,7 +123,7 @@ def _interrupt_when_running(key: str) -> Callable[[SweepProgress], None]:
 
 
 def test_interrupted_it_ends_its_stages_and_goes_on_later(plan: MakePlan, tmp_path: Path) -> None:
-    made = plan(factors={"variant": {"full": _level("wait")}}, seeds=[0])
+    made = plan(factors={"variant": {"full": _value("wait")}}, seeds=[0])
     key = made.runs[0].stages["denoiser"]
     with pytest.raises(KeyboardInterrupt):
         _run(made, tmp_path, show=_interrupt_when_running(key))
@@ -135,7 +135,7 @@ def test_interrupted_it_ends_its_stages_and_goes_on_later(plan: MakePlan, tmp_pa
 
 
 def test_a_stage_that_outlives_a_killed_sweep_is_waited_for(plan: MakePlan, tmp_path: Path) -> None:
-    made = plan(factors={"variant": {"full": _level("wait")}}, seeds=[0])
+    made = plan(factors={"variant": {"full": _value("wait")}}, seeds=[0])
     made.save(tmp_path)
     program = (
         "import sys; from pathlib import Path\n"

@@ -15,8 +15,8 @@ def test_paths_are_joined_to_the_files_folder_and_the_scale_put_in(sweep_file: S
     path = sweep_file()
     settings = read_sweep(path)
     assert settings.stages["denoiser"].configs == [str(path.parent / name) for name in ("base.yaml", "tiny.yaml")]
-    level = settings.factors["variant"]["without attention"]
-    assert level.overlays == {"denoiser": [str(path.parent / "worse.yaml")]}
+    value = settings.factors["variant"]["without attention"]
+    assert value.overlays == {"denoiser": [str(path.parent / "worse.yaml")]}
     other = read_sweep(path, scale="small", seeds=[7])
     assert other.stages["denoiser"].configs[1] == str(path.parent / "small.yaml")
     assert other.seeds == [7]
@@ -61,5 +61,5 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
         read_sweep(tmp_path / "list.yaml")
 
 
-def test_the_first_level_is_kept_first(sweep_file: SweepFile) -> None:
+def test_the_first_value_is_kept_first(sweep_file: SweepFile) -> None:
     assert next(iter(read_sweep(sweep_file(factors=FACTORS)).factors["variant"])) == "full"
