@@ -1,6 +1,7 @@
 """`drip matte`: cut objects out of pictures with a trained checkpoint."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from drip_lightning.cli.parser import OneLineParser
 from drip_lightning.data.matte_jobs import MatteJob, find_jobs
-from drip_lightning.errors import InputError, raised_as
+from drip_lightning.errors import InputError, RunError, raised_as
 from drip_lightning.files import whole_file
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ A trimap says what is known: black background, white foreground, anything betwee
 (object above mid-grey) will do: a band around its outline becomes the unknown part. Where a picture is transparent
 itself (alpha 0), the result is, too.
 
-PICTURE, --trimap and --mask may be folders: a picture's trimap is the file of the same name, whatever its suffix.
+PICTURE, --trimap and --mask may be folders: the trimap of sub/a.jpg is sub/a.png or sub/a_trimap.png, of whatever
+suffix (a mask: sub/a_mask.png), and its result OUT/sub/a.png. Of a.jpg beside a.webp, a.jpg.png and a.webp.png.
 Results that exist are kept. A picture that fails is reported, the others go on, and the exit status is 1.
 """
 _EXAMPLE = """\
@@ -58,6 +60,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="checkpoint, run folder or exported folder: transparency or denoiser",
     )
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="where results go, made if missing")
+    parser.add_argument(
+        "--no-recursive", dest="recursive", action="store_false", help="leave out the folders in folders of pictures"
+    )
     parser.add_argument("--panel", action="store_true", help="also write NAME.panel.jpg: input and result side by side")
     parser.add_argument("--steps", type=int, metavar="N", help="denoising steps (default: the checkpoint's)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="another seed starts from other noise")
@@ -84,25 +89,37 @@ def main(arguments: list[str]) -> int:
     options.band = 15 if options.band is None else options.band
     if (options.steps is not None and options.steps < 1) or options.band < 0 or options.seed < 0:
         raise InputError("--steps must be at least 1, --band and --seed not negative")
-    jobs = find_jobs(options.pictures, options.trimap or options.mask, options.out)
+    found = find_jobs(
+        options.pictures,
+        options.trimap or options.mask,
+        options.out,
+        guide_ending="_trimap" if options.trimap else "_mask",
+        recursive=options.recursive,
+    )
     if options.checkpoint is None:
         raise InputError(_NO_CHECKPOINT)
-    waiting = [job for job in jobs if options.overwrite or not job.result.exists()]
-    if len(waiting) < len(jobs):
-        print(f"kept {len(jobs) - len(waiting)} results that exist (--overwrite makes them again)")
-    if not waiting:
-        return 0
-    return _matte_all(waiting, options)
+    for problem in found.problems:
+        print(f"drip matte: {problem}", file=sys.stderr)
+    if found.ignored:
+        others = ", ".join(f"{count} {suffix}" for suffix, count in sorted(found.ignored.items()))
+        print(f"drip matte: left out, as no pictures: {others}", file=sys.stderr)
+    waiting = [job for job in found.jobs if options.overwrite or not job.result.exists()]
+    if len(waiting) < len(found.jobs):
+        print(f"kept {len(found.jobs) - len(waiting)} results that exist (--overwrite makes them again)")
+    failed = _matte_all(waiting, options) if waiting else 0
+    return 1 if failed or found.problems else 0
 
 
 def _matte_all(jobs: Sequence[MatteJob], options: argparse.Namespace) -> int:
-    import torch
-
+    """Matte them all; how many failed."""
     from drip_lightning.cli.progress import progress_bar
     from drip_lightning.lit.matting import MattingStage
+    from drip_lightning.ops.memory import is_out_of_memory
 
     with raised_as(InputError, OSError, message=lambda why: f"cannot make the folder --out {options.out} ({why})"):
         options.out.mkdir(parents=True, exist_ok=True)
+    if not os.access(options.out, os.W_OK | os.X_OK):
+        raise InputError(f"--out {options.out} cannot be written to: choose another folder")
     device = _usable_device(options.device)
     stage = MattingStage.from_checkpoint(options.checkpoint).to(device)
     pipeline, options.steps = stage.pipeline, options.steps or stage.sampling_steps
@@ -116,13 +133,15 @@ def _matte_all(jobs: Sequence[MatteJob], options: argparse.Namespace) -> int:
             except InputError as error:
                 failed += 1
                 print(f"drip matte: {error}", file=sys.stderr)
-            except torch.OutOfMemoryError:
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
                 failed += 1
-                too_big = f"{job.picture} is too big for the memory of {device}: try --device cpu"
-                print(f"drip matte: {too_big}", file=sys.stderr)
+                advice = "make it smaller" if device.type == "cpu" else "try --device cpu"
+                print(f"drip matte: {job.picture} is too big for the memory of {device}: {advice}", file=sys.stderr)
             else:
                 print(job.result)
-    return 1 if failed else 0
+    return failed
 
 
 def _usable_device(name: str) -> "torch.device":
@@ -147,7 +166,10 @@ def _matte_one(job: MatteJob, pipeline: "MattingPipeline", options: argparse.Nam
         steps=options.steps,
         generators=[sample_generator(options.seed, 0, "sampling")],
     )
-    write_results(job.result, image, trimap, matte, panel=options.panel)
+    advice = "free some space or choose another --out, and run it again: results that exist are kept"
+    with raised_as(RunError, OSError, message=lambda why: f"cannot write {job.result} ({why}): {advice}"):
+        job.result.parent.mkdir(parents=True, exist_ok=True)
+        write_results(job.result, image, trimap, matte, panel=options.panel)
 
 
 def write_results(result: Path, image: "Tensor", trimap: "Tensor", matte: "Matte", *, panel: bool) -> None:

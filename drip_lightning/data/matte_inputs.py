@@ -4,6 +4,7 @@ from torch import Tensor
 
 from drip_lightning.data.decode import decode_layers, decode_map
 from drip_lightning.data.matte_jobs import MatteJob
+from drip_lightning.data.picture_files import FORMATS, read_file
 from drip_lightning.errors import InputError
 from drip_lightning.ops.trimap import quantise_trimap, trimap_from_mask, unknown_mask
 
@@ -21,9 +22,9 @@ def read_inputs(job: MatteJob, *, band: int | None) -> tuple[Tensor, Tensor]:
     Raises:
         InputError: a file cannot be read, sizes differ, or nothing is unknown.
     """
-    colour, opacity = decode_layers(job.picture.read_bytes(), name=str(job.picture))
+    colour, opacity = decode_layers(read_file(job.picture), name=str(job.picture), formats=FORMATS)
     image = colour[None] / 255
-    guide = decode_map(job.guide.read_bytes(), name=str(job.guide))[None] / 255
+    guide = decode_map(read_file(job.guide), name=str(job.guide), formats=FORMATS)[None] / 255
     if image.shape[-2:] != guide.shape[-2:]:
         (height, width), (guide_height, guide_width) = image.shape[-2:], guide.shape[-2:]
         raise InputError(

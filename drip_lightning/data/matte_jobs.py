@@ -1,12 +1,14 @@
 """What `drip matte` is to do: pictures, the trimap or mask of each, and the names of the results."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from drip_lightning.data.picture_files import SUFFIXES, Pictures, find_pictures
 from drip_lightning.errors import InputError
-
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 @dataclass(frozen=True)
@@ -19,43 +21,99 @@ class MatteJob:
     result: Path
 
 
-def find_jobs(pictures: Sequence[Path], guide: Path, out: Path) -> list[MatteJob]:
+@dataclass
+class MatteJobs:
+    """What can be done of what was asked for, and why the rest cannot."""
+
+    jobs: list[MatteJob] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    """A line for each picture that was meant and will have no result."""
+    ignored: Counter[str] = field(default_factory=Counter)
+    """Files in the folders that are no pictures, by suffix."""
+
+
+@dataclass(frozen=True)
+class _Meant:
+    """A picture, and its name below the folder that was given, without suffix."""
+
+    path: Path
+    name: str
+
+    @property
+    def full_name(self) -> str:
+        return self.name + self.path.suffix
+
+
+def find_jobs(
+    pictures: Sequence[Path], guide: Path, out: Path, *, guide_ending: str, recursive: bool = True
+) -> MatteJobs:
     """Pair every picture with its trimap or mask, and with the name of its result.
 
+    A folder's pictures keep their sub-folders below `out`. Two pictures of one name keep their suffixes in the results'
+    names: `a.jpg.png` beside `a.png.png`.
+
+    Args:
+        pictures: Files, and folders of them.
+        guide: The trimap or mask of a single picture, or a folder of them: that of `sub/a.jpg` is `sub/a.jpg.png`,
+            `sub/a.png` or, with an ending, `sub/a_trimap.png`, of whatever suffix.
+        out: The folder of the results; pictures in it are none to matte.
+        guide_ending: What may be added to a picture's name in its guide's: `_trimap`, `_mask`.
+        recursive: Whether folders in the folders are looked at.
+
     Raises:
-        InputError: a picture or guide is missing or there are two, a folder is empty, two results would have one name,
-            or a result would replace what was given.
+        InputError: there is no such guide, it is a file for several pictures, or a folder cannot be listed.
     """
-    files = [file for path in pictures for file in _pictures_in(path)]
     if not guide.exists():
         raise InputError(f"no trimap or mask at {guide}")
-    if len(files) > 1 and not guide.is_dir():
-        raise InputError(f"{len(files)} pictures but one trimap or mask {guide}: give a folder of equally named ones")
-    guides: dict[str, Path] = {}
-    for file in _pictures_in(guide):
-        if file.stem in guides:
-            raise InputError(f"{guides[file.stem]} and {file} are both named {file.stem}: keep one")
-        guides[file.stem] = file
-    jobs: dict[str, MatteJob] = {}
-    for file in files:
-        own = guides.get(file.stem) if guide.is_dir() else guide
-        if own is None:
-            raise InputError(f"no trimap or mask named {file.stem} in {guide} for {file}")
-        if file.stem in jobs:
-            raise InputError(f"{jobs[file.stem].picture} and {file} would both become {out / file.stem}.png")
-        result = out / f"{file.stem}.png"
-        if result.resolve() in (file.resolve(), own.resolve()):
-            raise InputError(f"{result} would replace what was given: choose another --out")
-        jobs[file.stem] = MatteJob(picture=file, guide=own, result=result)
-    return list(jobs.values())
-
-
-def _pictures_in(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise InputError(f"no picture or folder at {path}")
-    found = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES)
-    if not found:
-        raise InputError(f"no pictures ({', '.join(PICTURE_SUFFIXES)}) in {path}")
+    found = MatteJobs()
+    meant = [picture for path in pictures for picture in _pictures_in(path, out, found, recursive=recursive)]
+    if guide.is_dir():  # it may be the pictures' folder, too
+        guide_names = {picture.name + guide_ending for picture in meant}
+        meant = [picture for picture in meant if picture.name not in guide_names]
+    elif len(meant) > 1:
+        raise InputError(f"{len(meant)} pictures but one trimap or mask {guide}: give a folder of equally named ones")
+    guides = find_pictures(guide, recursive=recursive) if guide.is_dir() else None
+    taken: dict[Path, Path] = {}
+    twins = Counter(picture.name.casefold() for picture in meant)
+    for picture in meant:
+        try:
+            own = guide if guides is None else _guide_of(picture, guides, guide_ending)
+            result = out / f"{picture.full_name if twins[picture.name.casefold()] > 1 else picture.name}.png"
+            if os.path.realpath(result) in map(os.path.realpath, (picture.path, own)):
+                raise InputError(f"{result} would replace what was given: choose another --out")
+            if result in taken:
+                raise InputError(f"{taken[result]} and {picture.path} would both become {result}")
+        except InputError as error:
+            found.problems.append(str(error))
+        else:
+            taken[result] = picture.path
+            found.jobs.append(MatteJob(picture.path, own, result))
     return found
+
+
+def _pictures_in(path: Path, out: Path, found: MatteJobs, *, recursive: bool) -> Iterator[_Meant]:
+    if path.is_file():
+        yield _Meant(path, unicodedata.normalize("NFC", path.stem))
+        return
+    if not path.is_dir():
+        found.problems.append(f"no picture or folder at {path}")
+        return
+    below = find_pictures(path, recursive=recursive, without=out)
+    found.ignored += below.ignored - Counter(file.suffix.lower() for file in below.not_read)
+    found.problems += [f"{file} is of a kind that is not read: save it as PNG or TIFF" for file in below.not_read]
+    if not below.files and not below.not_read:
+        found.problems.append(f"no pictures ({', '.join(SUFFIXES)}) in {path}")
+    for name, files in below.files.items():
+        yield from (_Meant(file, name) for file in files)
+
+
+def _guide_of(picture: _Meant, guides: Pictures, ending: str) -> Path:
+    for name in (picture.full_name, picture.name, picture.name + ending):
+        files = [
+            file for file in guides.files.get(name, ()) if os.path.realpath(file) != os.path.realpath(picture.path)
+        ]
+        if len(files) > 1:
+            raise InputError(f"{files[0]} and {files[1]} are both named {name}: keep one for {picture.path}")
+        if files:
+            return files[0]
+    raise InputError(f"no trimap or mask named {picture.name} in {guides.folder} for {picture.path}")

@@ -19,6 +19,9 @@ MAX_PIXELS = 1 << 26
 FORMATS = ("PNG", "JPEG", "WEBP")
 """What shards hold; nothing else is tried."""
 
+_HEIF = (b"ftypheic", b"ftypheix", b"ftypheim", b"ftypheis", b"ftyphevc", b"ftyphevx", b"ftypmif1", b"ftypmsf1")
+"""How HEIC files begin, after four bytes."""
+
 _MODES_IN = {"RGB": ("RGB", "RGBA", "P", "PA", "L", "LA", "1"), "GRAY": ("L", "LA", "1"), "CMYK": ("CMYK",)}
 """Pillow's modes whose numbers a profile of a colour space can describe; the first is what is converted."""
 
@@ -43,7 +46,7 @@ def open_picture(content: bytes, *, name: str, formats: tuple[str, ...] = FORMAT
         InputError: it cannot be decoded.
     """
     try:
-        with Image.open(io.BytesIO(content), formats=formats) as picture:
+        with Image.open(io.BytesIO(content), formats=_usable(formats, content, name)) as picture:
             width, height = picture.size
             if width * height > MAX_PIXELS:
                 raise TooBigError(f"{name} has {width}x{height} pixels, more than {MAX_PIXELS} are not decoded")
@@ -59,6 +62,18 @@ def open_picture(content: bytes, *, name: str, formats: tuple[str, ...] = FORMAT
         raise InputError(f"{name} cannot be decoded: it is none of {', '.join(formats)}") from error
     except _DECODE_ERRORS as error:
         raise InputError(f"{name} cannot be decoded: {reason_of(error)}") from error
+
+
+def _usable(formats: tuple[str, ...], content: bytes, name: str) -> tuple[str, ...]:
+    """The formats, with HEIF only where the file is in it: pillow-heif is an extra."""
+    if "HEIF" not in formats or content[4:12] not in _HEIF or b"avif" in content[12:64]:
+        return tuple(form for form in formats if form != "HEIF")
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError as error:
+        raise InputError(f"{name} is HEIC, which pillow-heif reads: pip install 'drip_lightning[heif]'") from error
+    register_heif_opener()
+    return formats
 
 
 def colour_pixels(picture: Image.Image) -> NDArray[np.uint8]:

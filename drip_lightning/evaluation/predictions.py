@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from drip_lightning.data.picture_files import read_file
 from drip_lightning.data.pictures import colour_pixels, grey_pixels, open_picture, rgba_pixels
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.errors import InputError
@@ -87,11 +88,7 @@ def prediction_files(folder: Path) -> list[Path]:
 
 
 def _open(file: Path) -> Image.Image:
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise InputError(f"{file} cannot be read ({error.strerror})") from error
-    return open_picture(content, name=str(file), formats=_FORMATS)
+    return open_picture(read_file(file), name=str(file), formats=_FORMATS)
 
 
 def _is_grey(picture: Image.Image) -> bool:

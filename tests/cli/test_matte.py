@@ -1,4 +1,8 @@
+import errno
+import os
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,10 +12,12 @@ from PIL import Image
 import drip_lightning.cli.main as command
 from drip_lightning.data.matte_inputs import read_inputs
 from drip_lightning.data.matte_jobs import MatteJob
+from drip_lightning.errors import reason_of
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.ops.panel import matte_panel
 from drip_lightning.ops.randomness import sample_generator
 from drip_lightning.ops.trimap import trimap_from_mask
+from drip_lightning.pipeline import Matte, MattingPipeline
 from tests.shards import disc_rgba
 
 WIDTH, HEIGHT = 45, 37
@@ -131,19 +137,101 @@ def test_the_panel_shows_input_and_result(tmp_path: Path, common: tuple[str, str
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["cat.panel.jpg", "cat.png"]
 
 
-def test_an_unreadable_picture_costs_itself_alone(
+def test_a_picture_that_fails_costs_itself_alone(
     tmp_path: Path, common: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in "abc":
+    for name in "abcd":
         _picture(tmp_path / "pictures" / f"{name}.png")
         _trimap(tmp_path / "trimaps" / f"{name}.png")
-    broken = tmp_path / "pictures" / "b.png"
+    broken, gone, odd = (tmp_path / "pictures" / name for name in ("b.png", "c.png", "e.psd"))
     broken.write_bytes(broken.read_bytes()[:200])
+    gone.unlink()
+    gone.symlink_to(tmp_path / "nowhere")
+    odd.touch()
+    assert _matte(tmp_path / "pictures", "--trimap", tmp_path / "trimaps", *common) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == f"drip matte: {odd} is of a kind that is not read: save it as PNG or TIFF"
+    assert said[1].startswith(f"drip matte: {broken} cannot be decoded: ")
+    assert said[2:] == [f"drip matte: {gone} cannot be read (No such file or directory)"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "d.png"]
+
+
+def test_want_of_memory_costs_the_picture_alone(
+    tmp_path: Path, common: tuple[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.png", "b.png", "c.png"):
+        _picture(tmp_path / "pictures" / name)
+        _trimap(tmp_path / "trimaps" / name)
+    matte, demands = MattingPipeline.__call__, iter([lambda: torch.empty(1 << 50), lambda: np.empty(1 << 50), None])
+
+    def greedy(self: MattingPipeline, *inputs: torch.Tensor, **options: Any) -> Matte:
+        if demand := next(demands):
+            demand()
+        return matte(self, *inputs, **options)
+
+    monkeypatch.setattr(MattingPipeline, "__call__", greedy)
+    assert _matte(tmp_path / "pictures", "--trimap", tmp_path / "trimaps", *common, "--device=cpu") == 1
+    complaint = "is too big for the memory of cpu: make it smaller"
+    pictures = tmp_path / "pictures"
+    assert capsys.readouterr().err.splitlines() == [f"drip matte: {pictures / n}.png {complaint}" for n in "ab"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["c.png"]
+
+
+@pytest.mark.parametrize(
+    ("place", "error"),
+    [
+        ("os.fsync", OSError(errno.ENOSPC, "No space left on device")),
+        ("PIL.Image.Image.save", OSError("encoder error -2 when writing image file")),  # Pillow's words for the same
+    ],
+)
+def test_a_full_disk_ends_the_run_in_one_line(
+    tmp_path: Path,
+    common: tuple[str, str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+    error: OSError,
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise error
+
+    for name in ("a.png", "b.png"):
+        _picture(tmp_path / "pictures" / name)
+        _trimap(tmp_path / "trimaps" / name)
+    monkeypatch.setattr(place, fail)
     assert _matte(tmp_path / "pictures", "--trimap", tmp_path / "trimaps", *common) == 1
     said = capsys.readouterr().err
-    assert said.startswith(f"drip matte: {broken} cannot be decoded: ")
+    assert said.startswith(f"drip matte: cannot write {tmp_path / 'out' / 'a.png'} ({reason_of(error)}): free some")
     assert said.count("\n") == 1
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_an_out_that_cannot_be_written_to_is_found_first(
+    tmp_path: Path, common: tuple[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: not mode & os.W_OK)  # root may write anywhere
+    assert _matte(_picture(tmp_path / "a.png"), "--trimap", _trimap(tmp_path / "t.png"), *common) == 1
+    assert capsys.readouterr().err == f"drip matte: --out {tmp_path}/out cannot be written to: choose another folder\n"
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".bmp", ".gif", ".avif", ".HEIC"])
+def test_pictures_of_every_kind_are_read(tmp_path: Path, suffix: str) -> None:
+    if suffix == ".HEIC":
+        pytest.importorskip("pillow_heif").register_heif_opener()
+    picture, trimap = _picture(tmp_path / f"cat{suffix}"), _trimap(tmp_path / "trimap.png")
+    image, _ = read_inputs(MatteJob(picture, trimap, tmp_path), band=None)
+    expected = torch.from_numpy(disc_rgba(0, HEIGHT, WIDTH)[..., :3]).permute(2, 0, 1)[None] / 255
+    assert (image - expected).abs().mean() < (0.04 if suffix in (".gif", ".avif", ".HEIC") else 1e-6)
+
+
+def test_heic_without_its_extra_says_what_to_install(
+    tmp_path: Path, common: tuple[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    picture = tmp_path / "a.heic"
+    picture.write_bytes(b"\0\0\0\x1cftypheic\0\0\0\0mif1heic")
+    assert _matte(picture, "--trimap", _trimap(tmp_path / "t.png"), *common) == 1
+    assert "a.heic is HEIC, which pillow-heif reads: pip install 'drip_lightning[heif]'" in capsys.readouterr().err
 
 
 def test_a_result_is_written_whole_or_not_at_all(
@@ -171,11 +259,10 @@ def test_a_result_is_written_whole_or_not_at_all(
         ("{0}/a.png --trimap {0}/sure.png {1}", "{0}/sure.png leaves no pixel unknown: there is nothing to find out"),
         ("{0}/nowhere.png --trimap {0}/t.png {1}", "no picture or folder at {0}/nowhere.png"),
         ("{0}/a.png --trimap {0}/nowhere.png {1}", "no trimap or mask at {0}/nowhere.png"),
-        ("{0}/a.png {0}/b.jpg --trimap {0}/trimaps {1}", "no trimap or mask named b in {0}/trimaps for {0}/b.jpg"),
+        ("{0}/b.jpg --trimap {0}/trimaps {1}", "no trimap or mask named b in {0}/trimaps for {0}/b.jpg"),
         ("{0}/a.png {0}/b.jpg --trimap {0}/t.png {1}", "2 pictures but one trimap or mask {0}/t.png: give a folder"),
-        ("{0}/a.png {0}/twin/a.jpg --trimap {0}/trimaps {1}", "{0}/a.png and {0}/twin/a.jpg would both become"),
         ("{0}/a.png --trimap {0}/twins {1}", "{0}/twins/a.png and {0}/twins/a.webp are both named a: keep one"),
-        ("{0}/empty --trimap {0}/t.png {1}", "no pictures (.png, .jpg, .jpeg, .webp) in {0}/empty"),
+        ("{0}/empty --trimap {0}/t.png {1}", "no pictures (.png, .apng, .jpg, "),
         ("{0}/a.png --trimap {0}/t.png {1} --out {0}", "{0}/a.png would replace what was given: choose another --out"),
         ("{0}/a.png --trimap {0}/t.png {1} --out {0}/t.png", "cannot make the folder --out {0}/t.png (File exists)"),
         ("{0}/a.png --trimap {0}/t.png {1} --checkpoint {2}/autoencoder", "expected Denoiser or TransparencyDecoder"),
@@ -192,7 +279,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     arguments: str,
     complaint: str,
 ) -> None:
-    for name in ("a.png", "b.jpg", "twin/a.jpg"):
+    for name in ("a.png", "b.jpg"):
         _picture(tmp_path / name)
     for name in ("t.png", "trimaps/a.png", "twins/a.png", "twins/a.webp"):
         _trimap(tmp_path / name)

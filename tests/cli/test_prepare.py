@@ -88,3 +88,18 @@ def test_wrong_options_are_one_line_and_status_2(arguments: list[str], capsys: p
         command.run(["prepare", *arguments])
     assert stop.value.code == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_links_to_nothing_and_folders_named_as_pictures_cost_themselves(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = discs(tmp_path / "s", 2)
+    (source / "gone.png").symlink_to(tmp_path / "nowhere")
+    (source / "circle.png").symlink_to(source / "circle.png")
+    save(source / "folder.png" / "inside.png", np.dstack([COLOUR, ALPHA[::-1]]))
+    assert command.run(["prepare", "rgba", str(source), str(tmp_path / "out"), "--workers=1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "refused: 2 × unreadable"
+    assert lines[1].startswith(f"    {source}/circle.png: cannot be read (Too many levels")
+    assert lines[2] == f"    {source}/gone.png: cannot be read (No such file or directory)"
+    assert lines[3].startswith("wrote 3 of 5 foregrounds")

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -61,7 +62,7 @@ class Choice:
         found: list[ConversionJob] = []
         unlisted: list[Finding] = []
         for job in source.jobs:
-            facts = self._facts.get(Path(next(iter(job.files.values()))).resolve())
+            facts = self._facts.get(os.path.realpath(next(iter(job.files.values()))))
             if facts is None and self.catalogue is not None:
                 unlisted.append(Finding(job.label, "not in the list", str(self.catalogue)))
             elif self._is_wanted(job, facts or {}):
@@ -84,7 +85,7 @@ class Choice:
         )
 
     @cached_property
-    def _facts(self) -> dict[Path, dict[str, str]]:
+    def _facts(self) -> dict[str, dict[str, str]]:
         """By file."""
         if self.catalogue is None:
             return {}
@@ -96,7 +97,7 @@ class Choice:
         if not rows or "file" not in rows[0]:
             raise InputError(f"--list {self.catalogue}: expected a CSV file with a column `file`")
         return {
-            (self.catalogue.parent / row["file"]).resolve(): {
+            os.path.realpath(self.catalogue.parent / row["file"]): {
                 name: row[column] for column, name in _COLUMNS.items() if row.get(column)
             }
             for row in rows

@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Protocol
 
 from drip_lightning.data.convert.outcome import Refusal, Sample
 from drip_lightning.data.convert.sources import ConversionJob, Finding, Listing
+from drip_lightning.data.picture_files import printable
 
 
 class Kind(Protocol):
@@ -40,4 +41,4 @@ def attempt(kind: Kind, job: ConversionJob) -> Sample | Finding:
     try:
         return kind.convert(job)
     except Refusal as refusal:
-        return Finding(job.label, refusal.what, refusal.detail)
+        return Finding(printable(refusal.file) or job.label, refusal.what, refusal.detail)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from drip_lightning.data.picture_files import FORMATS
+from drip_lightning.data.picture_files import FORMATS, read_file
 from drip_lightning.data.pictures import (
     TooBigError,
     colour_pixels,
@@ -24,12 +24,16 @@ Bytes = NDArray[np.uint8]
 
 
 class Refusal(Exception):
-    """A picture cannot become a sample; `what` is short and the same for all such pictures."""
+    """A picture cannot become a sample; `what` is short and the same for all such pictures.
 
-    def __init__(self, what: str, detail: str = "") -> None:
+    `file` is the one that is to blame, where that is certain: a sample may have several.
+    """
+
+    def __init__(self, what: str, detail: str = "", *, file: str = "") -> None:
         super().__init__(what, detail)
         self.what = what
         self.detail = detail
+        self.file = file
 
 
 @dataclass(frozen=True)
@@ -51,15 +55,17 @@ def read_picture(path: str, *, upright: bool = True) -> tuple[bytes, Image.Image
         Refusal: it cannot be read or decoded, or is too big for it.
     """
     try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise Refusal("unreadable", error.strerror or str(error)) from error
-    try:
+        content = read_file(Path(path))
         return content, open_picture(content, name="it", formats=FORMATS, upright=upright)
     except TooBigError as error:
-        raise Refusal("too many pixels", str(error).removeprefix("it ")) from error
+        raise Refusal("too many pixels", _reason(error, path), file=path) from error
     except InputError as error:
-        raise Refusal("unreadable", str(error).removeprefix("it ")) from error
+        raise Refusal("unreadable", _reason(error, path), file=path) from error
+
+
+def _reason(error: InputError, path: str) -> str:
+    """The file is named by who reports."""
+    return str(error).removeprefix("it ").removeprefix(f"{path} ")
 
 
 def read_colour(path: str, *, upright: bool = True) -> Bytes:
@@ -72,7 +78,7 @@ def read_grey(path: str) -> Bytes:
     try:
         return map_pixels(read_picture(path)[1], name=Path(path).name)
     except InputError as error:
-        raise Refusal("no mask, trimap or matte", str(error)) from error
+        raise Refusal("no mask, trimap or matte", str(error), file=path) from error
 
 
 def require_equal_sizes(**pictures: Bytes) -> None:

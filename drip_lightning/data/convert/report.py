@@ -50,7 +50,7 @@ class ConversionReport:
         yield from _grouped("warning", self.warned)
         if self.ignored:
             others = ", ".join(f"{count} {suffix}" for suffix, count in self.ignored.items())
-            yield f"ignored, as no pictures: {others}"
+            yield f"ignored, as no pictures that are read: {others}"
 
 
 def counts(findings: Iterable[Finding]) -> str:

@@ -50,9 +50,16 @@ class Listing:
         digest = hashlib.sha256()
         for job in self.jobs:
             for role, path in sorted(job.files.items()):
-                entry = (job.key, role, Path(path).name, str(os.path.getsize(path)))
+                entry = (job.key, role, Path(path).name, str(_size(path)))
                 digest.update("\0".join(entry).encode("utf-8", "surrogateescape") + b"\n")
         return digest.hexdigest()
+
+
+def _size(path: str) -> int | None:
+    try:
+        return os.path.getsize(path)
+    except OSError:  # a link to nothing: the conversion refuses it by name
+        return None
 
 
 def single_jobs(pictures: Pictures, role: str) -> Iterator[ConversionJob]:

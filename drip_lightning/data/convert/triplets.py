@@ -89,7 +89,10 @@ class Triplets:
         if trimap is None:
             assert self.trimap_radius is not None
             trimap = trimap_around(alpha, self.trimap_radius)
-        return evaluation_sample(image=image, trimap=trimap, alpha=alpha, foreground=pictures.get("fg"))
+        trimap_file = job.files.get("trimap", "")
+        return evaluation_sample(
+            image=image, trimap=trimap, alpha=alpha, foreground=pictures.get("fg"), trimap_file=trimap_file
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +141,9 @@ class Alphamatting(Triplets):
         return {"image": unpacked("input"), "alpha": unpacked("gt"), "trimap": trimaps}
 
 
-def evaluation_sample(*, image: Bytes, trimap: Bytes, alpha: Bytes, foreground: Bytes | None) -> Sample:
+def evaluation_sample(
+    *, image: Bytes, trimap: Bytes, alpha: Bytes, foreground: Bytes | None, trimap_file: str = ""
+) -> Sample:
     """Encode the members of an evaluation sample, and warn of what makes its figures doubtful.
 
     Args:
@@ -146,13 +151,14 @@ def evaluation_sample(*, image: Bytes, trimap: Bytes, alpha: Bytes, foreground: 
         trimap: (H, W); 0 is background, 255 foreground, anything between unknown.
         alpha: (H, W).
         foreground: (H, W, 3), straight, or None where it is not known.
+        trimap_file: Where the trimap was read, for a refusal.
 
     Raises:
         Refusal: nothing in the trimap is unknown.
     """
     unknown = (trimap > 0) & (trimap < 255)
     if not unknown.any():
-        raise Refusal("nothing unknown in the trimap", "there is nothing to evaluate")
+        raise Refusal("nothing unknown in the trimap", "there is nothing to evaluate", file=trimap_file)
     wrong = ((trimap == 0) & (alpha > 2)) | ((trimap == 255) & (alpha < 253))
     warnings = {
         BINARY: is_binary(alpha),

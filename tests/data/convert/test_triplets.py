@@ -85,3 +85,23 @@ def test_alphamatting(tmp_path: Path, unpacked: str) -> None:
     assert (pictures(tmp_path / "out")["GT01.trimap.png"] == TRIMAP).all()
     with pytest.raises(InputError, match="has no folder trimap_training_lowres/"):
         convert(Alphamatting(sources=(source,)), tmp_path / "other", workers=1)
+
+
+def test_the_file_to_blame_is_named(tmp_path: Path) -> None:
+    source = tmp_path / "s"
+    for name in ("good", "torn", "gone", "coloured", "known"):
+        triplet(source, name)
+    alpha, trimap = source / "alpha", source / "trimap"
+    (alpha / "torn.png").write_bytes((alpha / "torn.png").read_bytes()[:60])
+    (trimap / "gone.png").unlink()
+    (trimap / "gone.png").symlink_to(tmp_path / "nowhere")
+    save(trimap / "coloured.png", COLOUR)
+    save(trimap / "known.png", np.where(ALPHA > 127, 255, 0).astype(np.uint8))
+    done = convert(Triplets(sources=(source,)), tmp_path / "out", workers=1)
+    assert done.report.written == 1
+    assert {finding.file: finding.what for finding in done.report.refused} == {
+        str(alpha / "torn.png"): "unreadable",
+        str(trimap / "gone.png"): "unreadable",
+        str(trimap / "coloured.png"): "no mask, trimap or matte",
+        str(trimap / "known.png"): "nothing unknown in the trimap",
+    }
