@@ -140,11 +140,11 @@ class Plain(Dataset[Any]):
     def _warp(self, *layers: Any) -> list[Image.Image]:
         *pictures, random = layers
         angle, shear = np.deg2rad(random.uniform(-15, 15)), np.deg2rad(random.uniform(-5, 5))
-        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        turn = turn @ np.array([[random.choice([-1, 1]), np.tan(shear)], [0, random.uniform(0.9, 1.1)]])
+        linear = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        linear = linear @ np.array([[random.choice([-1, 1]), np.tan(shear)], [0, random.uniform(0.9, 1.1)]])
         middle = np.array(pictures[0].size) / 2
-        offset = middle - turn @ middle
-        data = (*turn[0], offset[0], *turn[1], offset[1])
+        offset = middle - linear @ middle
+        data = (*linear[0], offset[0], *linear[1], offset[1])
         affine, bilinear = Image.Transform.AFFINE, Image.Resampling.BILINEAR
         return [picture.transform(picture.size, affine, data, bilinear) for picture in pictures]
 
@@ -162,8 +162,8 @@ class Plain(Dataset[Any]):
         for enhancer in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
             picture = enhancer(picture).enhance(random.uniform(0.8, 1.2))
         hue, saturation, value = picture.convert("HSV").split()
-        turn = int(random.integers(-6, 7))
-        hue = hue.point(lambda value: (value + turn) % 256)
+        shift = int(random.integers(-6, 7))
+        hue = hue.point(lambda value: (value + shift) % 256)
         return Image.merge("HSV", (hue, saturation, value)).convert("RGB")
 
     def _background(self, number: int, random: np.random.Generator) -> Image.Image:

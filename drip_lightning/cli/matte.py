@@ -27,7 +27,7 @@ itself (alpha 0), the result is, too.
 
 PICTURE, --trimap and --mask may be folders: the trimap of sub/a.jpg is sub/a.png or sub/a_trimap.png, of whatever
 suffix (a mask: sub/a_mask.png), and its result OUT/sub/a.png. Of a.jpg beside a.webp, a.jpg.png and a.webp.png.
-Results that exist are kept. A picture that fails is reported, the others go on, and the exit status is 1.
+Results that exist are kept. A picture that fails is reported, the rest are made, and the exit status is 1.
 """
 _EXAMPLE = """\
 examples:

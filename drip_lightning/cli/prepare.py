@@ -30,7 +30,7 @@ to evaluate on
 
 Every kind explains itself: drip prepare KIND --help.
 
-Each file is checked; what cannot be used is refused and reported, and the others go on. Interrupted, give the same
+Each file is checked; what cannot be used is refused and reported, and the rest is converted. Interrupted, give the same
 command again: it resumes, and ends with the same bytes.
 """
 _EXAMPLE = """\

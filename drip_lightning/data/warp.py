@@ -26,7 +26,7 @@ def pyramid(rgba: np.ndarray) -> Pyramid:
 
 
 def crop_foreground(picture: Pyramid, centres: np.ndarray, placement: Placement, size: int) -> np.ndarray:
-    """Crop around an unknown pixel, and turn, shear, stretch, resize and flip it in one warp.
+    """Crop around an unknown pixel, and rotate, shear, stretch, resize and flip it in one warp.
 
     The crop lies within the picture where that is large enough; what lies beyond has alpha 0. Colours that alpha hides
     never bleed into others.
@@ -41,11 +41,11 @@ def crop_foreground(picture: Pyramid, centres: np.ndarray, placement: Placement,
         (4, size, size) uint8, straight colour and alpha; colour is 0 where alpha is 0.
     """
     height, width = picture[0].shape
-    turn = _turn(placement)
-    reach = np.abs(turn).sum(1) * (placement.scale * size / 2)  # half the width and height that the crop covers
+    linear = _linear_map(placement)
+    reach = np.abs(linear).sum(1) * (placement.scale * size / 2)  # half the width and height that the crop covers
     row, column = centres[int(placement.place[0] * len(centres))] if len(centres) else (height // 2, width // 2)
     middle = np.array([_inside(column + 0.5, reach[0], width), _inside(row + 0.5, reach[1], height)])
-    return _warp(picture, turn * placement.scale, middle, size)
+    return _warp(picture, linear * placement.scale, middle, size)
 
 
 def crop_background(picture: Pyramid, placement: Placement, size: int) -> np.ndarray:
@@ -60,7 +60,7 @@ def crop_background(picture: Pyramid, placement: Placement, size: int) -> np.nda
     side = min(placement.scale * size, height, width)
     top, left = (place * (room - side) for place, room in zip(placement.place, (height, width), strict=True))
     middle = np.array([left + side / 2, top + side / 2])
-    return _warp(picture, _turn(placement) * (side / size), middle, size)[:3]
+    return _warp(picture, _linear_map(placement) * (side / size), middle, size)[:3]
 
 
 def lay_over(front: np.ndarray, behind: np.ndarray) -> np.ndarray:
@@ -78,7 +78,7 @@ def lay_over(front: np.ndarray, behind: np.ndarray) -> np.ndarray:
     return result
 
 
-def _turn(placement: Placement) -> np.ndarray:
+def _linear_map(placement: Placement) -> np.ndarray:
     """Directions in the picture, (x, y) in columns, of a step to the right and a step down in the output."""
     angle = math.radians(placement.rotation)
     rotation = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
@@ -93,15 +93,15 @@ def _inside(centre: float, reach: float, room: float) -> float:
     return min(max(centre, low), high)
 
 
-def _warp(picture: Pyramid, turn: np.ndarray, middle: np.ndarray, size: int) -> np.ndarray:
+def _warp(picture: Pyramid, linear: np.ndarray, middle: np.ndarray, size: int) -> np.ndarray:
     # the reduction whose pixels are nearest in size to the output's: neither aliased nor blurred
-    zoom = math.sqrt(abs(np.linalg.det(turn)))
+    zoom = math.sqrt(abs(np.linalg.det(linear)))
     level = min(max(round(math.log2(zoom)), 0), len(picture) - 1) if zoom > 0 else 0
     source = picture[level]
-    turn, middle = turn / 2**level, middle / 2**level
-    start = middle + turn @ np.full(2, 0.5 - size / 2) - 0.5  # centre of the first output pixel
+    linear, middle = linear / 2**level, middle / 2**level
+    start = middle + linear @ np.full(2, 0.5 - size / 2) - 0.5  # centre of the first output pixel
     result = np.empty((4, size, size), np.uint8)
-    steps = np.rint(np.stack([*turn.T, start]) * 65536).astype(np.int64)
+    steps = np.rint(np.stack([*linear.T, start]) * 65536).astype(np.int64)
     _warp_kernel(source, steps, result)
     return result
 

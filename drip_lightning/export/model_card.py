@@ -63,7 +63,7 @@ _FROM_SCRATCH = (
     "which licence these weights are given, is for who publishes them to say here."
 )
 _FROM_BASE = (
-    "The weights derive from `{base}`, whose licence and restrictions of use go on to them (of Stable Diffusion 2: "
+    "The weights derive from `{base}`, whose licence and restrictions of use hold for them too (of Stable Diffusion 2: "
     "CreativeML Open RAIL++-M); what the training data allows comes on top."
 )
 

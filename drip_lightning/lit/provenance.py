@@ -38,7 +38,7 @@ def note_start(trainer: Trainer, folder: Path, *, config: str, checkpoint: str |
         {
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "config": config,
-            "goes on from": checkpoint,
+            "resumed from": checkpoint,
             "ranks": trainer.world_size,
             "code": {"version": __version__, "hash": code_hash(), "git": git_state()},
             "packages": {"python": platform.python_version(), **_package_versions()},

@@ -20,17 +20,17 @@ def colour_matrix(
         brightness: Added to the colours, in [-1, 1].
         contrast: Factor on the distance from mid-grey.
         saturation: Factor on the distance from the pixel's own grey (Rec. 601 luma).
-        hue: Turn about the grey axis, in radians; greys stay.
+        hue: Rotation about the grey axis, in radians; greys stay.
 
     Returns:
         (3, 4) float64: a 3x3 matrix and an offset, for colours in [0, 1]. Maps are chained by `chain`.
     """
     cosine, sine = math.cos(hue), math.sin(hue) / math.sqrt(3)
     third = (1 - cosine) / 3
-    turn = cosine * np.eye(3) + third + sine * np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]])
+    rotation = cosine * np.eye(3) + third + sine * np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]])
     saturate = saturation * np.eye(3) + (1 - saturation) * np.array([_LUMA] * 3)
     offset = np.full((3, 1), 0.5 * (1 - contrast) + brightness)
-    return np.hstack([contrast * saturate @ turn, offset])
+    return np.hstack([contrast * saturate @ rotation, offset])
 
 
 def chain(second: np.ndarray, first: np.ndarray) -> np.ndarray:

@@ -115,15 +115,15 @@ def _filter_kernel(
     result: np.ndarray,
 ) -> None:
     height, width = picture.shape[1:]
-    filtered, turned = np.empty((height, width), np.float32), np.empty((width, height), np.float32)
+    filtered, transposed = np.empty((height, width), np.float32), np.empty((width, height), np.float32)
     across, down = np.empty((width, height), np.float32), np.empty((height, width), np.float32)
     for channel in range(3):
         for i in range(height):
             _sum_lines(picture[channel], first_row[i], row_weights[i], filtered[i])
-        _turn(filtered, turned)
+        _transpose(filtered, transposed)
         for j in range(width):
-            _sum_lines(turned, first_column[j], column_weights[j], across[j])
-        _turn(across, down)
+            _sum_lines(transposed, first_column[j], column_weights[j], across[j])
+        _transpose(across, down)
         for i in range(height):
             for j in range(width):
                 value = min(max(down[i, j], np.float32(0)), np.float32(255))
@@ -131,14 +131,14 @@ def _filter_kernel(
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
-def _turn(lines: np.ndarray, turned: np.ndarray) -> None:
+def _transpose(lines: np.ndarray, transposed: np.ndarray) -> None:
     """Swap rows and columns, sixteen at a time: single ones would drive each other out of the processor's cache."""
     height, width = lines.shape
     for top in range(0, height, 16):
         for left in range(0, width, 16):
             for i in range(top, min(top + 16, height)):
                 for j in range(left, min(left + 16, width)):
-                    turned[j, i] = lines[i, j]
+                    transposed[j, i] = lines[i, j]
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)

@@ -14,7 +14,7 @@ from tests.runs import tiny_arguments
 
 def test_a_run_tells_what_it_was_made_from(runs: Path, synth: Path) -> None:
     (start,) = json.loads((runs / "denoiser" / "provenance.json").read_text())
-    assert (start["config"], start["goes on from"], start["ranks"]) == ("config.yaml", None, 1)
+    assert (start["config"], start["resumed from"], start["ranks"]) == ("config.yaml", None, 1)
     assert start["packages"]["torch"] == torch.__version__
     assert start["packages"]["lightning"] == version("lightning")
     for name in ("foregrounds", "backgrounds", "evaluation"):
@@ -31,7 +31,7 @@ def test_every_start_adds_an_entry(synth: Path, tmp_path: Path) -> None:
         more = (f"--trainer.max_steps={steps}", "--ckpt_path=auto")
         run(tiny_arguments("autoencoder", synth, tmp_path, *more))
     starts = json.loads((tmp_path / "autoencoder" / "provenance.json").read_text())
-    assert [(start["config"], start["goes on from"]) for start in starts] == [
+    assert [(start["config"], start["resumed from"]) for start in starts] == [
         ("config.yaml", None),
         ("config-2.yaml", str(tmp_path / "autoencoder" / "checkpoints" / "step=0000001.ckpt")),
     ]

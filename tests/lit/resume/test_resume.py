@@ -1,4 +1,4 @@
-"""A run that is stopped and goes on ends bit for bit as the run that was never stopped."""
+"""A run that is stopped and resumed ends bit for bit as the run that was never stopped."""
 
 from collections.abc import Callable
 from pathlib import Path
