@@ -26,7 +26,7 @@ from drip_lightning.lit.callbacks.step_log import PhaseClock, StepLog
 from drip_lightning.lit.datamodule import MattingDataModule
 from drip_lightning.lit.denoiser import Denoiser
 from drip_lightning.lit.matting import MattingStage
-from drip_lightning.lit.ranks.parallel import ComparesRanks, ddp_that_compares_ranks
+from drip_lightning.lit.ranks.parallel import ComparesRanks, check_devices, ddp_that_compares_ranks
 from drip_lightning.lit.ranks.preflight import facts_of_run
 from drip_lightning.lit.ranks.watchdog import Watchdog
 from drip_lightning.lit.resume.checkpoint_io import CheckpointFiles, checkpoint_to_resume_from, newest_checkpoint
@@ -168,6 +168,7 @@ class DripCLI(LightningCLI):
             warnings.filterwarnings("ignore", message=f".*{message}")
         logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_advertisement)
         settings = self._get(self.config_init, "trainer")
+        check_devices(settings["accelerator"], settings["devices"])
         callbacks = [*(settings["callbacks"] or []), FiniteGuard()]
         if settings["enable_progress_bar"] is not False and not any(isinstance(own, ProgressBar) for own in callbacks):
             callbacks.append(RunProgressBar())

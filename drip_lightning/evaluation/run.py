@@ -27,6 +27,7 @@ from drip_lightning.evaluation.summary import FORMAT_VERSION, RowResult, all_row
 from drip_lightning.evaluation.table import report
 from drip_lightning.evaluation.worst import WorstCases
 from drip_lightning.files import whole_file, write_text_whole
+from drip_lightning.lit.ranks.parallel import check_devices
 
 _MOST_NAMED = 5
 _EXPECTED_WARNINGS = (
@@ -209,8 +210,9 @@ def quiet_trainer(accelerator: str, devices: int, precision: str) -> Trainer:
     """A trainer that evaluates and leaves nothing else behind.
 
     Raises:
-        InputError: there is no such accelerator or precision.
+        InputError: there is no such accelerator or precision, or no GPU for several devices.
     """
+    check_devices(accelerator, devices)
     for message in _EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", message=f".*{message}")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)

@@ -216,6 +216,16 @@ def test_a_mistake_is_one_line(
     assert complaint.format(tmp_path, runs) in _complaint(arguments, capsys)
 
 
+def test_four_devices_without_a_gpu_start_no_rank(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    arguments = tiny_arguments("denoiser", tmp_path, tmp_path, "--trainer.accelerator=auto", "--trainer.devices=4")
+    assert "devices: 4, and this machine has no GPU" in _complaint(arguments, capsys)
+    assert command.run(["test", "trimap", "--data=nowhere", "--out=nowhere", "--devices=4"]) == 1
+    assert "devices: 4, and this machine has no GPU" in capsys.readouterr().err
+
+
 def test_a_checkpoint_of_other_sizes_is_refused(
     synth: Path, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, cast
 
+import torch
 from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.resnet import ResnetBlock2D
 from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy, ParallelStrategy, StrategyRegistry
@@ -124,6 +125,23 @@ class DripFSDPStrategy(ComparesRanks, FSDPStrategy):
         if self.root_device.type != "cuda":
             raise InputError("trainer.strategy: FSDP needs GPUs; take configs/hardware/cpu.yaml, or ddp.yaml")
         super().setup_environment()
+
+
+def check_devices(accelerator: str, devices: int | str | list[int]) -> None:
+    """Keep ranks that are meant for GPUs from starting on the CPU, each with all of the weights.
+
+    Args:
+        accelerator: As Lightning takes it, such as auto, gpu, cpu.
+        devices: As Lightning takes them: their number, or which.
+
+    Raises:
+        InputError: more than one device of whatever there is, and there is no GPU.
+    """
+    if accelerator == "auto" and devices not in ("auto", -1, "-1", 1, "1") and not torch.accelerator.is_available():
+        raise InputError(
+            f"devices: {devices}, and this machine has no GPU: set devices to 1, or accelerator to cpu if that many "
+            "processes on the CPU are meant"
+        )
 
 
 @contextmanager

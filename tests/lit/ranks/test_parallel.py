@@ -1,8 +1,10 @@
 import pytest
+import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 
-from drip_lightning.lit.ranks.parallel import DripDDPStrategy, ddp_that_compares_ranks
+from drip_lightning.errors import InputError
+from drip_lightning.lit.ranks.parallel import DripDDPStrategy, check_devices, ddp_that_compares_ranks
 
 
 def _strategy(strategy: str, devices: int) -> type:
@@ -20,3 +22,21 @@ def test_several_devices_compare_their_ranks_inside_and_nobody_else_s_do(name: s
 def test_one_device_needs_no_ranks() -> None:
     with ddp_that_compares_ranks():
         assert _strategy("auto", 1) is SingleDeviceStrategy
+
+
+@pytest.mark.parametrize("devices", [4, "2", -2, [0, 1], "0,1"])
+def test_devices_that_are_not_there_do_not_become_ranks_on_the_cpu(
+    devices: int | str | list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    with pytest.raises(InputError, match="no GPU: set devices to 1, or accelerator to cpu"):
+        check_devices("auto", devices)
+    check_devices("cpu", devices)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    check_devices("auto", devices)
+
+
+@pytest.mark.parametrize("devices", ["auto", -1, "-1", 1, "1"])
+def test_one_device_or_whatever_is_there_needs_no_gpu(devices: int | str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    check_devices("auto", devices)
