@@ -14,6 +14,7 @@ from lightning.pytorch.plugins.environments import SLURMEnvironment
 
 from drip_lightning.choices import import_all, with_names, with_paths
 from drip_lightning.cli.class_values import adapt_class_values
+from drip_lightning.cli.integers import keep_integers
 from drip_lightning.errors import DripError, InputError, raised_as
 from drip_lightning.lit.autoencoder import Autoencoder
 from drip_lightning.lit.callbacks.compilation import Compilation
@@ -77,6 +78,7 @@ class DripCLI(LightningCLI):
         import_all()  # a parser knows those subclasses by name that are imported
         args = [with_paths(word) for word in with_found_configs(args)]
         adapt_class_values()
+        keep_integers()
         super().__init__(
             Stage,
             MattingDataModule,
