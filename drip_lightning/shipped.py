@@ -1,4 +1,4 @@
-"""The configurations that come with the package: found by name, copied out on request."""
+"""What comes with the package: configurations, found by name and copied out on request, and a trained model."""
 
 import shutil
 from collections.abc import Iterable, Iterator
@@ -6,8 +6,23 @@ from pathlib import Path
 
 from drip_lightning.errors import InputError
 
+MODEL = Path(__file__).parent / "model"
+"""The trained model, a folder as `drip export` writes one."""
 FOLDER = Path(__file__).parent / "configs"
 """In the repository a link to the top level's `configs`, in an installed package a folder of its own."""
+
+
+def shipped_model() -> Path:
+    """The folder of the trained model that comes with the package.
+
+    Raises:
+        InputError: this copy of the package is without.
+    """
+    if not (MODEL / "model_index.json").is_file():
+        raise InputError(
+            f"no checkpoint is named, and {MODEL} holds no model: install drip_lightning again, or name a checkpoint"
+        )
+    return MODEL
 
 
 def find_config(name: str) -> str:

@@ -11,6 +11,7 @@ from drip_lightning.cli.parser import OneLineParser
 from drip_lightning.data.matte_jobs import MatteJob, find_jobs
 from drip_lightning.errors import InputError, RunError, raised_as
 from drip_lightning.files import whole_file
+from drip_lightning.shipped import shipped_model
 
 if TYPE_CHECKING:
     import torch
@@ -34,10 +35,6 @@ examples:
   drip matte portrait.jpg --trimap portrait_trimap.png --checkpoint runs/transparency --out cutouts
   drip matte photos/ --mask masks/ --band 20 --checkpoint runs/transparency --out cutouts --panel
 """
-_NO_CHECKPOINT = (
-    "no --checkpoint: `make fit` trains a toy one in minutes (runs/tiny/transparency); README.md says how to train a "
-    "real one"
-)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -57,7 +54,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--checkpoint",
         metavar="C",
         type=Path,
-        help="checkpoint, run folder or exported folder: transparency or denoiser",
+        help="checkpoint, run folder or exported folder: transparency or denoiser (default: the model that comes with "
+        "the package)",
     )
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="where results go, made if missing")
     parser.add_argument(
@@ -81,7 +79,7 @@ def main(arguments: list[str]) -> int:
         0 if every picture has its result, else 1.
 
     Raises:
-        InputError: nothing can be done at all: no picture, no trimap, no checkpoint.
+        InputError: nothing can be done at all: no picture, no trimap, no model.
     """
     options = build_parser().parse_args(arguments)
     if options.band is not None and options.trimap:
@@ -97,7 +95,8 @@ def main(arguments: list[str]) -> int:
         recursive=options.recursive,
     )
     if options.checkpoint is None:
-        raise InputError(_NO_CHECKPOINT)
+        options.checkpoint = shipped_model()
+        print(f"drip matte: no --checkpoint, so the model in {options.checkpoint} is used", file=sys.stderr)
     for problem in found.problems:
         print(f"drip matte: {problem}", file=sys.stderr)
     if found.ignored:

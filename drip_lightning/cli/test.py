@@ -13,6 +13,7 @@ METHOD is what makes mattes, or NAME=METHOD to call it NAME in the table:
 
   runs/transparency     a run folder, whose newest checkpoint is meant, or a checkpoint
   exports/matting       a pipeline folder that `drip export` wrote
+  shipped               the trained model that comes with the package
   theirs=FOLDER         mattes that another program wrote, KEY.png for each picture (or .tif, .webp): grey, or RGBA with
                         straight foreground colour
   mylab.method.Own      the dotted path of a Method of your own, without arguments

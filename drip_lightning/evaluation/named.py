@@ -18,7 +18,10 @@ from drip_lightning.lit.matting import MattingStage
 from drip_lightning.lit.stage import moved_paths
 from drip_lightning.nn.pipeline_folder import is_exported
 from drip_lightning.ops.hints.colours import propagated_colours, sampled_colours
+from drip_lightning.shipped import shipped_model
 
+SHIPPED = "shipped"
+"""The word for the model that comes with the package."""
 BASELINES: Mapping[str, Callable[[], Method]] = {
     "trimap": Trimap,
     "propagated-colours": partial(Hinted, "propagated-colours", propagated_colours),
@@ -33,20 +36,23 @@ def methods_of(words: Sequence[str], *, vae_only: bool = False) -> list[Method]:
     """Make the methods that a command line names.
 
     Args:
-        words: Each a baseline's name, a run folder, a checkpoint, an exported folder, a folder of predicted mattes or
-            the dotted path of a `Method`, or any of these as `NAME=WORD`, to be called NAME.
+        words: Each a baseline's name, `shipped`, a run folder, a checkpoint, an exported folder, a folder of predicted
+            mattes or the dotted path of a `Method`, or any of these as `NAME=WORD`, to be called NAME.
         vae_only: Of trained stages, evaluate the ceiling that their VAE sets.
 
     Raises:
         InputError: a word is neither, a checkpoint cannot be loaded, or a baseline's package is not installed.
     """
-    named = [_split(word) for word in words]
+    named = [
+        (name or SHIPPED, str(shipped_model())) if place == SHIPPED else (name, place)
+        for name, place in map(_split, words)
+    ]
     folders = [place for _, place in named if place not in BASELINES and not _is_dotted(place)]
     for place in folders:
         if not Path(place).exists():
             raise InputError(
                 f"no method {place!r}: neither a run folder nor a checkpoint, nor a folder of mattes, nor one of "
-                + ", ".join(BASELINES)
+                + ", ".join((*BASELINES, SHIPPED))
             )
     kind = VaeCeiling if vae_only else Model
     methods: list[Method] = []

@@ -22,6 +22,7 @@ from drip_lightning.lit.learning_rate import schedule_for
 from drip_lightning.lit.resume.checkpoint_io import newest_checkpoint, read_checkpoint
 from drip_lightning.lit.resume.same_run import check_same_model
 from drip_lightning.nn.pipeline_folder import is_exported, read_exported
+from drip_lightning.shipped import shipped_model
 
 FORMAT_VERSION = 3
 """Of what a checkpoint holds. Read, too: 1, without the run's place and random state, and 2, with dotted paths."""
@@ -195,17 +196,18 @@ class Stage(LightningModule):
         return stage.requires_grad_(False).eval()
 
 
-def load(path: str | Path, **changes: Any) -> Stage:
+def load(path: str | Path | None = None, **changes: Any) -> Stage:
     """Load any trained stage: `Stage.from_checkpoint` as a function.
 
     Args:
-        path: Run folder, checkpoint, or a folder that `drip export` wrote.
+        path: Run folder, checkpoint, or a folder that `drip export` wrote; none means the model that comes with the
+            package.
         changes: Constructor arguments to change.
 
     Raises:
         InputError: there is no such file, or it is damaged or of another program.
     """
-    return Stage.from_checkpoint(path, **changes)
+    return Stage.from_checkpoint(shipped_model() if path is None else path, **changes)
 
 
 def _making(setting: str) -> AbstractContextManager[None]:

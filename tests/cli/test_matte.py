@@ -10,9 +10,11 @@ import torch
 from PIL import Image
 
 import drip_lightning.cli.main as command
+from drip_lightning import load, shipped
 from drip_lightning.data.matte_inputs import read_inputs
 from drip_lightning.data.matte_jobs import MatteJob
 from drip_lightning.errors import reason_of
+from drip_lightning.evaluation.named import methods_of
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.ops.panel import matte_panel
 from drip_lightning.ops.randomness import sample_generator
@@ -50,6 +52,23 @@ def _matte(*arguments: object) -> int:
 @pytest.fixture
 def common(runs: Path, tmp_path: Path) -> tuple[str, str]:
     return f"--checkpoint={runs / 'transparency'}", f"--out={tmp_path / 'out'}"
+
+
+def test_without_a_checkpoint_the_packages_model_is_used_and_named(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = (_picture(tmp_path / "cat.png"), "--trimap", _trimap(tmp_path / "trimap.png"))
+    monkeypatch.setattr(shipped, "MODEL", tmp_path / "model")
+    assert _matte(*given, f"--out={tmp_path / 'none'}") == 1
+    assert f"{tmp_path / 'model'} holds no model: install drip_lightning again" in capsys.readouterr().err
+    assert command.run(["export", str(runs / "transparency"), str(tmp_path / "model")]) == 0
+    assert _matte(*given, f"--out={tmp_path / 'default'}") == 0
+    assert f"no --checkpoint, so the model in {tmp_path / 'model'} is used" in capsys.readouterr().err
+    assert _matte(*given, f"--out={tmp_path / 'named'}", f"--checkpoint={tmp_path / 'model'}") == 0
+    default, named = (_rgba(tmp_path / out / "cat.png") for out in ("default", "named"))
+    assert torch.equal(default, named)
+    (method,) = methods_of(["shipped"])
+    assert (method.name, load().joint_unet.unet.config.in_channels) == ("shipped", 12)
 
 
 def test_the_result_is_the_pipelines_and_keeps_what_is_known(
@@ -254,7 +273,6 @@ def test_a_result_is_written_whole_or_not_at_all(
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ("{0}/a.png --trimap {0}/t.png --out {0}/out", "no --checkpoint: `make fit` trains a toy one"),
         ("{0}/a.png --trimap {0}/low.png {1}", "{0}/a.png is 45×37 but {0}/low.png is 45×30: make them equal"),
         ("{0}/a.png --trimap {0}/sure.png {1}", "{0}/sure.png leaves no pixel unknown: there is nothing to find out"),
         ("{0}/nowhere.png --trimap {0}/t.png {1}", "no picture or folder at {0}/nowhere.png"),
