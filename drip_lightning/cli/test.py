@@ -14,8 +14,8 @@ METHOD is what makes mattes, or NAME=METHOD to call it NAME in the table:
   runs/transparency     a run folder, whose newest checkpoint is meant, or a checkpoint
   exports/matting       a pipeline folder that `drip export` wrote
   shipped               the trained model that comes with the package
-  theirs=FOLDER         mattes that another program wrote, KEY.png for each picture (or .tif, .webp): grey, or RGBA with
-                        straight foreground colour
+  theirs=FOLDER         mattes that another program wrote, KEY.png for each picture (.tif, .webp): grey, or RGBA with
+                        straight foreground colour; or KEY.exr, linear and premultiplied
   mylab.method.Own      the dotted path of a Method of your own, without arguments
   trimap                the trimap as alpha, the image as foreground
   propagated-colours, sampled-colours

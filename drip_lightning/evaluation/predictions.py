@@ -4,25 +4,30 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
+from drip_lightning.data.exr import read_exr
 from drip_lightning.data.picture_files import read_file
 from drip_lightning.data.pictures import colour_pixels, grey_pixels, open_picture, rgba_pixels
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.errors import InputError
 from drip_lightning.evaluation.method import Method
+from drip_lightning.ops.srgb import linear_to_srgb
 from drip_lightning.pipeline import Matte
 
-_SUFFIXES = (".png", ".tif", ".tiff", ".webp")
+_SUFFIXES = (".png", ".tif", ".tiff", ".webp", ".exr")
 _FORMATS = ("PNG", "TIFF", "WEBP")
 
 
 class Predictions(Method):
-    """A folder of predicted mattes, one file a picture, named for the picture's key: `KEY.png`, `.tif`, `.webp`.
+    """A folder of predicted mattes, one file a picture, `KEY.png`, `.tif`, `.webp` or `.exr` for the picture's key.
 
     A file with an alpha channel brings the matte as its alpha, and the foreground as its straight colour; a grey one
-    brings the matte alone, and is not measured by foreground metrics.
+    brings the matte alone, and is not measured by foreground metrics. OpenEXR is linear and premultiplied.
     """
 
     def __init__(self, folder: Path, *, name: str) -> None:
@@ -50,23 +55,14 @@ class Predictions(Method):
         (key,) = batch["key"]
         if key not in self._files:
             raise InputError(f"{self.name} has no file for it: expected {self._folder / key}.png")
-        file = self._files[key]
-        picture = _open(file)
-        height, width = batch["image"].shape[-2:]
-        if picture.size != (width, height):
-            raise InputError(f"{file} is {picture.width}x{picture.height}, and the picture {width}x{height}")
-        if not picture.has_transparency_data:
-            if picture.mode not in _GREY_MODES and not _is_grey(picture):
-                raise InputError(f"{file} is a colour picture without alpha: expected a grey matte, or RGBA")
-            alpha = torch.from_numpy(grey_pixels(picture))[None, None] / 255
-            return (Matte(foreground=batch["image"], alpha=alpha.to(batch["image"])),)
-        rgba = torch.from_numpy(rgba_pixels(picture, name=str(file))).permute(2, 0, 1)[None] / 255
-        foreground, alpha = rgba.to(batch["image"]).split([3, 1], dim=1)
-        return (Matte(foreground=foreground, alpha=alpha),)
+        return (read_matte(self._files[key], image=batch["image"]),)
 
     def brings_foreground(self, key: str) -> bool:
         """Whether the key's file has colours of its own."""
-        with Image.open(self._files[key]) as picture:  # its header: `mattes` has decoded the file
+        file = self._files[key]
+        if file.suffix.lower() == ".exr":
+            return read_exr(read_file(file), name=str(file)).colour is not None
+        with Image.open(file) as picture:  # its header: `mattes` has decoded the file
             return picture.has_transparency_data
 
     def describe(self) -> dict[str, str | int | float]:
@@ -87,8 +83,39 @@ def prediction_files(folder: Path) -> list[Path]:
     )
 
 
-def _open(file: Path) -> Image.Image:
-    return open_picture(read_file(file), name=str(file), formats=_FORMATS)
+def read_matte(file: Path, *, image: Tensor) -> Matte:
+    """Read a matte from a file: straight colour and alpha, or alpha alone.
+
+    Args:
+        file: PNG, TIFF, WebP or OpenEXR.
+        image: (1, 3, H, W) in [0, 1]; it stands for a foreground that is not there.
+
+    Raises:
+        InputError: it cannot be read, has another size, or is a colour picture without alpha.
+    """
+    alpha, colour = _layers(file)
+    if alpha is None:
+        raise InputError(f"{file} is a colour picture without alpha: expected a grey matte, or RGBA")
+    height, width = image.shape[-2:]
+    if alpha.shape != (height, width):
+        raise InputError(f"{file} is {alpha.shape[1]}x{alpha.shape[0]}, and the picture {width}x{height}")
+    foreground = image if colour is None else torch.from_numpy(colour).permute(2, 0, 1)[None].to(image)
+    return Matte(foreground=foreground, alpha=torch.from_numpy(alpha)[None, None].to(image))
+
+
+def _layers(file: Path) -> tuple[NDArray[np.floating] | None, NDArray[np.floating] | None]:
+    """A file's alpha (H, W) and straight colour (H, W, 3) in sRGB, as far as it has them for a matte."""
+    content, name = read_file(file), str(file)
+    if file.suffix.lower() == ".exr":
+        linear = read_exr(content, name=name)
+        return linear.alpha, None if linear.colour is None else linear_to_srgb(linear.colour.clip(0, 1))
+    picture = open_picture(content, name=name, formats=_FORMATS)
+    if picture.has_transparency_data:
+        rgba = rgba_pixels(picture, name=name).astype(np.float32) / 255
+        return rgba[..., 3], rgba[..., :3]
+    if picture.mode in _GREY_MODES or _is_grey(picture):
+        return grey_pixels(picture).astype(np.float32) / 255, None
+    return None, None
 
 
 def _is_grey(picture: Image.Image) -> bool:

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from drip_lightning.ops.srgb import linear_to_srgb, srgb_to_linear
+
 _LINEAR_STEPS = 1 << 14
 
 
@@ -51,10 +53,8 @@ def composite_uint8(foreground: Tensor, alpha: Tensor, background: Tensor, linea
 def _light_tables() -> tuple[np.ndarray, np.ndarray]:
     """SRGB (IEC 61966-2-1): light of each of 256 values, float32 in [0, 1]; value of each step of light."""
     value = np.arange(256) / 255
-    light = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
     step = np.arange(_LINEAR_STEPS) / (_LINEAR_STEPS - 1)
-    encoded = np.where(step <= 0.0031308, step * 12.92, 1.055 * step ** (1 / 2.4) - 0.055)
-    return light.astype(np.float32), np.rint(encoded * 255).astype(np.uint8)
+    return srgb_to_linear(value).astype(np.float32), np.rint(linear_to_srgb(step) * 255).astype(np.uint8)
 
 
 _LIGHT, _VALUE = _light_tables()

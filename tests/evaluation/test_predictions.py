@@ -4,14 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from drip_lightning.data.datasets import EvaluationPictures
+from drip_lightning.data.exr import write_exr
 from drip_lightning.data.shards.reader import ShardFolder
 from drip_lightning.errors import InputError
 from drip_lightning.evaluation.method import Trimap
 from drip_lightning.evaluation.named import methods_of
-from drip_lightning.evaluation.predictions import Predictions
+from drip_lightning.evaluation.predictions import Predictions, read_matte
+from drip_lightning.ops.srgb import srgb_to_linear
 from tests.evaluation.test_run import lines, run
 from tests.shards import evaluation_shards
 
@@ -71,6 +74,27 @@ def test_a_coloured_file_is_no_matte(data: str, folder: Path, tmp_path: Path) ->
     report = run([Predictions(folder, name="theirs")], tmp_path / "out", data)
     assert list(report.excluded) == [0]
     assert "e000.png is a colour picture without alpha" in report.excluded[0]
+
+
+def test_openexr_is_linear_and_premultiplied(tmp_path: Path) -> None:
+    straight = np.array([[[0, 0.5, 1]], [[0.2, 0.4, 0.6]]], np.float32)  # sRGB levels
+    alpha = np.array([[0.5], [1]], np.float32)
+    (tmp_path / "rgba.exr").write_bytes(write_exr(colour=srgb_to_linear(straight), alpha=alpha))
+    (tmp_path / "alpha.exr").write_bytes(write_exr(colour=None, alpha=alpha))
+    (tmp_path / "rgb.exr").write_bytes(write_exr(colour=straight, alpha=None))
+    image = torch.full((1, 3, 2, 1), 0.3)
+    matte = read_matte(tmp_path / "rgba.exr", image=image)
+    assert torch.equal(matte.alpha[0, 0], torch.from_numpy(alpha))
+    assert torch.allclose(matte.foreground[0].permute(1, 2, 0), torch.from_numpy(straight), atol=1e-3)
+    alone = read_matte(tmp_path / "alpha.exr", image=image)
+    assert torch.equal(alone.alpha, matte.alpha)
+    assert torch.equal(alone.foreground, image)
+    method = Predictions(tmp_path, name="theirs")
+    assert [method.brings_foreground(key) for key in ("rgba", "alpha")] == [True, False]
+    with pytest.raises(InputError, match=r"rgb\.exr is a colour picture without alpha"):
+        read_matte(tmp_path / "rgb.exr", image=image)
+    with pytest.raises(InputError, match=r"rgba\.exr is 1x2, and the picture 2x2"):
+        read_matte(tmp_path / "rgba.exr", image=torch.zeros(1, 3, 2, 2))
 
 
 def test_two_files_of_one_picture_and_an_empty_folder_are_refused(folder: Path, tmp_path: Path) -> None:

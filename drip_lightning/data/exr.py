@@ -1,0 +1,105 @@
+"""OpenEXR files as compositing programs exchange them: linear light, premultiplied with alpha, not bounded."""
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drip_lightning.data.pictures import MAX_PIXELS, TooBigError
+from drip_lightning.errors import InputError, raised_as
+
+REC_709 = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)
+"""Chromaticities of red, green, blue and white, x and y each: sRGB's; what a file without any means."""
+
+_HALF_MAX = 65504.0
+_NEEDED = "OpenEXR files need the OpenEXR package: pip install 'drip_lightning[exr]'"
+
+
+@dataclass(frozen=True)
+class LinearPicture:
+    """What an OpenEXR file holds."""
+
+    colour: NDArray[np.float32] | None
+    """(H, W, 3) straight colour in linear light with sRGB's primaries, not bounded; none in a file of a matte alone."""
+    alpha: NDArray[np.float32] | None
+    """(H, W) in [0, 1]; none where the file has none. A single grey channel is an alpha."""
+
+
+def read_exr(content: bytes, *, name: str) -> LinearPicture:
+    """Read the first part's R, G, B and A, or its only channel, within the display window.
+
+    What is no number is 0, and infinity the largest half float: renderers leave single pixels of both.
+
+    Args:
+        content: The file.
+        name: What to call it in an error.
+
+    Raises:
+        TooBigError: it has more than `MAX_PIXELS`.
+        InputError: it cannot be decoded, has other channels or primaries, or the package is missing.
+    """
+    exr = _library()
+    with raised_as(InputError, RuntimeError, ValueError, message=lambda why: f"{name} cannot be decoded: {why}"):
+        header = exr.File(io.BytesIO(content), header_only=True).header()
+        (left, top), (right, bottom) = header["displayWindow"]
+        width, height = int(right) - int(left) + 1, int(bottom) - int(top) + 1
+        if width * height > MAX_PIXELS:
+            raise TooBigError(f"{name} has {width}x{height} pixels, more than {MAX_PIXELS} are not decoded")
+        channels = exr.File(io.BytesIO(content), separate_channels=True).channels()
+    if np.abs(np.subtract(header.get("chromaticities", REC_709), REC_709)).max() > 0.001:
+        raise InputError(f"{name} has other primaries than sRGB (Rec. 709): convert it")
+    start = np.array([top, left]) - np.array(header["dataWindow"][0])[::-1]
+    planes = {
+        key: _window(channel.pixels, start, (height, width)) for key, channel in channels.items() if "." not in key
+    }
+    if not {"R", "G", "B"} <= planes.keys():
+        matte = planes.get("A", planes.get("Y", next(iter(planes.values())) if len(planes) == 1 else None))
+        if matte is None:
+            raise InputError(f"{name} has the channels {', '.join(channels)}: expected R, G, B and A, or one alone")
+        return LinearPicture(None, matte.clip(0, 1))
+    colour = np.dstack([planes[key] for key in "RGB"])
+    if "A" not in planes:
+        return LinearPicture(colour, None)
+    alpha = planes["A"].clip(0, 1)
+    return LinearPicture(np.divide(colour, alpha[..., None], where=alpha[..., None] > 0, out=colour), alpha)
+
+
+def _window(pixels: NDArray, start: NDArray, size: tuple[int, int]) -> NDArray[np.float32]:
+    """A plane's part of the display window, which begins `start` behind the plane's own corner; 0 beyond the plane."""
+    plane = np.zeros(size, np.float32)
+    low, high = np.maximum(start, 0), np.minimum(start + size, pixels.shape)
+    part = pixels[low[0] : high[0], low[1] : high[1]].astype(np.float32)
+    plane[low[0] - start[0] :, low[1] - start[1] :][: part.shape[0], : part.shape[1]] = part
+    return np.nan_to_num(plane, nan=0.0, posinf=_HALF_MAX, neginf=-_HALF_MAX)
+
+
+def write_exr(*, colour: NDArray[np.floating] | None, alpha: NDArray[np.floating] | None) -> bytes:
+    """Encode a picture in half floats, losslessly packed; colour is premultiplied here.
+
+    Args:
+        colour: (H, W, 3) straight colour in linear light, not bounded.
+        alpha: (H, W) in [0, 1].
+
+    Raises:
+        InputError: the package is missing.
+    """
+    exr = _library()
+    planes = {} if alpha is None else {"A": alpha}
+    if colour is not None:
+        premultiplied = colour if alpha is None else colour * alpha[..., None]
+        planes |= {key: premultiplied[..., place] for place, key in enumerate("RGB")}
+    halves = {
+        key: np.ascontiguousarray(plane.clip(-_HALF_MAX, _HALF_MAX).astype(np.float16)) for key, plane in planes.items()
+    }
+    header = {"compression": exr.ZIP_COMPRESSION, "type": exr.scanlineimage, "chromaticities": REC_709}
+    stream = io.BytesIO()
+    exr.File(header, halves).write(stream)
+    return stream.getvalue()
+
+
+def _library() -> Any:
+    with raised_as(InputError, ImportError, message=lambda why: f"{_NEEDED} ({why})"):
+        import OpenEXR
+    return OpenEXR
