@@ -1,6 +1,5 @@
 """From image and trimap to the matte: the one sampler that validation, `drip test` and `drip matte` share."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -9,15 +8,21 @@ from torch import Tensor
 
 from drip_lightning.errors import InputError
 from drip_lightning.nn.joint_denoiser import JointDenoiser
-from drip_lightning.nn.latents import LatentCodec, LatentPairs
+from drip_lightning.nn.latents import LatentCodec
 from drip_lightning.nn.noise import NoiseSampler
 from drip_lightning.nn.noise_schedule import NoiseSchedule
+from drip_lightning.nn.picture import PictureInTiles
+from drip_lightning.nn.sampling import sample_latents
 from drip_lightning.nn.transparency import LatentDecoder
-from drip_lightning.ops.domains import pair_domains, unpair_domains
-from drip_lightning.ops.geometry import pad_to_multiple, reduce_picture, reduce_trimap, unpad
+from drip_lightning.ops.geometry import reduce_picture, reduce_trimap
 from drip_lightning.ops.hints.choice import Hints, NoHints
+from drip_lightning.ops.sizes import Multiples, Sizes
 from drip_lightning.ops.transfer import to_device
 from drip_lightning.ops.trimap import unknown_mask
+from drip_lightning.ops.windows import Tiles, Window, round_up
+
+Progress = Callable[[int, int], None]
+"""Told how many parts of one picture's work are done, and how many there are."""
 
 
 @dataclass(frozen=True)
@@ -32,55 +37,9 @@ class Matte:
     foreground: Tensor
     alpha: Tensor
 
-    def crop(self, size: tuple[int, int]) -> "Matte":
-        """Undo `pad_to_multiple` of the picture it was made of."""
-        return Matte(foreground=unpad(self.foreground, size), alpha=unpad(self.alpha, size))
 
-
-def sample_latents(
-    denoise: Callable[[Tensor, Tensor, Tensor], Tensor], noise: Tensor, schedule: NoiseSchedule, *, steps: Sequence[int]
-) -> Tensor:
-    """Denoise with DPM-Solver++ (DRIP Sec. 3.2: 10 steps), each sample in its own number of steps.
-
-    Samples go side by side: the i-th step of all that have one is a single call of `denoise`. Nothing waits for the
-    device, and nothing is sent to it between steps.
-
-    Args:
-        denoise: `(noisy latents (2b, C, h, w), timesteps (b,), places (b,)) -> prediction (2b, C, h, w)`, for the b
-            samples at these places in the batch, domains stacked.
-        noise: (2B, C, h, w) starting latents of unit variance, domains stacked.
-        schedule: Betas, prediction type and spacing of the steps.
-        steps: Steps of each of the B samples, at least 1.
-
-    Returns:
-        Clean latents (2B, C, h, w).
-
-    Raises:
-        ValueError: if a number of steps is not in [1, T].
-    """
-    if min(steps) < 1 or max(steps) > schedule.num_train_timesteps:
-        raise ValueError(f"steps: expected 1 to {schedule.num_train_timesteps}, got {min(steps)} to {max(steps)}")
-    longest_first = sorted(range(len(steps)), key=lambda place: -steps[place])  # those still active are the first
-    counts = [steps[place] for place in longest_first]
-    solvers = {count: schedule.solver(count) for count in counts}
-    groups = {count: slice(counts.index(count), counts.index(count) + counts.count(count)) for count in counts}
-    timesteps = torch.zeros(counts[0], len(counts), dtype=torch.long)
-    for count, group in groups.items():
-        timesteps[:count, group] = solvers[count].timesteps[:, None]
-    places, timesteps = to_device(torch.tensor(longest_first), noise.device), to_device(timesteps, noise.device)
-
-    latents = pair_domains(noise)[places]
-    for step in range(counts[0]):
-        active = sum(count > step for count in counts)
-        prediction = denoise(unpair_domains(latents[:active]), timesteps[step, :active], places[:active])
-        prediction = pair_domains(prediction).to(latents)
-        for count, group in groups.items():
-            if count > step:
-                solver = solvers[count]
-                latents[group] = solver.step(
-                    prediction[group], solver.timesteps[step], latents[group], return_dict=False
-                )[0]
-    return unpair_domains(latents[places.argsort()])
+def no_progress(done: int, total: int) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +55,7 @@ class MattingPipeline:
         one_step: Whether the denoiser was taught a single step from pure noise, and no more.
         hints: What the decoder is given beside image and trimap.
         reduction: How many times smaller the denoiser sees the picture, height and width.
+        sizes: How pictures of any size are brought to what the networks were trained for.
     """
 
     codec: LatentCodec
@@ -106,24 +66,28 @@ class MattingPipeline:
     one_step: bool = False
     hints: Hints = NoHints()  # noqa: RUF009 - frozen
     reduction: int = 1
+    sizes: Sizes = Sizes()  # noqa: RUF009 - frozen
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that no picture could be brought to."""
+        self.sizes.check(self.multiples)
 
     @property
-    def size_multiple(self) -> int:
-        """The networks want height and width divisible by this; `__call__` pads and crops by itself."""
-        latent = self.reduction * self.codec.downsampling
-        return math.lcm(latent * self.joint_unet.size_multiple, self.decoder.size_multiple)
+    def multiples(self) -> Multiples:
+        """What the networks' sizes must be multiples of; `__call__` sees to it by itself."""
+        return Multiples(
+            self.codec.downsampling, self.joint_unet.size_multiple, self.decoder.size_multiple, self.reduction
+        )
 
     def condition(self, image: Tensor, trimap: Tensor) -> Tensor:
         """Encode image (B, 3, H, W) and trimap (B, 1, H, W), reduced, to the denoiser's condition (B, 2C, h, w)."""
-        reduced = reduce_picture(image, self.reduction), reduce_trimap(trimap, self.reduction)
-        return torch.cat(self.codec.encode(*reduced), dim=1)
+        return torch.cat(self.codec.encode(*_shown(image, trimap, self.reduction)), dim=1)
 
-    def starting_noise(self, condition: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    def starting_noise(self, size: tuple[int, int], generators: Sequence[torch.Generator]) -> Tensor:
         """Draw what sampling starts from, (2B, C, h, w), each picture's from its own generator on the CPU."""
-        pairs, _, height, width = condition.shape
-        shape = (self.codec.channels, height, width)
-        noise = self.noise.draw_pairs(shape, strengths=[1.0] * pairs, generators=generators)
-        return to_device(noise, condition.device)
+        shape = (self.codec.channels, *size)
+        noise = self.noise.draw_pairs(shape, strengths=[1.0] * len(generators), generators=generators)
+        return to_device(noise, self.codec.vae.device)
 
     def sample(self, condition: Tensor, *, steps: Sequence[int], generators: Sequence[torch.Generator]) -> Tensor:
         """Sample both domains' latents (2B, C, h, w), domains stacked.
@@ -136,46 +100,34 @@ class MattingPipeline:
         Raises:
             InputError: several steps are asked of a denoiser that was taught one.
         """
-        if self.one_step and max(steps) > 1:
-            raise InputError(
-                f"the denoiser was trained for one step (objective OneStep), got {max(steps)}: set the number of steps "
-                "(sampling_steps, max_steps, --steps) to 1"
-            )
-        noise = self.starting_noise(condition, generators)
+        self._check_steps(max(steps))
+        height, width = condition.shape[-2:]
 
         def denoise(noisy: Tensor, timesteps: Tensor, places: Tensor) -> Tensor:
             return self.joint_unet(noisy, condition[places], timesteps)
 
-        return sample_latents(denoise, noise, self.schedule, steps=steps)
-
-    def decode(
-        self, image: Tensor, trimap: Tensor, latents: Tensor, hints: Tensor, decoders: Sequence[LatentDecoder]
-    ) -> tuple[Matte, ...]:
-        """Decode latents (2B, C, h, w) by each of the decoders; those that want the VAE's pictures share them.
-
-        Where the trimap is sure, alpha is the trimap's, and F = X where alpha is 1.
-        """
-        pairs = LatentPairs(self.codec, latents, self.reduction)
-        mattes = []
-        for decoder in decoders:
-            foreground, alpha = decoder.decode(image, trimap, pairs, hints)
-            alpha = torch.where(unknown_mask(trimap), alpha.clamp(0, 1), trimap)
-            mattes.append(Matte(torch.where(trimap == 1, image, foreground.clamp(0, 1)), alpha))
-        return tuple(mattes)
+        return sample_latents(denoise, self.starting_noise((height, width), generators), self.schedule, steps=steps)
 
     @torch.no_grad()
     def __call__(
-        self, image: Tensor, trimap: Tensor, *, steps: int = 10, generators: Sequence[torch.Generator]
+        self,
+        image: Tensor,
+        trimap: Tensor,
+        *,
+        steps: int = 10,
+        generators: Sequence[torch.Generator],
+        progress: Progress = no_progress,
     ) -> Matte:
-        """Matte a batch of pictures of any size.
+        """Matte pictures of any size, one by one.
 
         Args:
             image: (B, 3, H, W) in [0, 1].
             trimap: (B, 1, H, W), exactly 0, 0.5 or 1.
             steps: Denoising steps.
             generators: One for each picture, on the CPU.
+            progress: Told within each picture how far it is.
         """
-        return self.compare(image, trimap, [self.decoder], steps=steps, generators=generators)[0]
+        return self.compare(image, trimap, [self.decoder], steps=steps, generators=generators, progress=progress)[0]
 
     @torch.no_grad()
     def compare(
@@ -186,12 +138,98 @@ class MattingPipeline:
         *,
         steps: int = 10,
         generators: Sequence[torch.Generator],
+        progress: Progress = no_progress,
     ) -> tuple[Matte, ...]:
         """As `__call__`, decoding the same sampled latents by each of the decoders, which need no larger multiples."""
-        image_padded, size = pad_to_multiple(image, self.size_multiple)
-        trimap_padded, _ = pad_to_multiple(trimap, self.size_multiple)
-        condition = self.condition(image_padded, trimap_padded)
-        latents = self.sample(condition, steps=[steps] * len(image), generators=generators)
-        hints, _ = pad_to_multiple(self.hints(image, trimap), self.size_multiple)
-        mattes = self.decode(image_padded, trimap_padded, latents, hints, decoders)
-        return tuple(matte.crop(size) for matte in mattes)
+        self._check_steps(steps)
+
+        def latents(picture: PictureInTiles, place: int) -> Tensor:
+            return self._sample_in_tiles(picture, steps, generators[place])
+
+        return self.decode_pictures(image, trimap, decoders, latents=latents, passes=steps + 1, progress=progress)
+
+    @torch.no_grad()
+    def decode_pictures(
+        self,
+        image: Tensor,
+        trimap: Tensor,
+        decoders: Sequence[LatentDecoder],
+        *,
+        latents: Callable[[PictureInTiles, int], Tensor],
+        passes: int,
+        progress: Progress = no_progress,
+    ) -> tuple[Matte, ...]:
+        """Decode pictures of any size, where they are unknown, by each of the decoders.
+
+        Where the trimap is sure, alpha is the trimap's, and F = X where alpha is 1, or nothing near is unknown.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+            trimap: (B, 1, H, W), exactly 0, 0.5 or 1.
+            decoders: See `compare`.
+            latents: Of a picture that has something unknown, and its place in the batch: (2, C, h, w).
+            passes: How often that goes through the denoiser's tiles.
+            progress: Told within each picture how far it is.
+        """
+        mattes = []
+        for place in range(len(image)):
+            own = image[place : place + 1], trimap[place : place + 1]
+            layout = self.sizes.layout(own[1], self.multiples)
+            if layout is None:
+                mattes.append([Matte(*own)] * len(decoders))
+                continue
+            count = _Count(len(layout.seen.each) * (passes + 1) + len(layout.tiles.each), progress)
+            picture = PictureInTiles(*own, layout, self.hints, count.add)
+            decoded = picture.decode(decoders, picture.pairs(self.codec, latents(picture, place)))
+            mattes.append([_placed(*own, maps, layout.tiles) for maps in decoded.split(4, dim=1)])
+        return tuple(
+            Matte(torch.cat([one.foreground for one in row]), torch.cat([one.alpha for one in row]))
+            for row in zip(*mattes, strict=True)
+        )
+
+    def _check_steps(self, steps: int) -> None:
+        if self.one_step and steps > 1:
+            raise InputError(
+                f"the denoiser was trained for one step (objective OneStep), got {steps}: set the number of steps "
+                "(sampling_steps, max_steps, --steps) to 1"
+            )
+
+    def _sample_in_tiles(self, picture: PictureInTiles, steps: int, generator: torch.Generator) -> Tensor:
+        layout, downsampling = picture.layout, self.codec.downsampling
+
+        def shown(place: Window, reduction: int) -> tuple[Tensor, Tensor]:
+            return _shown(place.cut(picture.image), place.cut(picture.trimap), reduction)
+
+        condition = torch.cat(picture.encode(self.codec, shown), dim=1)
+        # one field of noise for the whole picture, whatever of it is worked on
+        pixels, multiple = layout.reduction * downsampling, self.multiples.picture(layout.reduction)
+        height, width = (round_up(side, multiple) // pixels for side in picture.image.shape[-2:])
+        noise = layout.window.over(pixels).view(self.starting_noise((height, width), [generator]))
+        denoise = picture.denoise(self.joint_unet, condition, downsampling)
+        return sample_latents(denoise, noise, self.schedule, steps=[steps])
+
+
+class _Count:
+    """Counts the parts of a picture's work."""
+
+    def __init__(self, total: int, progress: Progress) -> None:
+        self._done, self._total, self._progress = 0, total, progress
+
+    def add(self) -> None:
+        self._done += 1
+        self._progress(self._done, self._total)
+
+
+def _shown(image: Tensor, trimap: Tensor, reduction: int) -> tuple[Tensor, Tensor]:
+    return reduce_picture(image, reduction), reduce_trimap(trimap, reduction)
+
+
+def _placed(image: Tensor, trimap: Tensor, maps: Tensor, tiles: Tiles) -> Matte:
+    """Put foreground and alpha of the tiles' window, (1, 4, …), where they belong and the trimap is not sure."""
+    place = tiles.window.within((image.shape[-2], image.shape[-1]))
+    foreground, alpha = image.clone(), trimap.clone()
+    maps, colour, side = Window(0, 0, *place.size).view(maps), place.view(foreground), place.view(alpha)
+    found = (side < 1) & Window(0, 0, *place.size).view(tiles.covered()).to(image.device)
+    colour.copy_(torch.where(found, maps[:, :3], colour))
+    side.copy_(torch.where(unknown_mask(side), maps[:, 3:], side))
+    return Matte(foreground, alpha)

@@ -14,7 +14,7 @@ from drip_lightning.nn.switcher import PosEncSwitcher
 from drip_lightning.nn.transparency import LatentDecoder, UNetDecoderModule, VaeDecoderModule
 from drip_lightning.ops.domains import stack_domains
 from drip_lightning.ops.prediction import prediction_target
-from drip_lightning.pipeline import MattingPipeline, sample_latents
+from drip_lightning.pipeline import MattingPipeline
 from tests.networks import matting_batch, shake, tiny_unet, tiny_vae
 
 SCHEDULES = [
@@ -130,7 +130,8 @@ def test_any_size_is_padded_and_cropped_back(decoder, size) -> None:
     matte = whole(image, trimap, steps=1, generators=generators(0))
     assert matte.alpha.shape == trimap.shape
     assert matte.foreground.shape == image.shape
-    more = (0, -width % whole.size_multiple, 0, -height % whole.size_multiple)
+    multiple = whole.multiples.picture(1)
+    more = (0, -width % multiple, 0, -height % multiple)
     padded = whole(
         nn.functional.pad(image, more, mode="replicate"),
         nn.functional.pad(trimap, more, mode="replicate"),
@@ -160,10 +161,10 @@ def test_the_vae_decodes_once_for_all_that_want_its_pictures(kinds, expected) ->
         torch.testing.assert_close(matte.alpha, mattes[0].alpha, atol=1e-5, rtol=0)
 
 
-def test_size_multiple_serves_all_three_networks() -> None:
+def test_multiples_serve_all_three_networks() -> None:
     # VAE 2 × denoiser 2 = 4; a decoder of four levels wants 8
-    assert pipeline().size_multiple == 4
-    assert pipeline(UNetDecoderModule((8, 8, 8, 8), latent_level=1)).size_multiple == 8
+    assert pipeline().multiples.picture(1) == 4
+    assert pipeline(UNetDecoderModule((8, 8, 8, 8), latent_level=1)).multiples.picture(1) == 8
 
 
 def test_sure_pixels_are_kept() -> None:
@@ -177,27 +178,6 @@ def test_sure_pixels_are_kept() -> None:
     assert not torch.equal(matte.foreground[~sure], batch["image"][~sure])
     for picture in (matte.alpha, matte.foreground):
         assert 0 <= picture.min() <= picture.max() <= 1
-
-
-@pytest.mark.parametrize("steps", [(0,), (3, -1), (1001, 2)])
-def test_steps_out_of_range_are_refused(steps) -> None:
-    with pytest.raises(ValueError, match=f"steps: expected 1 to 1000, got {min(steps)} to {max(steps)}"):
-        sample_latents(lambda noisy, timesteps, places: noisy, torch.zeros(2, 1), NoiseSchedule(), steps=steps)
-
-
-def test_each_sample_takes_its_own_steps_side_by_side() -> None:
-    calls: list[dict[int, int]] = []
-
-    def denoise(noisy: Tensor, timesteps: Tensor, places: Tensor) -> Tensor:
-        assert len(noisy) == 2 * len(places)
-        calls.append(dict(zip(places.tolist(), timesteps.tolist(), strict=True)))
-        return noisy
-
-    noise = torch.randn(6, 4, 2, 2)
-    before = noise.clone()
-    sample_latents(denoise, noise, NoiseSchedule(), steps=(1, 4, 2))
-    assert calls == [{0: 999, 1: 999, 2: 999}, {1: 749, 2: 499}, {1: 499}, {1: 249}]
-    assert torch.equal(noise, before)
 
 
 @torch.no_grad()

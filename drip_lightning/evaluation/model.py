@@ -9,10 +9,12 @@ from drip_lightning.data.sample import MattingBatch
 from drip_lightning.evaluation.method import Method
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.nn.digest import weights_digest
+from drip_lightning.nn.picture import PictureInTiles
 from drip_lightning.nn.transparency import LatentDecoder, VaeDecoderModule
 from drip_lightning.ops.domains import stack_domains
-from drip_lightning.ops.geometry import pad_to_multiple, reduce_picture
+from drip_lightning.ops.geometry import reduce_picture
 from drip_lightning.ops.randomness import sample_generator
+from drip_lightning.ops.windows import Window
 from drip_lightning.pipeline import Matte, MattingPipeline
 
 
@@ -83,14 +85,16 @@ class VaeCeiling(Model):
     def mattes(self, batch: MattingBatch, *, steps: int | None, seeds: Sequence[int]) -> tuple[Matte, ...]:
         """Encode the true foreground (the image, where it is not known) and alpha, and decode them."""
         pipeline = self.pipeline
-        maps = batch["image"], batch["trimap"], batch.get("foreground", batch["image"]), batch["alpha"]
-        size = batch["image"].shape[-2:]
-        image, trimap, foreground, alpha = (pad_to_multiple(one, pipeline.size_multiple)[0] for one in maps)
-        seen = (reduce_picture(one, pipeline.reduction) for one in (foreground, alpha))
-        latents = stack_domains(*pipeline.codec.encode(*seen))
-        hints = pipeline.hints(image, trimap)
-        mattes = pipeline.decode(image, trimap, latents, hints, list(self.decoders.values()))
-        return tuple(matte.crop((size[0], size[1])) for matte in mattes)
+
+        def shown(place: Window, reduction: int) -> tuple[Tensor, Tensor]:
+            truth = batch.get("foreground", batch["image"]), batch["alpha"]
+            return reduce_picture(place.cut(truth[0]), reduction), reduce_picture(place.cut(truth[1]), reduction)
+
+        def latents(picture: PictureInTiles, place: int) -> Tensor:
+            return stack_domains(*picture.encode(pipeline.codec, shown))
+
+        maps, decoders = (batch["image"], batch["trimap"]), list(self.decoders.values())
+        return pipeline.decode_pictures(*maps, decoders, latents=latents, passes=1)
 
 
 def median_matte(members: Sequence[Matte]) -> Matte:

@@ -127,7 +127,7 @@ class OneStep(Objective):
     ) -> LossTerms:
         """Predict the clean latents from noise alone, decode them, and compare pictures."""
         condition = pipeline.condition(batch["image"], batch["trimap"])
-        noise = pipeline.starting_noise(condition, generators)
+        noise = pipeline.starting_noise((condition.shape[-2], condition.shape[-1]), generators)
         timestep = torch.full((len(condition),), pipeline.schedule.num_train_timesteps - 1, device=condition.device)
         alphas_cumprod = alphas_cumprod[stack_domains(timestep, timestep)]
 

@@ -71,11 +71,6 @@ class TransparencyDecoder(MattingStage):
             raise InputError(f"max_steps: expected at least 1, got {max_steps}")
         if reduction < 1:
             raise InputError(f"reduction: expected at least 1, got {reduction}")
-        if reduction > 1 and not decoder.takes_reduced:
-            raise InputError(
-                f"reduction: {reduction} is not for the decoder {type(decoder).__name__}, which wants latents of "
-                "the picture's scale: choose 1, or HalfSizeUNetDecoder"
-            )
         if hints.guesses and not decoder.takes_hints:
             raise InputError(
                 f"hints {type(hints).__name__} do not reach the decoder {type(decoder).__name__}: choose NoHints, or a "

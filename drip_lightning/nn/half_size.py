@@ -127,7 +127,6 @@ class HalfSizeUNetDecoder(DecoderChoice):
     """D_trans at half size: several times cheaper than `UNetDecoder` on a CPU, and the one that takes hints."""
 
     takes_hints = True
-    takes_reduced = True
 
     def build(self, codec: LatentCodec, networks: Networks, hints: Hints) -> HalfSizeUNetDecoderModule:
         """Build a `HalfSizeUNetDecoderModule`."""

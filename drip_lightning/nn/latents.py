@@ -1,6 +1,6 @@
 """Encode pixels to latents and back with a frozen VAE (DRIP Sec. 3.1)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from drip_lightning.errors import InputError
 from drip_lightning.ops.domains import split_domains
 from drip_lightning.ops.geometry import enlarge_picture
+from drip_lightning.ops.windows import Tiles, Window
 
 CPU_PIXELS_AT_ONCE = 2**16
 """At most so many pixels enter the VAE in one call, but at least one picture: a CPU is fastest with few, whose
@@ -118,18 +119,47 @@ class LatentPairs:
         codec: The frozen VAE.
         latents: (2B, C, h, w) scaled latents, domains stacked.
         reduction: How many times smaller than the picture the denoiser saw it.
+        tiles: In which the VAE decodes them, in pixels of its pictures; none for all at once.
+        finished: Called after each tile.
+        whole: Those of which these are a window, if they are: then they have its decoded pictures.
     """
 
     codec: LatentCodec
     latents: Tensor
     reduction: int = 1
+    tiles: Tiles | None = None
+    finished: Callable[[], None] = lambda: None
+    whole: "tuple[LatentPairs, Window] | None" = None
+
+    def part(self, window: Window) -> "LatentPairs":
+        """Those of a window of the latents."""
+        return LatentPairs(self.codec, window.cut(self.latents), self.reduction, whole=(self, window))
+
+    @cached_property
+    def seen(self) -> Tensor:
+        """What the VAE alone decodes at the denoiser's scale: foreground and alpha (B, 4, 8h, 8w); no gradient."""
+        if self.whole is not None:
+            pairs, window = self.whole
+            return window.times(self.codec.downsampling).view(pairs.seen)
+        if self.tiles is None:
+            return self._decoded(self.latents)
+
+        def run(tile: Window) -> Tensor:
+            pictures = self._decoded(tile.over(self.codec.downsampling).cut(self.latents))
+            self.finished()
+            return pictures
+
+        return self.tiles.blend(run)
+
+    @torch.no_grad()
+    def _decoded(self, latents: Tensor) -> Tensor:
+        return torch.cat(self.codec.decode(latents), dim=1)
 
     @cached_property
     def pictures(self) -> tuple[Tensor, Tensor]:
         """What the VAE alone decodes, at full size: foreground (B, 3, H, W) and alpha (B, 1, H, W); no gradient."""
-        with torch.no_grad():
-            foreground, alpha = self.codec.decode(self.latents)
-            return enlarge_picture(foreground, self.reduction), enlarge_picture(alpha, self.reduction)
+        foreground, alpha = enlarge_picture(self.seen, self.reduction).split([3, 1], dim=1)
+        return foreground, alpha
 
 
 def vae_downsampling(vae: AutoencoderKL) -> int:

@@ -11,6 +11,7 @@ from drip_lightning.nn.pretrained import Networks
 from drip_lightning.nn.transparency import DecoderChoice, LatentDecoder
 from drip_lightning.nn.zero import set_to_zero
 from drip_lightning.ops.domains import stack_domains
+from drip_lightning.ops.geometry import enlarge_picture, reduce_picture
 from drip_lightning.ops.hints.choice import Hints
 
 
@@ -36,8 +37,10 @@ class SkipDecoderModule(LatentDecoder):
         set_to_zero(self)
 
     def decode(self, image: Tensor, trimap: Tensor, pairs: LatentPairs, hints: Tensor) -> tuple[Tensor, Tensor]:
-        """Decode under the image; the trimap, and what the VAE makes of the latents alone, play no part."""
-        return pairs.codec.decode(pairs.latents, self(pairs.codec.features(image)))
+        """Decode under the image, reduced as the denoiser saw it; the trimap plays no part."""
+        additions = self(pairs.codec.features(reduce_picture(image, pairs.reduction)))
+        foreground, alpha = pairs.codec.decode(pairs.latents, additions)
+        return enlarge_picture(foreground, pairs.reduction), enlarge_picture(alpha, pairs.reduction)
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Turn the encoder's features of the image into what is added to the decoder's.

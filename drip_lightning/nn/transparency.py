@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from diffusers.models.unets.unet_2d_blocks import DownBlock2D, UNetMidBlock2D, UpBlock2D
 from torch import Tensor, nn
 
@@ -31,7 +32,8 @@ class LatentDecoder(ABC, nn.Module):
         Args:
             image: (B, 3, H, W) in [0, 1].
             trimap: (B, 1, H, W), 0, 0.5 or 1.
-            pairs: Latents of the B samples, as sampled, and the VAE; what that makes of them alone is made on demand.
+            pairs: Latents of the B samples, as sampled, perhaps of a reduced picture, and the VAE; what that makes of
+                them alone is made on demand.
             hints: (B, 7 · guesses, H, W) in [0, 1], see `Hints`; without channels where there are none.
 
         Returns:
@@ -51,8 +53,9 @@ class UNetDecoderModule(LatentDecoder):
     """D_trans: a pixel-space U-Net that mends what the VAE lost (DRIP Eq. 6; LayerDiffuse, Zhang & Agrawala 2024).
 
     Image, trimap and the VAE's two pictures enter at full size; the two latents enter, through a zero-initialised 1×1
-    convolution, where features have the latents' size. The answer is added to the VAE's pictures and starts at zero,
-    so that training starts from the plain VAE decoder. No attention: memory grows with the picture's area alone.
+    convolution, where features have the latents' size, or would have it, had the denoiser seen the picture unreduced.
+    The answer is added to the VAE's pictures and starts at zero, so that training starts from the plain VAE decoder. No
+    attention: memory grows with the picture's area alone.
 
     Args:
         channels: Features of each level, from full size down by halves; more levels than `latent_level`.
@@ -134,16 +137,15 @@ class UNetDecoderModule(LatentDecoder):
         skips = [features]
         for level, block in enumerate(self.down_blocks):
             if level == self.latent_level:
-                features = features + self.latent_in(torch.cat(split_domains(latents), dim=1))
+                entering = self.latent_in(torch.cat(split_domains(latents), dim=1))
+                features = features + F.interpolate(entering, size=features.shape[-2:], mode="bilinear")
             features, block_skips = block(features)
             skips.extend(block_skips)
         features = self.mid_block(features)
         for block in self.up_blocks:
             features = block(features, tuple(skips[-self.skips_per_level :]))
             del skips[-self.skips_per_level :]
-        foreground_change, alpha_change = self.conv_out(nn.functional.silu(self.norm_out(features))).split(
-            [3, 1], dim=1
-        )
+        foreground_change, alpha_change = self.conv_out(F.silu(self.norm_out(features))).split([3, 1], dim=1)
         return foreground + foreground_change, alpha + alpha_change
 
 
@@ -153,8 +155,6 @@ class DecoderChoice(ABC):
 
     takes_hints: ClassVar[bool] = False
     """Whether hints reach it; elsewhere they are refused."""
-    takes_reduced: ClassVar[bool] = False
-    """Whether its latents may be those of a smaller picture."""
 
     @abstractmethod
     def build(self, codec: LatentCodec, networks: Networks, hints: Hints) -> LatentDecoder:
@@ -170,8 +170,6 @@ class DecoderChoice(ABC):
 @dataclass(frozen=True)
 class VaeDecoder(DecoderChoice):
     """No D_trans: the frozen VAE decoder alone. There is nothing to train."""
-
-    takes_reduced = True
 
     def build(self, codec: LatentCodec, networks: Networks, hints: Hints) -> VaeDecoderModule:
         """Build a `VaeDecoderModule`."""

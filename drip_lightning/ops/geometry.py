@@ -21,10 +21,17 @@ def pad_to_multiple(picture: Tensor, multiple: int) -> tuple[Tensor, tuple[int, 
     height, width = picture.shape[-2:]
     if height < 1 or width < 1 or multiple < 1:
         raise ValueError(f"padding: expected a picture and a positive multiple, got {tuple(picture.shape)}, {multiple}")
-    for axis, size in ((-2, height), (-1, width)):
-        positions = torch.arange(size + -size % multiple, device=picture.device).clamp_max(size - 1)
-        picture = picture.index_select(axis, positions)
-    return picture, (height, width)
+    return repeat_edge(picture, (height + -height % multiple, width + -width % multiple)), (height, width)
+
+
+def repeat_edge(picture: Tensor, size: tuple[int, int]) -> Tensor:
+    """Extend a picture (…, h, w) to (…, H, W) by repeating its last row and column; one of that size is returned."""
+    for axis, wanted in zip((-2, -1), size, strict=True):
+        length = picture.shape[axis]
+        if length < wanted:
+            positions = torch.arange(wanted, device=picture.device).clamp_max(length - 1)
+            picture = picture.index_select(axis, positions)
+    return picture
 
 
 def unpad(picture: Tensor, size: tuple[int, int]) -> Tensor:

@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 import torch
 
+from drip_lightning import pipeline
 from drip_lightning.evaluation.model import Model, VaeCeiling, median_matte, weights_digest
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.nn.latents import LatentCodec
 from drip_lightning.ops.domains import stack_domains
 from drip_lightning.ops.randomness import sample_generator
-from drip_lightning.pipeline import Matte, MattingPipeline
+from drip_lightning.pipeline import Matte
 from tests.networks import matting_batch, shake
 
 
@@ -24,13 +25,13 @@ def stage(runs: Path) -> MattingStage:
 
 def test_one_set_of_latents_is_decoded_by_every_decoder(stage: MattingStage, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = {"sample": 0, "decode": 0}
-    sample, decode = MattingPipeline.sample, LatentCodec.decode
+    sample, decode = pipeline.sample_latents, LatentCodec.decode
 
     def counted(name: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         calls[name] += 1
         return method(*args, **kwargs)
 
-    monkeypatch.setattr(MattingPipeline, "sample", lambda *args, **more: counted("sample", sample, *args, **more))
+    monkeypatch.setattr(pipeline, "sample_latents", lambda *args, **more: counted("sample", sample, *args, **more))
     monkeypatch.setattr(LatentCodec, "decode", lambda *args, **more: counted("decode", decode, *args, **more))
     batch = matting_batch(5, size=32)
     method = Model(stage, name="ours", source="here")

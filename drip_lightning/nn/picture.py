@@ -1,0 +1,129 @@
+"""One picture of any size on its way through the networks, window by window."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from drip_lightning.nn.joint_denoiser import JointDenoiser
+from drip_lightning.nn.latents import LatentCodec, LatentPairs
+from drip_lightning.nn.transparency import LatentDecoder
+from drip_lightning.ops.geometry import enlarge_picture, reduce_picture, reduce_trimap, repeat_edge
+from drip_lightning.ops.hints.choice import Hints
+from drip_lightning.ops.sizes import Layout
+from drip_lightning.ops.windows import Window, round_up
+
+WHOLE_HINTS_SIDE = 1024
+"""Hints of a whole picture, for tiles that lack sure pixels, are computed at this longest side at most."""
+
+
+@dataclass(frozen=True, eq=False)
+class PictureInTiles:
+    """A picture, and where in it the networks work.
+
+    Each normalisation takes its statistics from the tile, as it did in training from a crop of about that size.
+
+    Attributes:
+        image: (1, 3, H, W) in [0, 1].
+        trimap: (1, 1, H, W), 0, 0.5 or 1.
+        layout: Made of the trimap.
+        hints: What the decoders are given besides.
+        finished: Called after each tile of each network.
+    """
+
+    image: Tensor
+    trimap: Tensor
+    layout: Layout
+    hints: Hints
+    finished: Callable[[], None]
+
+    def encode(self, codec: LatentCodec, shown: Callable[[Window, int], Sequence[Tensor]]) -> tuple[Tensor, ...]:
+        """Encode what the denoiser is shown: for each of its pictures, latents (1, C, h, w) of the layout's window.
+
+        Args:
+            codec: The VAE.
+            shown: From a window of the picture and the reduction to pictures (1, 3 or 1, h, w) that are that much
+                smaller than it.
+        """
+        reduction, window = self.layout.reduction, self.layout.window
+
+        def run(tile: Window) -> Tensor:
+            place = tile.times(codec.downsampling * reduction).placed_in(window)
+            latents = codec.encode(*shown(place, reduction))
+            self.finished()
+            return torch.cat(latents, dim=1)
+
+        return self.layout.seen.over(codec.downsampling).blend(run).split(codec.channels, dim=1)
+
+    def denoise(
+        self, joint_unet: JointDenoiser, condition: Tensor, downsampling: int
+    ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+        """The denoiser under a condition (1, 2C, h, w), as `sample_latents` calls it.
+
+        Tiles' predictions are blended at every step. A solver's step is linear in them, so that this is to blend the
+        latents themselves.
+        """
+        tiles = self.layout.seen.over(downsampling)
+
+        def run(noisy: Tensor, timesteps: Tensor, places: Tensor) -> Tensor:
+            def predict(tile: Window) -> Tensor:
+                prediction = joint_unet(tile.cut(noisy), tile.cut(condition), timesteps)
+                self.finished()
+                return prediction
+
+            return tiles.blend(predict)
+
+        return run
+
+    def pairs(self, codec: LatentCodec, latents: Tensor) -> LatentPairs:
+        """Sampled latents (2, C, h, w) of the layout's window, which the VAE decodes in the denoiser's tiles."""
+        return LatentPairs(codec, latents, self.layout.reduction, self.layout.seen, finished=self.finished)
+
+    def decode(self, decoders: Sequence[LatentDecoder], pairs: LatentPairs) -> Tensor:
+        """Decode by each of the decoders, in the layout's tiles.
+
+        Returns:
+            (1, 4 · decoders, H, W) of the tiles' window: of each foreground and alpha in [0, 1].
+        """
+        pixels = self.layout.reduction * pairs.codec.downsampling
+
+        def run(tile: Window) -> Tensor:
+            part = pairs.part(tile.relative_to(self.layout.window).over(pixels))
+            maps = tile.cut(self.image), tile.cut(self.trimap), part, self.hints_in(tile)
+            decoded = [one for decoder in decoders for one in decoder.decode(*maps)]
+            self.finished()
+            return torch.cat(decoded, dim=1).clamp_(0, 1)
+
+        return self.layout.tiles.blend(run)
+
+    def hints_in(self, tile: Window) -> Tensor:
+        """The hints of a tile (1, 7 · guesses, height, width): its own, if it has sure pixels of both sides.
+
+        Elsewhere they are the whole window's, at a smaller scale if that is large.
+        """
+        place = tile.within((self.image.shape[-2], self.image.shape[-1]))
+        trimap = place.view(self.trimap)
+        alone = len(self.layout.tiles.each) == 1 or not self.hints.guesses
+        own = alone or all((trimap == side).any() for side in (0, 1))
+        maps = self.hints(place.view(self.image), trimap) if own else self._whole_hints_in(place)
+        return repeat_edge(maps, tile.size)
+
+    def _whole_hints_in(self, place: Window) -> Tensor:
+        factor, whole = self._whole_hints
+        place = place.relative_to(self.layout.window)
+        top, left = place.top // factor, place.left // factor
+        height = round_up(place.top + place.height, factor) // factor - top
+        width = round_up(place.left + place.width, factor) // factor - left
+        enlarged = enlarge_picture(Window(top, left, height, width).view(whole), factor)
+        return Window(place.top - top * factor, place.left - left * factor, *place.size).view(enlarged)
+
+    @cached_property
+    def _whole_hints(self) -> tuple[int, Tensor]:
+        """How many times smaller they are, and hints of the layout's window, as far as the picture reaches."""
+        place = self.layout.window.within((self.image.shape[-2], self.image.shape[-1]))
+        factor = -(-max(place.size) // WHOLE_HINTS_SIDE)
+        place = Window(place.top, place.left, round_up(place.height, factor), round_up(place.width, factor))
+        reduced = reduce_picture(place.cut(self.image), factor), reduce_trimap(place.cut(self.trimap), factor)
+        return factor, self.hints(*reduced)
