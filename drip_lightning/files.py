@@ -29,6 +29,15 @@ def whole_file(path: Path, *, partial: Path | None = None) -> Iterator[Path]:
         raise
 
 
+def link_or_copy(source: Path, path: Path) -> None:
+    """Give a file a second name, or a copy where there are no links; what `path` was before is gone."""
+    path.unlink(missing_ok=True)  # not written to: it may be a second name of something else
+    try:
+        os.link(source, path)
+    except OSError:
+        shutil.copyfile(source, path)
+
+
 def write_text_whole(path: Path, text: str) -> None:
     """Write a text file in UTF-8, as `whole_file`."""
     with whole_file(path) as partial:

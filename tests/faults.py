@@ -40,7 +40,11 @@ VARIATIONS: dict[str, tuple[str, ...]] = {
     "autoencoder": ("autoencoder",),
     "denoiser": ("denoiser",),
     "transparency": ("transparency",),
-    "averages": ("denoiser", f"--config={CONFIGS / 'ablation' / 'ema.yaml'}"),
+    "averages": (
+        "denoiser",
+        f"--config={CONFIGS / 'ablation' / 'ema.yaml'}",
+        "--checkpoint.best.score=val/alpha_sad_unknown",
+    ),
     "accumulated": ("autoencoder", "--trainer.accumulate_grad_batches=2", "--trainer.val_check_interval=5"),
     "workers": ("autoencoder", "--data.num_workers=1"),
     "constant rate": ("autoencoder", "--model.init_args.lr_scheduler=null"),

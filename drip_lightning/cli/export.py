@@ -9,8 +9,8 @@ from drip_lightning.errors import InputError
 _DESCRIPTION = """\
 Write a trained denoiser or transparency stage as one self-contained folder in diffusers' format.
 
-CHECKPOINT is a run folder, whose newest checkpoint is meant, or a checkpoint. OUT needs neither the run nor Stable
-Diffusion's folder any more; `drip matte --checkpoint OUT` and `drip test OUT` take it like a run:
+CHECKPOINT is a run folder, whose best or else newest checkpoint is meant, or a checkpoint. OUT needs neither the run
+nor Stable Diffusion's folder any more; `drip matte --checkpoint OUT` and `drip test OUT` take it like a run:
 
   model_index.json             the parts, what the stages are, and a SHA-256 of each file
   vae/, unet/, scheduler/      as diffusers writes them (two U-Nets: foreground_unet/ and alpha_unet/)

@@ -32,7 +32,8 @@ Often set:
   --model.networks.source DIR       Stable Diffusion 2: a folder in diffusers' format, or a Hub id
   --model.denoiser DIR              transparency stage: run folder or checkpoint of the trained denoiser
   --checkpoint.every_n_train_steps N
-  --ckpt_path auto | RUN | FILE     resume from (fit) or use (others) a checkpoint; auto: this run's newest, if any
+  --ckpt_path auto | RUN | FILE     resume from (fit) or use (others) a checkpoint; auto: this run's newest, if any;
+                                    others take the run's best if it keeps one (checkpoint.best.score)
 
   --print_config                    show the resolved configuration and stop
   --help-all                        every option of the trainer, the data and the callbacks

@@ -30,7 +30,12 @@ from drip_lightning.lit.matting import MattingStage
 from drip_lightning.lit.ranks.parallel import ComparesRanks, check_devices, ddp_that_compares_ranks
 from drip_lightning.lit.ranks.preflight import facts_of_run
 from drip_lightning.lit.ranks.watchdog import Watchdog
-from drip_lightning.lit.resume.checkpoint_io import CheckpointFiles, checkpoint_to_resume_from, newest_checkpoint
+from drip_lightning.lit.resume.checkpoint_io import (
+    CheckpointFiles,
+    best_folder,
+    checkpoint_to_resume_from,
+    checkpoint_to_use,
+)
 from drip_lightning.lit.resume.checkpoints import Checkpoints
 from drip_lightning.lit.stage import Stage
 from drip_lightning.lit.transparency import TransparencyDecoder
@@ -109,13 +114,18 @@ class DripCLI(LightningCLI):
             InputError: there is none to validate, test or predict with, or training would mix two runs in a folder.
         """
         config = self.config[self.config.subcommand]
-        if config.ckpt_path in ("best", "last", "hpc"):
+        if config.ckpt_path in ("last", "hpc"):
             raise InputError(f"ckpt_path: {config.ckpt_path!r} means nothing here; give auto, a run folder or a file")
         if self.config.subcommand == "fit":
+            if config.ckpt_path == "best":
+                raise InputError("ckpt_path: training resumes from the newest checkpoint, auto, never from the best")
             file = checkpoint_to_resume_from(config.ckpt_path, Path(config.checkpoint.dirpath))
         else:
-            given = config.trainer.default_root_dir if config.ckpt_path in (None, "auto") else config.ckpt_path
-            file = newest_checkpoint(Path(given or "."))
+            own = config.ckpt_path in (None, "auto", "best")
+            folder = Path((config.trainer.default_root_dir or ".") if own else config.ckpt_path)
+            if config.ckpt_path == "best" and best_folder(folder) is None:
+                raise InputError(f"ckpt_path: {folder} has no best checkpoint: checkpoint.best.score has one kept")
+            file = checkpoint_to_use(folder)
         config.ckpt_path = None if file is None else str(file)
 
     def _set_seed(self) -> None:

@@ -54,8 +54,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--checkpoint",
         metavar="C",
         type=Path,
-        help="checkpoint, run folder or exported folder: transparency or denoiser (default: the model that comes with "
-        "the package)",
+        help="checkpoint, run folder (its best checkpoint if it keeps one, else its newest) or exported folder: "
+        "transparency or denoiser (default: the model that comes with the package)",
     )
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="where results go, made if missing")
     parser.add_argument(

@@ -11,7 +11,7 @@ Measure methods on evaluation shards, all in the same way, and write one table.
 
 METHOD is what makes mattes, or NAME=METHOD to call it NAME in the table:
 
-  runs/transparency     a run folder, whose newest checkpoint is meant, or a checkpoint
+  runs/transparency     a run folder, whose best or else newest checkpoint is meant, or a checkpoint
   exports/matting       a pipeline folder that `drip export` wrote
   shipped               the trained model that comes with the package
   theirs=FOLDER         mattes that another program wrote, KEY.png for each picture (.tif, .webp): grey, or RGBA with

@@ -96,7 +96,7 @@ def _is_of_predictions(path: Path) -> bool:
 def run_folder(word: str) -> Path | None:
     """The run folder that a word of the command line names, itself or by a checkpoint in it."""
     path = Path(_split(word)[1])
-    above = [path] if path.is_dir() else [path.parent, path.parent.parent]
+    above = [path] if path.is_dir() else path.parents[:3]
     return next((folder for folder in above if path.exists() and (folder / "config.yaml").is_file()), None)
 
 

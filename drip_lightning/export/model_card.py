@@ -7,7 +7,7 @@ from typing import Any
 from drip_lightning import __version__
 from drip_lightning.export.folder import base_of, stage_descriptions
 from drip_lightning.lit.matting import MattingStage
-from drip_lightning.lit.resume.checkpoint_io import newest_checkpoint, step_of
+from drip_lightning.lit.resume.checkpoint_io import checkpoint_to_use, step_of
 from drip_lightning.lit.transparency import TransparencyDecoder
 from drip_lightning.nn.pipeline_folder import is_exported
 
@@ -103,13 +103,13 @@ def _training(description: dict[str, Any], source: Path) -> str:
 
 
 def _step(source: Path) -> str:
-    step = -1 if is_exported(source) else step_of(newest_checkpoint(source))
+    step = -1 if is_exported(source) else step_of(checkpoint_to_use(source))
     return f", step {step}" if step >= 0 else ""
 
 
 def _provenance(source: Path) -> str:
     """Of the run that the path names, or lies in; folders of data by their last name and their index's digest."""
-    files = (folder / "provenance.json" for folder in (source, source.parent, source.parent.parent))
+    files = (folder / "provenance.json" for folder in (source, *source.parents[:3]))
     file = next((file for file in files if file.is_file()), None)
     if file is None:
         return "What it was trained with was not recorded."

@@ -19,7 +19,7 @@ from drip_lightning.lit.averaging import Averaging
 from drip_lightning.lit.callbacks.step_log import is_logged
 from drip_lightning.lit.description import check_rebuilt, choice_to_config, config_to_choice
 from drip_lightning.lit.learning_rate import schedule_for
-from drip_lightning.lit.resume.checkpoint_io import newest_checkpoint, read_checkpoint
+from drip_lightning.lit.resume.checkpoint_io import BEST, checkpoint_to_use, read_checkpoint
 from drip_lightning.lit.resume.same_run import check_same_model
 from drip_lightning.nn.pipeline_folder import is_exported, read_exported
 from drip_lightning.shipped import shipped_model
@@ -171,15 +171,18 @@ class Stage(LightningModule):
         """Load a trained stage, in evaluation mode, on the CPU.
 
         Args:
-            path: Checkpoint of this stage or of a subclass, or a run folder, whose newest sound checkpoint is meant, or
-                a folder that `drip export` wrote.
+            path: Checkpoint of this stage or of a subclass, or a run folder, whose best checkpoint is meant if it keeps
+                one, else its newest sound one, or a folder that `drip export` wrote.
             changes: Constructor arguments to change, such as the place of a frozen network that was moved.
 
         Raises:
             InputError: no such file, a damaged file, or a checkpoint of another stage or program.
         """
         exported = is_exported(Path(path))
-        file = Path(path) if exported else newest_checkpoint(Path(path))
+        file = Path(path) if exported else checkpoint_to_use(Path(path))
+        if file != Path(path):
+            kind = "best" if file.parent.name == BEST else "newest"
+            rank_zero_info(f"{path}: taking its {kind} checkpoint, {file.name}")
         checkpoint = (
             read_exported(file, partial(_is_stage, expected=cls, where=str(file)))
             if exported

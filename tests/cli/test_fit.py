@@ -162,6 +162,24 @@ def _complaint(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return lines[-1]
 
 
+def test_a_run_that_keeps_its_best_checkpoint_is_used_by_it(
+    synth: Path, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    more = ("--trainer.val_check_interval=1", "--checkpoint.best.score=val/loss", "--checkpoint.best.mode=max")
+    run(tiny_arguments("autoencoder", synth, tmp_path, *more))  # the loss falls: the worst is that of step 1
+    folder = tmp_path / "autoencoder"
+    best = folder / "checkpoints" / "best" / "step=0000001.ckpt"
+    with caplog.at_level("INFO"):
+        loaded = Autoencoder.from_checkpoint(folder).state_dict()
+    assert f"{folder}: taking its best checkpoint, step=0000001.ckpt" in caplog.messages
+    assert all(torch.equal(loaded[name], value) for name, value in read_checkpoint(best)["state_dict"].items())
+    for given in ("best", "auto", str(folder)):
+        used = run(tiny_arguments("autoencoder", synth, tmp_path, f"--ckpt_path={given}", verb="validate"))
+        assert used.trainer.ckpt_path == str(best)
+    said = _complaint(tiny_arguments("autoencoder", synth, runs, "--ckpt_path=best", verb="validate"), capsys)
+    assert f"{runs}/autoencoder has no best checkpoint: checkpoint.best.score has one kept" in said
+
+
 @pytest.mark.parametrize(
     ("stage", "more", "complaint"),
     [
@@ -191,6 +209,7 @@ def _complaint(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         ("denoiser", "--ckpt_path={0}/text.ckpt", "cannot read checkpoint {0}/text.ckpt: damaged"),
         ("denoiser", "--ckpt_path={0}/foreign.ckpt", "{0}/foreign.ckpt was not written by drip"),
         ("denoiser", "--ckpt_path=last", "ckpt_path: 'last' means nothing here; give auto, a run folder or a file"),
+        ("denoiser", "--ckpt_path=best", "ckpt_path: training resumes from the newest checkpoint, auto, never from"),
         ("denoiser", "--trainer.accelerator=gpu", "gpu"),
     ],
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import drip_lightning.cli.main as command
-from drip_lightning.lit.stage import newest_checkpoint
+from drip_lightning.lit.resume.checkpoint_io import newest_checkpoint
 from tests.shards import evaluation_shards
 
 

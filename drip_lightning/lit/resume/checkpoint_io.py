@@ -15,7 +15,10 @@ from lightning.pytorch.utilities import rank_zero_warn
 from drip_lightning.errors import InputError, RunError, raised_as, reason_of
 from drip_lightning.files import whole_file
 
-_PARTIAL = ".partial"
+PARTIAL = ".partial"
+"""End of the name of a file that is being written."""
+BEST = "best"
+"""Folder of the best checkpoints, in that of all."""
 _BLOCK = 1 << 20
 _MARK = b"sha256:"
 _DIGEST_CHARS = 64
@@ -58,7 +61,7 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
                 f"cannot write checkpoint {path}: {reason}; free some space and resume with --ckpt_path auto"
             ),
         ),
-        whole_file(path, partial=path.with_name(path.name + _PARTIAL)) as partial,
+        whole_file(path, partial=path.with_name(path.name + PARTIAL)) as partial,
         partial.open("w+b") as file,
     ):
         _write_with_checksum(checkpoint, file)
@@ -104,6 +107,20 @@ def newest_checkpoint(path: Path) -> Path:
     raise InputError(f"none of the {len(files)} checkpoints in {path} can be used; remove them to train afresh")
 
 
+def checkpoint_to_use(path: Path) -> Path:
+    """What stands for a run that is used, not resumed: the best checkpoint if it keeps one, else the newest.
+
+    Raises:
+        InputError: as `newest_checkpoint`.
+    """
+    return newest_checkpoint(best_folder(path) or path)
+
+
+def best_folder(path: Path) -> Path | None:
+    """Where a run folder, or its `checkpoints`, keeps the best checkpoint; nothing if it keeps none."""
+    return next((folder for folder in (path / BEST, path / "checkpoints" / BEST) if checkpoints_in(folder)), None)
+
+
 def checkpoint_to_resume_from(given: str | None, folder: Path) -> Path | None:
     """What training starts with: one folder holds one run, so that its newest checkpoint is its state.
 
@@ -113,9 +130,12 @@ def checkpoint_to_resume_from(given: str | None, folder: Path) -> Path | None:
         folder: Where the run keeps its checkpoints.
 
     Raises:
-        InputError: `folder` has checkpoints, and training would not resume from the newest; or all are damaged.
+        InputError: `folder` has checkpoints, and training would not resume from the newest; or all are damaged; or
+            there is none but the best.
     """
     own = checkpoints_in(folder)
+    if not own and (best := checkpoints_in(folder / BEST)):
+        raise InputError(f"{best[0]} is of a run whose other checkpoints are gone: move it, or take another folder")
     if given == "auto":
         return newest_checkpoint(folder) if own else None
     chosen = None if given is None else newest_checkpoint(Path(given))
@@ -146,7 +166,7 @@ def step_of(file: Path) -> int:
 
 def remove_partial_files(folder: Path) -> None:
     """Remove what a killed run was just writing."""
-    for file in folder.glob(f"*.ckpt{_PARTIAL}"):
+    for file in folder.rglob(f"*.ckpt{PARTIAL}"):
         file.unlink()
 
 

@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch.optim import Optimizer
 
 from drip_lightning.errors import InputError, Stopped
+from drip_lightning.lit.resume.best import BestBy, BestCheckpoint
 from drip_lightning.lit.resume.checkpoint_io import checkpoint_name, checkpoints_in, remove_partial_files, step_of
 from drip_lightning.lit.resume.position import (
     is_step_over,
@@ -48,22 +49,28 @@ class Checkpoints(Checkpoint):
     resumed from there is the run that was never stopped.
     """
 
-    def __init__(self, dirpath: str | None = None, every_n_train_steps: int = 1000, keep: int = 2) -> None:
+    def __init__(
+        self, dirpath: str | None = None, every_n_train_steps: int = 1000, keep: int = 2, best: BestBy | None = None
+    ) -> None:
         """Say when to save, and how much to keep.
 
         Args:
             dirpath: Folder of the checkpoints; `drip` sets it to `checkpoints` in the run folder.
             every_n_train_steps: Steps between two checkpoints; there is one before each validation, too.
             keep: How many of the newest stay on disk; -1 keeps all, 0 writes none.
+            best: A score of the validation, whose best checkpoint stays as well, in `best` beside the others.
         """
         if every_n_train_steps < 1 or keep < -1:
             raise InputError(
                 "checkpoint: expected every_n_train_steps of at least 1 and keep of at least -1, got "
                 f"{every_n_train_steps} and {keep}"
             )
+        if best is not None and keep == 0:
+            raise InputError("checkpoint.best keeps one of the checkpoints, of which checkpoint.keep 0 writes none")
         self.dirpath = dirpath
         self.every_n_train_steps = every_n_train_steps
         self.keep = keep
+        self.best = best
         self._signals = StopSignals()
         self._save_point: _SavePoint | None = None
         self._saved: _SavePoint | None = None
@@ -75,6 +82,7 @@ class Checkpoints(Checkpoint):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find the folder; remove what a killed run was just writing there."""
         self.folder = Path(self.dirpath or Path(trainer.default_root_dir) / "checkpoints")
+        self._best = BestCheckpoint(self.best, self.folder)
         if stage == "fit" and trainer.is_global_zero:
             remove_partial_files(self.folder)
 
@@ -86,6 +94,7 @@ class Checkpoints(Checkpoint):
             "validation_due": point.validation_due,
             "random": _of_every_rank(trainer, point.random),
             "log": log_lengths(trainer),
+            "best": self._best.found,
         }
         checkpoint["epoch"] = 0  # the training stream has no end
         del checkpoint["loops"]
@@ -107,6 +116,7 @@ class Checkpoints(Checkpoint):
         self._signals.install(trainer)
         loaded = self._loaded or {"step": 0, "validation_due": False, "log": {}}
         cut_log_back(trainer, loaded["log"])
+        self._best.resume(loaded.get("best"), trainer)
         if (self.folder / checkpoint_name(loaded["step"])).exists():
             self._saved = _SavePoint(loaded["step"], loaded["validation_due"], random=None)
         if loaded["validation_due"]:
@@ -152,11 +162,18 @@ class Checkpoints(Checkpoint):
         if trainer.state.fn == TrainerFn.FITTING and trainer.world_size == 1 and self._is_saved(trainer):
             self._stop_if(self._signals.agreed(trainer), trainer)
 
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep what was validated if it is the best."""
+        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
+            file = self.folder / checkpoint_name(trainer.global_step)
+            self._best.consider(file if self._is_saved(trainer) else None, trainer)
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the last step."""
         self._save_point = _save_point(trainer, validation_due=False)
         if not self._is_saved(trainer, validated=True):
             self._save(trainer)
+        self._best.warn_if_none()
         self._signals.restore()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
@@ -196,6 +213,7 @@ class Checkpoints(Checkpoint):
             known = [file for file in checkpoints_in(self.folder) if 0 <= step_of(file) <= trainer.global_step]
             for file in known[self.keep :]:
                 file.unlink()
+            self._best.prune(oldest=step_of(known[: self.keep][-1]))
 
     def _stop_if(self, signal_number: int, trainer: Trainer) -> None:
         if signal_number:
