@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING
 from drip_lightning.cli.parser import OneLineParser
 from drip_lightning.data.matte_jobs import MatteJob, find_jobs
 from drip_lightning.errors import InputError, RunError, raised_as
-from drip_lightning.files import whole_file
 from drip_lightning.shipped import shipped_model
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
 
-    from drip_lightning.pipeline import Matte, MattingPipeline
+    from drip_lightning.pipeline import MattingPipeline
 
 _DESCRIPTION = """\
 Cut objects out of pictures: for each PICTURE an RGBA PNG with straight (not premultiplied) colour, of the same size.
@@ -154,6 +152,7 @@ def _usable_device(name: str) -> "torch.device":
 
 
 def _matte_one(job: MatteJob, pipeline: "MattingPipeline", options: argparse.Namespace) -> None:
+    from drip_lightning.cli.results import panel_path, write_panel, write_result
     from drip_lightning.data.matte_inputs import read_inputs
     from drip_lightning.ops.randomness import sample_generator
 
@@ -168,20 +167,6 @@ def _matte_one(job: MatteJob, pipeline: "MattingPipeline", options: argparse.Nam
     advice = "free some space or choose another --out, and run it again: results that exist are kept"
     with raised_as(RunError, OSError, message=lambda why: f"cannot write {job.result} ({why}): {advice}"):
         job.result.parent.mkdir(parents=True, exist_ok=True)
-        write_results(job.result, image, trimap, matte, panel=options.panel)
-
-
-def write_results(result: Path, image: "Tensor", trimap: "Tensor", matte: "Matte", *, panel: bool) -> None:
-    """Write the RGBA PNG, and the panel beside it if asked; whole files or none."""
-    import torch
-
-    from drip_lightning.ops.panel import matte_panel
-    from drip_lightning.ops.picture import as_picture
-
-    rgba = torch.cat([matte.foreground, matte.alpha], dim=1).cpu()
-    if panel:
-        pictures = matte_panel(image, trimap, rgba[:, 3:], rgba[:, :3])
-        with whole_file(result.with_suffix(".panel.jpg")) as file:
-            as_picture(pictures[0]).save(file, quality=92)
-    with whole_file(result) as file:
-        as_picture(rgba[0]).save(file)
+        write_result(job.result, matte)
+        if options.panel:
+            write_panel(panel_path(job.result), image, trimap, matte)
