@@ -1,4 +1,5 @@
 import pkgutil
+import re
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
@@ -230,6 +231,9 @@ def test_an_own_class_begins_with_its_own_defaults(parse: Any) -> None:
         ("data: {batch_size: many}", "Expected a <class 'int'>"),
         ("data: [", r"odd\.yaml: Problems parsing config"),
         ("- 3", r"odd\.yaml: Unexpected config"),
+        ("compilation: {enabled: true}", r"compilation\.backend compiles now"),
+        ("data: {augmentation: {trimap_neighbourhood: square}}", r"is augmentation\.trimap_structuring_element now"),
+        ("data: {augmentation: {degradation: {blur: [0.1, 1.0]}}}", r"is the list augmentation\.degradations now"),
     ],
 )
 def test_a_wrong_key_or_value_is_one_line(parse: Any, tmp_path: Path, text: str, complaint: str) -> None:
@@ -238,3 +242,16 @@ def test_a_wrong_key_or_value_is_one_line(parse: Any, tmp_path: Path, text: str,
         parse(CONFIGS / "denoiser.yaml", tmp_path / "odd.yaml")
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("option", "today"),
+    [
+        ("--compilation.enabled=true", "compilation.backend"),
+        ("--data.augmentation.trimap_neighbourhood=square", "augmentation.trimap_structuring_element"),
+        ("--data.augmentation.degradation.blur=[0.1,1.0]", "augmentation.degradations"),
+    ],
+)
+def test_an_option_of_an_earlier_version_is_told_its_name_of_today(parse: Any, option: str, today: str) -> None:
+    with pytest.raises(InputError, match=f"unrecognized arguments: {re.escape(option)} .*{re.escape(today)}"):
+        parse(CONFIGS / "denoiser.yaml", more=(option,))

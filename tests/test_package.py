@@ -29,6 +29,12 @@ def test_every_public_name_is_there_and_none_is_imported_before_it_is_asked_for(
         drip_lightning.Denoisr  # noqa: B018
 
 
+def test_importing_takes_less_than_a_fifth_of_a_second() -> None:
+    code = "import time; began = time.perf_counter(); import drip_lightning; print(time.perf_counter() - began)"
+    seconds = [float(subprocess.check_output([sys.executable, "-c", code])) for _ in range(3)]
+    assert min(seconds) < 0.2
+
+
 def test_shipped_configurations_are_found_by_name_unless_a_file_has_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -56,7 +62,7 @@ def test_drip_configs_copies_all_and_overwrites_nothing(tmp_path: Path, capsys: 
     assert "cannot write to" in capsys.readouterr().err
 
 
-def test_a_wheel_works_outside_the_repository(tmp_path: Path, synth: Path) -> None:
+def test_a_wheel_works_outside_the_repository(tmp_path: Path, synth: Path, runs: Path) -> None:
     """Built, installed without dependencies into a folder, and run from an empty directory."""
     source = tmp_path / "source"  # building leaves files beside the source
     for name in ("drip_lightning", "configs"):
@@ -86,8 +92,13 @@ def test_a_wheel_works_outside_the_repository(tmp_path: Path, synth: Path) -> No
         return done.stdout
 
     assert "usage: drip VERB" in drip("--help")
-    named = tiny_arguments("autoencoder", synth, Path("run"))
-    named[1:3] = ["--config", "autoencoder.yaml", "--config", "scale/tiny.yaml"]
-    assert "transparency_channels" in drip(*named, "--print_config")
-    drip(*named)
-    assert list((empty / "run" / "autoencoder" / "checkpoints").glob("*.ckpt"))
+
+    def named(stage: str) -> list[str]:
+        arguments = tiny_arguments(stage, synth, runs)
+        arguments[1:3] = ["--config", f"{stage}.yaml", "--config", "scale/tiny.yaml"]
+        return [*arguments, "--trainer.default_root_dir=run"]
+
+    assert "laplacian_weight" in drip(*named("autoencoder"), "--print_config")
+    assert "class_path: UNetDecoder" in drip(*named("transparency"), "--print_config")
+    drip(*named("denoiser"))
+    assert list((empty / "run" / "checkpoints").glob("*.ckpt"))

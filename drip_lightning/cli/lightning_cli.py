@@ -1,6 +1,7 @@
 """The LightningCLI behind `drip fit | validate | test | predict`."""
 
 import logging
+import re
 import warnings
 from pathlib import Path
 from typing import Any, NoReturn
@@ -238,6 +239,10 @@ _HINTS = {
     "is not accepted": "a stage's configuration, such as configs/denoiser.yaml, comes before what changes it; "
     "--model.help CLASS lists a stage's options",
     "unrecognized arguments: configs/": "--config goes before the name of a configuration",
+    # names of earlier versions
+    r"\bcompilation(\.|' .* ')enabled\b": "compilation.backend compiles now, such as inductor; null does not",
+    r"\baugmentation\.trimap_neighbourhood\b": "it is augmentation.trimap_structuring_element now",
+    r"\baugmentation\.degradation\b": "it is the list augmentation.degradations now, see docs/augmentation.md",
 }
 
 
@@ -245,5 +250,5 @@ def _shorten(message: str) -> str:
     """What the user can act on of jsonargparse's message, which also lists all types that it tried."""
     lines = [line.strip() for line in message.splitlines()]
     text = " ".join(line.removeprefix("- ") for line in lines if line and not line.startswith(_NOISE))
-    hint = next((hint for words, hint in _HINTS.items() if words in text), None)
+    hint = next((hint for pattern, hint in _HINTS.items() if re.search(pattern, text)), None)
     return f"{text} ({hint})" if hint and hint not in text else text
