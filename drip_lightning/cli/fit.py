@@ -1,11 +1,14 @@
 """`drip fit | validate | test | predict`: LightningCLI over the three stages."""
 
 import os
+import shlex
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from drip_lightning.cli.environment import settings_of_environment
 from drip_lightning.errors import DripError, InputError, RunError, raised_as, reason_of
 
 if TYPE_CHECKING:
@@ -16,7 +19,8 @@ usage: drip {verb} --config FILE [--config FILE …] [--KEY VALUE …]
 
 {purpose}
 
-A run is described by YAML files; a later --config wins over an earlier one, and --KEY VALUE wins over both.
+A run is described by YAML files; a later --config wins over an earlier one, and --KEY VALUE wins over both. Between
+them comes the environment: DRIP_FIT__DATA__NUM_WORKERS=8 is `drip fit --data.num_workers 8`, after the files.
 
   configs/autoencoder.yaml, denoiser.yaml, transparency.yaml   the three stages, every choice visible
   configs/scale/tiny.yaml, small.yaml, sd2.yaml                sizes: seconds on a CPU … the paper's recipe
@@ -68,9 +72,12 @@ def main(arguments: list[str]) -> int:
         RunError: the run failed on the way: see `RunError`.
     """
     verb, rest = arguments[0], arguments[1:]
-    if not rest or "-h" in rest or "--help" in rest:
+    set_outside = settings_of_environment(verb)
+    if not (rest or set_outside) or "-h" in rest or "--help" in rest:
         print(HELP.format(verb=verb, purpose=PURPOSES[verb]), end="")
         return 0 if rest else 2
+    if set_outside:
+        print(f"drip {verb}: from the environment: {shlex.join(set_outside.values())}", file=sys.stderr)
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
     with raised_as(InputError, MisconfigurationException, message=str), _lost_ranks_told():

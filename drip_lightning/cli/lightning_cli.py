@@ -15,6 +15,7 @@ from lightning.pytorch.plugins.environments import SLURMEnvironment
 
 from drip_lightning.choices import import_all, with_names, with_paths
 from drip_lightning.cli.class_values import adapt_class_values
+from drip_lightning.cli.environment import with_environment
 from drip_lightning.cli.integers import keep_integers
 from drip_lightning.errors import DripError, InputError, raised_as
 from drip_lightning.lit.autoencoder import Autoencoder
@@ -82,7 +83,7 @@ class DripCLI(LightningCLI):
 
     def __init__(self, args: list[str]) -> None:
         import_all()  # a parser knows those subclasses by name that are imported
-        args = [with_paths(word) for word in with_found_configs(args)]
+        args = [with_paths(word) for word in with_found_configs(with_environment(args))]
         adapt_class_values()
         keep_integers()
         super().__init__(

@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from drip_lightning.cli.environment import settings_of_environment
 from drip_lightning.cli.parser import OneLineParser, whole_numbers
 from drip_lightning.errors import InputError
 from drip_lightning.shipped import find_config
@@ -92,6 +93,11 @@ def main(arguments: list[str]) -> int:
         InputError: the sweep contradicts itself, names what is not there, or memory is short.
     """
     options = build_parser().parse_args(arguments)
+    if set_outside := settings_of_environment("fit"):
+        raise InputError(
+            f"{', '.join(set_outside)} in the environment would change every training of the sweep, factors included: "
+            "unset it, and lay a file over all stages with --config"
+        )
 
     from rich.console import Console
 
