@@ -45,7 +45,7 @@ VARIATIONS: dict[str, tuple[str, ...]] = {
         f"--config={CONFIGS / 'ablation' / 'ema.yaml'}",
         "--checkpoint.best.score=val/alpha_sad_unknown",
     ),
-    "accumulated": ("autoencoder", "--trainer.accumulate_grad_batches=2", "--trainer.val_check_interval=5"),
+    "accumulated": ("autoencoder", "--trainer.accumulate_grad_batches=2"),
     "workers": ("autoencoder", "--data.num_workers=1"),
     "constant rate": ("autoencoder", "--model.init_args.lr_scheduler=null"),
     "cosine": ("autoencoder", _schedule("torch.optim.lr_scheduler.CosineAnnealingLR", T_max=STEPS)),

@@ -190,6 +190,8 @@ class DripCLI(LightningCLI):
             kwargs["profiler"] = clock = PhaseClock()
             callbacks.append(StepLog(clock))
         kwargs["callbacks"] = callbacks
+        if isinstance(every := settings["val_check_interval"], int):  # Lightning counts batches, everything here steps
+            kwargs["val_check_interval"] = every * settings["accumulate_grad_batches"]
         kwargs["plugins"] = [*_as_list(settings["plugins"]), CheckpointFiles()]
         if SLURMEnvironment.detect():  # Lightning would save amid a step, and requeue by itself
             kwargs["plugins"].append(SLURMEnvironment(auto_requeue=False))

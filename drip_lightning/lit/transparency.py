@@ -38,6 +38,7 @@ class TransparencyDecoder(MattingStage):
         loss: Weights of the matting loss's terms (DRIP App. A.3).
         max_steps: Each training sample's latents come from a random number of denoising steps, 1 to this.
         sampling_steps: Denoising steps in validation, test and prediction.
+        gradient_checkpointing: Recompute the decoder's activations in the backward pass: less memory, more time.
         seed: Decides, with the sample's number, steps and noise.
         averaging: What is kept beside the trained weights, to be used after training.
         optimizer: Makes the optimizer from the trainable parameters.
@@ -55,6 +56,7 @@ class TransparencyDecoder(MattingStage):
         loss: MattingLoss | None = None,
         max_steps: int = 10,
         sampling_steps: int = 10,
+        gradient_checkpointing: bool = False,
         seed: int = 0,
         averaging: Averaging = NoAveraging(),  # noqa: B008
         optimizer: OptimizerCallable = lambda p: torch.optim.Adam(p, lr=1e-4),
@@ -84,6 +86,7 @@ class TransparencyDecoder(MattingStage):
         self.latents = latents
         self.loss = loss or MattingLoss()
         self.max_steps = max_steps
+        self.gradient_checkpointing = gradient_checkpointing
 
     def build(self, *, pretrained: bool = True) -> None:
         """Load the frozen denoiser, and make the decoder to its measures."""
@@ -92,6 +95,7 @@ class TransparencyDecoder(MattingStage):
         self.codec, self.joint_unet = denoiser.codec, denoiser.joint_unet
         self.denoiser_pipeline = denoiser.pipeline
         self.latent_decoder = self.decoder.build(self.codec, self.networks, self.hints)
+        self.latent_decoder.gradient_checkpointing = self.gradient_checkpointing
 
     @property
     def reloaded(self) -> tuple[str, ...]:

@@ -98,11 +98,12 @@ class HalfSizeUNetDecoderModule(LatentDecoder):
             if place == self.latent_level:
                 entering = self.latent_in(torch.cat(split_domains(latents), dim=1))
                 features = features + F.interpolate(entering, size=features.shape[-2:], mode="bilinear")
-            features = level(features)
+            features = self.run(level, features)
             skips.append(features)
         for place in reversed(range(len(self.up_levels))):
             features = F.interpolate(features, size=skips[place].shape[-2:], mode="nearest")
-            features = self.up_levels[place](self.merge[place](torch.cat([features, skips[place]], dim=1)))
+            merged = self.merge[place](torch.cat([features, skips[place]], dim=1))
+            features = self.run(self.up_levels[place], merged)
         change = F.pixel_shuffle(self.conv_out(F.silu(features)), 2)
         if self.hints:
             foreground, alpha = hints[:, 0:3], hints[:, 6:7]

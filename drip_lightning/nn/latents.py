@@ -24,6 +24,10 @@ GPU_PIXELS_AT_ONCE = 2**21
 AlphaDecoding = Literal["mean", "first"]
 
 
+def _call(block: Callable[..., Tensor], features: Tensor) -> Tensor:
+    return block(features)
+
+
 class LatentCodec(nn.Module):
     """Encodes pictures in [0, 1] to scaled latents and back; the only place where pixels are in [-1, 1].
 
@@ -80,13 +84,16 @@ class LatentCodec(nn.Module):
         # outside of inference mode, the product is an ordinary tensor that autograd may keep
         return (torch.cat(modes).float() * self.vae.config["scaling_factor"]).chunk(len(pictures))
 
-    def decode(self, latents: Tensor, additions: Sequence[Tensor] = ()) -> tuple[Tensor, Tensor]:
+    def decode(
+        self, latents: Tensor, additions: Sequence[Tensor] = (), *, run: Callable[..., Tensor] = _call
+    ) -> tuple[Tensor, Tensor]:
         """Decode stacked latents as one batch.
 
         Args:
             latents: (2B, C, h, w) scaled latents, domains stacked.
             additions: Nothing, or what is added to the features that enter each of the decoder's upward blocks,
                 (2B, …), domains stacked.
+            run: `(block, features) -> features`: runs each of those blocks.
 
         Returns:
             Foreground (B, 3, 8h, 8w), and alpha (B, 1, 8h, 8w) as the mean or first of its three channels; near [0, 1],
@@ -96,7 +103,7 @@ class LatentCodec(nn.Module):
         picture_pixels = latents[0, 0].numel() * self.downsampling**2
         slices = zip(*(_slices(whole, picture_pixels) for whole in (unscaled, *additions)), strict=True)
         with _no_float16(latents):
-            pixels = torch.cat([_run_decoder(self.vae, slice_, own) for slice_, *own in slices])
+            pixels = torch.cat([_run_decoder(self.vae, slice_, own, run) for slice_, *own in slices])
         foreground, alpha = split_domains(from_vae_range(pixels))
         return foreground, alpha.mean(dim=1, keepdim=True) if self.alpha_decoding == "mean" else alpha[:, :1]
 
@@ -177,13 +184,15 @@ def from_vae_range(pixels: Tensor) -> Tensor:
     return (pixels.float() + 1) / 2
 
 
-def _run_decoder(vae: AutoencoderKL, latents: Tensor, additions: Sequence[Tensor]) -> Tensor:
+def _run_decoder(
+    vae: AutoencoderKL, latents: Tensor, additions: Sequence[Tensor], run: Callable[..., Tensor]
+) -> Tensor:
     if not additions:
         return vae.decode(latents).sample
     decoder = vae.decoder
     features = decoder.mid_block(decoder.conv_in(vae.post_quant_conv(latents) if vae.post_quant_conv else latents))
     for block, addition in zip(decoder.up_blocks, additions, strict=True):
-        features = block(features + addition)
+        features = run(block, features + addition)
     return decoder.conv_out(decoder.conv_act(decoder.conv_norm_out(features)))
 
 

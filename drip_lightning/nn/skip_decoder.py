@@ -39,7 +39,7 @@ class SkipDecoderModule(LatentDecoder):
     def decode(self, image: Tensor, trimap: Tensor, pairs: LatentPairs, hints: Tensor) -> tuple[Tensor, Tensor]:
         """Decode under the image, reduced as the denoiser saw it; the trimap plays no part."""
         additions = self(pairs.codec.features(reduce_picture(image, pairs.reduction)))
-        foreground, alpha = pairs.codec.decode(pairs.latents, additions)
+        foreground, alpha = pairs.codec.decode(pairs.latents, additions, run=self.run)
         return enlarge_picture(foreground, pairs.reduction), enlarge_picture(alpha, pairs.reduction)
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:

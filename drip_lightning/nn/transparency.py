@@ -1,6 +1,7 @@
 """From sampled latents to the final foreground and alpha: the decoders that can be compared (DRIP Sec. 3.3)."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -8,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from diffusers.models.unets.unet_2d_blocks import DownBlock2D, UNetMidBlock2D, UpBlock2D
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from drip_lightning.nn.latents import LatentCodec, LatentPairs
 from drip_lightning.nn.pretrained import Networks
@@ -24,6 +26,8 @@ class LatentDecoder(ABC, nn.Module):
 
     size_multiple: int = 1
     """Pictures' height and width must be divisible by this."""
+    gradient_checkpointing: bool = False
+    """Whether the backward pass recomputes activations; what `decode` runs by `run` is then recomputed."""
 
     @abstractmethod
     def decode(self, image: Tensor, trimap: Tensor, pairs: LatentPairs, hints: Tensor) -> tuple[Tensor, Tensor]:
@@ -39,6 +43,12 @@ class LatentDecoder(ABC, nn.Module):
         Returns:
             Foreground (B, 3, H, W) and alpha (B, 1, H, W), near [0, 1], not clamped.
         """
+
+    def run(self, block: Callable[..., Any], *inputs: Any) -> Any:
+        """Call a block of layers; under gradient checkpointing its inputs alone are kept for the backward pass."""
+        if self.gradient_checkpointing and torch.is_grad_enabled():
+            return checkpoint(block, *inputs, use_reentrant=False)
+        return block(*inputs)
 
 
 class VaeDecoderModule(LatentDecoder):
@@ -139,11 +149,11 @@ class UNetDecoderModule(LatentDecoder):
             if level == self.latent_level:
                 entering = self.latent_in(torch.cat(split_domains(latents), dim=1))
                 features = features + F.interpolate(entering, size=features.shape[-2:], mode="bilinear")
-            features, block_skips = block(features)
+            features, block_skips = self.run(block, features)
             skips.extend(block_skips)
-        features = self.mid_block(features)
+        features = self.run(self.mid_block, features)
         for block in self.up_blocks:
-            features = block(features, tuple(skips[-self.skips_per_level :]))
+            features = self.run(block, features, tuple(skips[-self.skips_per_level :]))
             del skips[-self.skips_per_level :]
         foreground_change, alpha_change = self.conv_out(F.silu(self.norm_out(features))).split([3, 1], dim=1)
         return foreground + foreground_change, alpha + alpha_change

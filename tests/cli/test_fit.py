@@ -21,6 +21,9 @@ from drip_lightning.lit.matting import MattingStage
 from drip_lightning.lit.resume.checkpoint_io import newest_checkpoint, read_checkpoint
 from drip_lightning.lit.transparency import TransparencyDecoder
 from tests.runs import CONFIGS, NETWORKS, STAGES, tiny_arguments
+from tests.same_run import logged
+
+NAMES = ("val/loss", "train/loss", "optimizer/gradient_norm")
 
 
 def _weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -243,6 +246,20 @@ def test_four_devices_without_a_gpu_start_no_rank(
     assert "devices: 4, and this machine has no GPU" in _complaint(arguments, capsys)
     assert command.run(["test", "trimap", "--data=nowhere", "--out=nowhere", "--devices=4"]) == 1
     assert "devices: 4, and this machine has no GPU" in capsys.readouterr().err
+
+
+def test_a_step_is_the_optimizer_s_whatever_is_accumulated(synth: Path, tmp_path: Path) -> None:
+    more = ("--trainer.max_steps=5", "--trainer.val_check_interval=2", "--trainer.log_every_n_steps=1")
+    more += ("--checkpoint.every_n_train_steps=2", "--checkpoint.keep=-1", "--trainer.accumulate_grad_batches=2")
+    run(tiny_arguments("autoencoder", synth, tmp_path, *more))
+    steps = {name: [step for found, step, _ in logged(tmp_path / "autoencoder") if found == name] for name in NAMES}
+    assert {name: list(dict.fromkeys(found)) for name, found in steps.items()} == {
+        "val/loss": [1, 3],  # Lightning counts steps from 0
+        "train/loss": [0, 1, 2, 3, 4],
+        "optimizer/gradient_norm": [0, 1, 2, 3, 4],
+    }
+    saved = sorted(file.name for file in (tmp_path / "autoencoder" / "checkpoints").iterdir())
+    assert saved == [f"step=000000{step}.ckpt" for step in (2, 4, 5)]
 
 
 def test_a_checkpoint_of_other_sizes_is_refused(

@@ -4,11 +4,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from drip_lightning.nn.latents import LatentCodec
-from drip_lightning.nn.transparency import UNetDecoder, UNetDecoderModule
+from drip_lightning.nn.half_size import HalfSizeUNetDecoder
+from drip_lightning.nn.latents import LatentCodec, LatentPairs
+from drip_lightning.nn.skip_decoder import SkipDecoder
+from drip_lightning.nn.transparency import DecoderChoice, UNetDecoder, UNetDecoderModule
 from drip_lightning.ops.domains import split_domains, stack_domains
 from drip_lightning.ops.hints.choice import NoHints
-from tests.networks import NETWORKS, shake
+from tests.networks import NETWORKS, shake, tiny_vae
 
 
 def inputs(height: int, width: int, downsampling: int) -> dict[str, Tensor]:
@@ -117,3 +119,28 @@ def test_latents_enter_where_features_have_their_size(downsampling, level) -> No
     difference = (decoder(**given)[0] - decoder(**moved)[0]).abs().amax(dim=(1, 2, 3))
     assert difference[0] > 1e-5
     assert difference[1] < 1e-6
+
+
+@pytest.mark.parametrize("choice", [UNetDecoder(), HalfSizeUNetDecoder(), SkipDecoder()])
+def test_gradient_checkpointing_keeps_less_and_changes_no_gradient(choice: DecoderChoice) -> None:
+    codec = LatentCodec(tiny_vae())
+    decoder = choice.build(codec, NETWORKS, NoHints())
+    shake(decoder)
+    given = inputs(16, 16, codec.downsampling)
+    pairs = LatentPairs(codec, given["latents"])
+    kept, gradients = [], []
+    for decoder.gradient_checkpointing in (False, True):
+        kept.append(0)
+
+        def keep(tensor: Tensor) -> Tensor:
+            kept[-1] += tensor.numel()
+            return tensor
+
+        decoder.zero_grad()
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            decoded = decoder.decode(given["image"], given["trimap"], pairs, torch.zeros(2, 0, 16, 16))
+        sum(maps.square().sum() for maps in decoded).backward()
+        gradients.append([weight.grad.clone() for weight in decoder.parameters()])
+    assert kept[1] < 0.6 * kept[0]
+    for plain, recomputed in zip(*gradients, strict=True):
+        torch.testing.assert_close(recomputed, plain)
