@@ -49,6 +49,12 @@ def build_parser() -> argparse.ArgumentParser:
     guide.add_argument("--mask", metavar="M", type=Path, help="rough mask, or folder of equally named masks")
     parser.add_argument("--band", type=int, metavar="PIXELS", help="with --mask: half the unknown band (default: 15)")
     parser.add_argument(
+        "--trimap-orientation",
+        choices=("upright", "raw"),
+        help="how trimap or mask lie of a picture that its EXIF rotates: as it is seen, or as it lies in the file "
+        "(default: what the sizes say)",
+    )
+    parser.add_argument(
         "--checkpoint",
         metavar="C",
         type=Path,
@@ -156,7 +162,7 @@ def _matte_one(job: MatteJob, pipeline: "MattingPipeline", options: argparse.Nam
     from drip_lightning.data.matte_inputs import read_inputs
     from drip_lightning.ops.randomness import sample_generator
 
-    image, trimap = read_inputs(job, band=options.band if options.mask else None)
+    image, trimap = read_inputs(job, band=options.band if options.mask else None, guide_lies=options.trimap_orientation)
     device = pipeline.codec.vae.device
     matte = pipeline(
         image.to(device),

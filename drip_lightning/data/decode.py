@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from drip_lightning.data.pictures import FORMATS, colour_pixels, grey_pixels, map_pixels, open_picture, rgba_pixels
+from drip_lightning.data.pictures import colour_pixels, grey_pixels, open_picture, rgba_pixels
 from drip_lightning.errors import InputError
 
 
@@ -116,26 +116,6 @@ def decode_grey(content: bytes, *, name: str) -> Tensor:
     Arguments and errors are those of `decode_colour`.
     """
     return _to_tensor(grey_pixels(open_picture(content, name=name))[..., None])
-
-
-def decode_map(content: bytes, *, name: str, formats: tuple[str, ...] = FORMATS) -> Tensor:
-    """Decode a user's mask or trimap to uint8 (1, H, W) as `map_pixels` understands it.
-
-    Arguments and errors are those of `decode_colour`; values that say nothing are an error too.
-    """
-    return _to_tensor(map_pixels(open_picture(content, name=name, formats=formats), name=name)[..., None])
-
-
-def decode_layers(content: bytes, *, name: str, formats: tuple[str, ...] = FORMATS) -> tuple[Tensor, Tensor]:
-    """Decode a picture's colour, uint8 (3, H, W), and its own alpha (1, H, W), 255 everywhere in a picture without.
-
-    Arguments and errors are those of `decode_colour`.
-    """
-    picture = open_picture(content, name=name, formats=formats)
-    colour = _to_tensor(colour_pixels(picture))
-    if not picture.has_transparency_data or picture.mode.startswith("I"):
-        return colour, torch.full_like(colour[:1], 255)
-    return colour, _to_tensor(np.array(picture.convert("RGBA"))[..., 3:])
 
 
 def decode_rgba(content: bytes, *, name: str) -> Tensor:

@@ -6,11 +6,14 @@ Kept apart from the tensors of `decode` so that a process that only converts pic
 import io
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
+from drip_lightning.data.deep import deep_levels, deep_size, eight_bits, is_tiff, tiff_tag
 from drip_lightning.errors import InputError, reason_of
 
 MAX_PIXELS = 1 << 26
@@ -25,35 +28,84 @@ _HEIF = (b"ftypheic", b"ftypheix", b"ftypheim", b"ftypheis", b"ftyphevc", b"ftyp
 _MODES_IN = {"RGB": ("RGB", "RGBA", "P", "PA", "L", "LA", "1"), "GRAY": ("L", "LA", "1"), "CMYK": ("CMYK",)}
 """Pillow's modes whose numbers a profile of a colour space can describe; the first is what is converted."""
 
-_DECODE_ERRORS = (OSError, EOFError, SyntaxError, ValueError, struct.error, zlib.error)
+_ORIENTATION, _PROFILE = 0x0112, 34675
+"""Tags of EXIF and TIFF."""
+
+_DECODE_ERRORS = (OSError, EOFError, SyntaxError, ValueError, RuntimeError, struct.error, zlib.error)
 
 
 class TooBigError(InputError):
     """A picture has more than `MAX_PIXELS`, and is not decoded."""
 
 
-def open_picture(content: bytes, *, name: str, formats: tuple[str, ...] = FORMATS, upright: bool = True) -> Image.Image:
-    """Decode a picture as it is.
+def open_picture(
+    content: bytes, *, name: str, formats: tuple[str, ...] = FORMATS, upright: bool = True, frame: int = 0
+) -> Image.Image:
+    """Decode a picture as it is; more than eight bits of colour are rounded to eight, as Pillow has no room for them.
 
     Args:
         content: The file.
         name: What to call it in an error.
         formats: Pillow's names of the formats that may be tried.
-        upright: Turn it as its EXIF says.
+        upright: Rotate it as its EXIF says.
+        frame: Which one of an animation, or which page of a TIFF file.
 
     Raises:
         TooBigError: it has more than `MAX_PIXELS`.
         InputError: it cannot be decoded.
     """
-    try:
-        with Image.open(io.BytesIO(content), formats=_usable(formats, content, name)) as picture:
-            width, height = picture.size
-            if width * height > MAX_PIXELS:
-                raise TooBigError(f"{name} has {width}x{height} pixels, more than {MAX_PIXELS} are not decoded")
+    with _told(name, formats):
+        levels = open_levels(content, name=name, formats=formats, page=frame)
+        with _opened(content, formats, frame, name) if levels is None else _rounded(content, levels, frame) as picture:
+            require_size(*picture.size, name=name)
             picture.load()
-            if picture.mode == "F":
-                raise InputError(f"{name} has floating-point pixels: give 8 or 16 bits")
             return ImageOps.exif_transpose(picture) if upright else picture.copy()
+
+
+def open_levels(
+    content: bytes, *, name: str, formats: tuple[str, ...] = FORMATS, page: int = 0
+) -> NDArray[np.uint16] | None:
+    """Levels of a picture of more than eight bits as `deep_levels`, as it lies in the file; None for any other.
+
+    Arguments and errors are those of `open_picture`.
+    """
+    with _told(name, formats):
+        size = deep_size(content, page=page) if "TIFF" in formats or not is_tiff(content) else None
+        if size is None:
+            return None
+        require_size(*size, name=name)
+        return deep_levels(content, name=name, page=page)
+
+
+def orientation_of(content: bytes, *, name: str, formats: tuple[str, ...] = FORMATS, frame: int = 0) -> int:
+    """How a picture lies in its file, in EXIF's numbers 1 to 8; 1 is upright.
+
+    Arguments and errors are those of `open_picture`.
+    """
+    with _told(name, formats):
+        if is_tiff(content):
+            orientation = tiff_tag(content, _ORIENTATION, page=frame)
+        else:
+            with _opened(content, formats, frame, name) as picture:
+                orientation = picture.info.get("original_orientation") or picture.getexif().get(_ORIENTATION)
+    return orientation if orientation in range(1, 9) else 1
+
+
+def require_size(width: int, height: int, *, name: str) -> None:
+    """Refuse a picture of more than `MAX_PIXELS`.
+
+    Raises:
+        TooBigError: it is one.
+    """
+    if width * height > MAX_PIXELS:
+        raise TooBigError(f"{name} has {width}x{height} pixels, more than {MAX_PIXELS} are not decoded")
+
+
+@contextmanager
+def _told(name: str, formats: tuple[str, ...]) -> Iterator[None]:
+    """Say what libraries complain of in a line."""
+    try:
+        yield
     except InputError:
         raise
     except Image.DecompressionBombError as error:
@@ -62,6 +114,28 @@ def open_picture(content: bytes, *, name: str, formats: tuple[str, ...] = FORMAT
         raise InputError(f"{name} cannot be decoded: it is none of {', '.join(formats)}") from error
     except _DECODE_ERRORS as error:
         raise InputError(f"{name} cannot be decoded: {reason_of(error)}") from error
+
+
+def _opened(content: bytes, formats: tuple[str, ...], frame: int, name: str) -> Image.Image:
+    picture = Image.open(io.BytesIO(content), formats=_usable(formats, content, name))
+    picture.seek(frame)
+    return picture
+
+
+def _rounded(content: bytes, levels: NDArray[np.uint16], page: int) -> Image.Image:
+    """Deep levels as Pillow can hold them: grey in sixteen bits, all else in eight; with profile and orientation."""
+    is_grey = levels.shape[2] == 3 and bool((levels == levels[..., :1]).all())
+    picture = Image.fromarray(levels[..., 0] if is_grey or levels.shape[2] == 1 else eight_bits(levels))
+    if is_tiff(content):
+        profile = tiff_tag(content, _PROFILE, page=page)
+        orientation = tiff_tag(content, _ORIENTATION, page=page)
+    else:
+        with Image.open(io.BytesIO(content)) as header:
+            profile, orientation = header.info.get("icc_profile"), header.getexif().get(_ORIENTATION)
+    if profile is not None:
+        picture.info["icc_profile"] = profile
+    picture.getexif()[_ORIENTATION] = orientation or 1
+    return picture
 
 
 def _usable(formats: tuple[str, ...], content: bytes, name: str) -> tuple[str, ...]:
@@ -98,6 +172,19 @@ def colour_pixels(picture: Image.Image) -> NDArray[np.uint8]:
     except ImageCms.PyCMSError:  # it opens, but lacks what a conversion needs
         return np.array(picture.convert("RGB"))
     return np.array(converted)
+
+
+def colour_floats(picture: Image.Image, levels: NDArray[np.uint16] | None) -> NDArray[np.float32]:
+    """Colour of a picture in sRGB, (H, W, 3), in [0, 1]: of more than eight bits, if it has them.
+
+    Args:
+        picture: As `colour_pixels` takes it.
+        levels: Its `open_levels`, in the same orientation.
+    """
+    if levels is None or _foreign_profile(picture)[0] is not None:  # Pillow converts profiles in eight bits
+        return np.divide(colour_pixels(picture), 255, dtype=np.float32)
+    colour = levels[..., :3] if levels.shape[2] >= 3 else levels[..., :1].repeat(3, axis=2)
+    return np.divide(colour, 65535, dtype=np.float32)
 
 
 def _foreign_profile(picture: Image.Image) -> tuple[ImageCms.ImageCmsProfile | None, str]:
@@ -150,6 +237,13 @@ def map_pixels(picture: Image.Image, *, name: str) -> NDArray[np.uint8]:
     return pixels
 
 
+def opacity(picture: Image.Image) -> NDArray[np.uint8]:
+    """The picture's own alpha, (H, W); 255 in one without."""
+    if not picture.has_transparency_data or picture.mode.startswith("I"):
+        return np.full(picture.size[::-1], 255, np.uint8)
+    return np.array(picture.convert("RGBA"))[..., 3]
+
+
 def rgba_pixels(picture: Image.Image, *, name: str) -> NDArray[np.uint8]:
     """Straight colour in sRGB and alpha, (H, W, 4).
 
@@ -158,4 +252,4 @@ def rgba_pixels(picture: Image.Image, *, name: str) -> NDArray[np.uint8]:
     """
     if not picture.has_transparency_data:
         raise InputError(f"{name} has no alpha channel (its mode is {picture.mode})")
-    return np.dstack([colour_pixels(picture), np.asarray(picture.convert("RGBA"))[..., 3]])
+    return np.dstack([colour_pixels(picture), opacity(picture)])

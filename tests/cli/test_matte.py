@@ -341,3 +341,30 @@ def test_a_band_belongs_to_a_mask(tmp_path: Path, common: tuple[str, str], capsy
     picture, trimap = _picture(tmp_path / "cat.png"), _trimap(tmp_path / "trimap.png")
     assert _matte(picture, "--trimap", trimap, "--band=3", *common) != 0
     assert "--band belongs to --mask" in capsys.readouterr().err
+
+
+def test_a_trimap_lies_as_its_picture_is_seen_or_as_it_lies_in_the_file(
+    tmp_path: Path, common: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def read(orientation: int, trimap: np.ndarray, **options: Any) -> torch.Tensor:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        Image.new("RGB", (4, 2)).save(tmp_path / "a.jpg", exif=exif)
+        Image.fromarray(trimap).save(tmp_path / "t.png")
+        return read_inputs(MatteJob(tmp_path / "a.jpg", tmp_path / "t.png", tmp_path), band=None, **options)[1][0, 0]
+
+    lying = np.array([[0, 128, 255, 255], [0, 0, 128, 255]], np.uint8)
+    seen = torch.tensor([[0, 0], [0, 0.5], [0.5, 1], [1, 1]])  # a quarter to the right
+    assert torch.equal(read(6, lying), seen)
+    assert torch.equal(read(6, np.rot90(lying, -1)), seen)
+    on_its_head = torch.tensor([[1, 0.5, 0, 0], [1, 1, 0.5, 0]])
+    assert torch.equal(read(3, lying, guide_lies="raw"), on_its_head)
+    assert torch.equal(read(3, lying[::-1, ::-1], guide_lies="upright"), on_its_head)
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    _picture(tmp_path / "b.png")
+    Image.open(tmp_path / "b.png").save(tmp_path / "a.jpg", exif=exif)
+    arguments = (tmp_path / "a.jpg", "--trimap", _trimap(tmp_path / "t.png"), *common)
+    assert _matte(*arguments) == 1
+    assert "give --trimap-orientation upright" in capsys.readouterr().err
+    assert _matte(*arguments, "--trimap-orientation=upright") == 0

@@ -112,15 +112,18 @@ def test_palette_grey_and_turned_pictures_are_read_rightly(tmp_path: Path) -> No
     assert (found["turned.rgba.png"] == SHOWN).all()
 
 
-def test_tiffs_of_whole_numbers_are_read_and_of_floating_point_refused(tmp_path: Path) -> None:
+def test_tiffs_of_sixteen_bits_and_of_floating_point_numbers_say_the_same(tmp_path: Path) -> None:
     pixels = ALPHA.astype(np.uint16) * 257
     for name, alpha in (("whole", pixels), ("floating", pixels.astype(np.float32) / 65535)):
         save(tmp_path / "s" / "fg" / f"{name}.tif", COLOUR)
         save(tmp_path / "s" / "alpha" / f"{name}.TIFF", alpha)
+    save(tmp_path / "s" / "fg" / "wild.tif", COLOUR)
+    save(tmp_path / "s" / "alpha" / "wild.tif", pixels.astype(np.float32) / 32768 - 0.5)
     found, report = prepare(tmp_path / "s", tmp_path / "out")
-    assert (found["whole.rgba.png"] == SHOWN).all()
+    assert (found["floating.rgba.png"] == SHOWN).all()
     assert [(finding.what, finding.detail) for finding in report.refused] == [
-        ("unreadable", "has floating-point pixels: give 8 or 16 bits")
+        ("duplicate", f"the same picture as {tmp_path}/s/fg/floating.tif"),
+        ("unreadable", "has floating-point numbers from -0.5 to 1.49997: expected 0 to 1"),
     ]
 
 
