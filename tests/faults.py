@@ -49,6 +49,7 @@ VARIATIONS: dict[str, tuple[str, ...]] = {
     "workers": ("autoencoder", "--data.num_workers=1"),
     "constant rate": ("autoencoder", "--model.init_args.lr_scheduler=null"),
     "cosine": ("autoencoder", _schedule("torch.optim.lr_scheduler.CosineAnnealingLR", T_max=STEPS)),
+    "warm-up": ("autoencoder", _schedule("WarmupThenDecay", warmup_steps=2), "--trainer.val_check_interval=7"),
     "one cycle": ("autoencoder", _schedule("torch.optim.lr_scheduler.OneCycleLR", max_lr=0.01, total_steps=STEPS + 1)),
 }
 

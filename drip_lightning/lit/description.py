@@ -103,6 +103,9 @@ def differing(
             if key in second and key not in ignored:
                 below = name if key == "init_args" else f"{name}.{key}".removeprefix(".")
                 yield from differing(first[key], second[key], below, ignored=ignored)
+    elif isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
+        for place, pair in enumerate(zip(first, second, strict=True)):
+            yield from differing(*pair, f"{name}.{place}", ignored=ignored)
     elif first != second:
         yield name, first, second
 

@@ -43,18 +43,24 @@ class WarmupThenDecay(LRScheduler):
         self.decay = decay
         self.final_factor = final_factor
         self.total_steps = warmup_steps + 1
+        self.begins_at = 0
         super().__init__(optimizer)
 
-    def span(self, total_steps: int) -> None:
+    def span(self, total_steps: int, *, begins_at: int = 0) -> None:
         """Take a run's length; the first step, for which the constructor sets the rate, does not depend on it.
+
+        Args:
+            total_steps: Of the run.
+            begins_at: The run's step at which the schedule is at its first.
 
         Raises:
             InputError: the run has no end, or ends in the warm-up.
         """
-        if total_steps <= self.warmup_steps and self.decay != "constant":
+        if total_steps - begins_at <= self.warmup_steps and self.decay != "constant":
             length = f"trainer.max_steps {total_steps}" if total_steps >= 0 else "a run without trainer.max_steps"
-            raise InputError(f"lr_scheduler: {self.warmup_steps} warmup_steps and a decay do not fit {length}")
-        self.total_steps = total_steps
+            begin = f" from step {begins_at} on" if begins_at else ""
+            raise InputError(f"lr_scheduler: {self.warmup_steps} warmup_steps and a decay do not fit {length}{begin}")
+        self.total_steps, self.begins_at = total_steps, begins_at
 
     def factor(self, step: int) -> float:
         """What is left of the highest rate after `step` steps."""
@@ -62,7 +68,7 @@ class WarmupThenDecay(LRScheduler):
             return (step + 1) / max(self.warmup_steps, 1)  # before its turn in a chain, a schedule is at step -1
         if self.decay == "constant":
             return 1.0
-        done = min((step - self.warmup_steps) / (self.total_steps - self.warmup_steps), 1.0)
+        done = min((step - self.warmup_steps) / (self.total_steps - self.begins_at - self.warmup_steps), 1.0)
         left = 1 - done if self.decay == "linear" else (1 + math.cos(math.pi * done)) / 2
         return self.final_factor + (1 - self.final_factor) * left
 
@@ -95,11 +101,12 @@ class OneAfterAnother(SequentialLR):
         self, optimizer: Optimizer, schedules: list[Callable[[Optimizer], LRScheduler]], milestones: list[int]
     ) -> None:
         self.parts = [schedule(optimizer) for schedule in schedules]
+        self.milestones = milestones
         super().__init__(optimizer, self.parts, milestones)
 
     def state_dict(self) -> dict[str, Any]:
         """What `SequentialLR` keeps: each schedule's state, not the schedules themselves."""
-        return {name: value for name, value in super().state_dict().items() if name != "parts"}
+        return {name: value for name, value in super().state_dict().items() if name not in ("parts", "milestones")}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Resume with the rate that the optimizer was saved with: a schedule whose turn it is not leaves it alone."""
@@ -116,12 +123,28 @@ def schedule_for(trainer: Trainer, optimizer: Optimizer, make: LRSchedulerCallab
         InputError: the schedule does not fit the run's length, or there is no step to look at its score.
     """
     schedule = make(optimizer)
-    for part in schedule.parts if isinstance(schedule, OneAfterAnother) else [schedule]:
-        if isinstance(part, WarmupThenDecay):
-            part.span(trainer.max_steps)
+    span_run(schedule, trainer.max_steps)
     if not isinstance(schedule, ReduceLROnPlateau):
         return {"scheduler": schedule, "interval": "step"}
     every = trainer.val_check_interval
     if not isinstance(every, int):
         raise InputError(f"lr_scheduler: ReduceLROnPlateau needs trainer.val_check_interval in steps, got {every}")
     return {"scheduler": schedule, "interval": "step", "frequency": every, "monitor": schedule.monitor}
+
+
+def span_run(schedule: Any, total_steps: int, *, begins_at: int = 0) -> None:
+    """Tell those schedules that depend on it a run's length, and at which of its steps they begin.
+
+    Args:
+        schedule: Any, or several `OneAfterAnother`.
+        total_steps: Of the run.
+        begins_at: The run's step at which the schedule is at its first.
+
+    Raises:
+        InputError: see `WarmupThenDecay.span`.
+    """
+    chained = isinstance(schedule, OneAfterAnother)
+    parts = zip(schedule.parts, [0, *schedule.milestones], strict=True) if chained else [(schedule, 0)]
+    for part, start in parts:
+        if isinstance(part, WarmupThenDecay):
+            part.span(total_steps, begins_at=begins_at + start)

@@ -20,6 +20,7 @@ from drip_lightning.lit.callbacks.step_log import is_logged
 from drip_lightning.lit.description import check_rebuilt, choice_to_config, config_to_choice
 from drip_lightning.lit.learning_rate import schedule_for
 from drip_lightning.lit.resume.checkpoint_io import BEST, checkpoint_to_use, read_checkpoint
+from drip_lightning.lit.resume.optimizer import describe_optimization
 from drip_lightning.lit.resume.same_run import check_same_model
 from drip_lightning.nn.pipeline_folder import is_exported, read_exported
 from drip_lightning.shipped import shipped_model
@@ -54,6 +55,8 @@ class Stage(LightningModule):
         self.lr_scheduler = lr_scheduler
         self.weights = "not loaded"
         """Which of a checkpoint's weights these are, in words."""
+        self.optimization: dict[str, Any] | None = None
+        """What decides this training's steps, once that is made: see `describe_optimization`."""
         self._built = False
 
     @property
@@ -92,9 +95,12 @@ class Stage(LightningModule):
         # a fused optimizer would undo a gradient scaler's factor itself, too late for clipping
         optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
         if self.lr_scheduler is None:
+            self.optimization = describe_optimization(optimizer, None)
             return optimizer
         with _making("lr_scheduler"):
-            return {"optimizer": optimizer, "lr_scheduler": schedule_for(self.trainer, optimizer, self.lr_scheduler)}
+            schedule = schedule_for(self.trainer, optimizer, self.lr_scheduler)
+        self.optimization = describe_optimization(optimizer, schedule["scheduler"])
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_train_start(self) -> None:
         """A stage without anything to train ends at once, with a checkpoint that says what it is."""
@@ -126,8 +132,9 @@ class Stage(LightningModule):
         return choice_to_config(self, leave_out=_TRAINING_ONLY_ARGUMENTS)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what the stage is; leave out frozen weights."""
+        """Add what the stage and its training are; leave out frozen weights."""
         checkpoint["drip"] = {"format": FORMAT_VERSION, **self.as_config()}
+        checkpoint["optimization"] = self.optimization
         left_out = self._left_out(checkpoint["state_dict"])
         checkpoint["state_dict"] = {
             name: value for name, value in checkpoint["state_dict"].items() if name not in left_out

@@ -8,7 +8,7 @@ from torch.optim.lr_scheduler import LinearLR, SequentialLR
 
 from drip_lightning.cli.fit import run
 from drip_lightning.errors import InputError
-from drip_lightning.lit.learning_rate import OneAfterAnother, WarmupThenDecay
+from drip_lightning.lit.learning_rate import OneAfterAnother, WarmupThenDecay, span_run
 from drip_lightning.lit.resume.checkpoint_io import read_checkpoint
 from tests.runs import tiny_arguments
 
@@ -61,6 +61,15 @@ def test_schedules_one_after_another_are_torch_s() -> None:
     plain = _optimizer()
     torchs = SequentialLR(plain, [first(plain), second(plain)], [2])
     assert _rates(OneAfterAnother(_optimizer(), [first, second], [2]), 6) == _rates(torchs, 6)
+
+
+def test_a_decay_after_another_schedule_and_in_the_rest_of_a_run_ends_with_the_run() -> None:
+    def decay(optimizer: torch.optim.Optimizer) -> WarmupThenDecay:
+        return WarmupThenDecay(optimizer, decay="linear")
+
+    chain = OneAfterAnother(_optimizer(), [lambda optimizer: LinearLR(optimizer, 0.5, 1.0, 2), decay], [2])
+    span_run(chain, 10, begins_at=4)
+    assert _rates(chain, 7) == pytest.approx([0.5, 0.75, 1, 0.75, 0.5, 0.25, 0])
 
 
 @pytest.mark.parametrize("settings", [{"warmup_steps": -1}, {"final_factor": 1.5}])

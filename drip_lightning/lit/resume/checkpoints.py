@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from drip_lightning.errors import InputError, Stopped
 from drip_lightning.lit.resume.best import BestBy, BestCheckpoint
 from drip_lightning.lit.resume.checkpoint_io import checkpoint_name, checkpoints_in, remove_partial_files, step_of
+from drip_lightning.lit.resume.optimizer import resume_optimizer
 from drip_lightning.lit.resume.position import (
     is_step_over,
     is_step_taken,
@@ -50,7 +51,12 @@ class Checkpoints(Checkpoint):
     """
 
     def __init__(
-        self, dirpath: str | None = None, every_n_train_steps: int = 1000, keep: int = 2, best: BestBy | None = None
+        self,
+        dirpath: str | None = None,
+        every_n_train_steps: int = 1000,
+        keep: int = 2,
+        best: BestBy | None = None,
+        new_optimizer: bool = False,
     ) -> None:
         """Say when to save, and how much to keep.
 
@@ -59,6 +65,8 @@ class Checkpoints(Checkpoint):
             every_n_train_steps: Steps between two checkpoints; there is one before each validation, too.
             keep: How many of the newest stay on disk; -1 keeps all, 0 writes none.
             best: A score of the validation, whose best checkpoint stays as well, in `best` beside the others.
+            new_optimizer: Whether a run that is resumed with another optimizer, schedule or setting of theirs begins
+                both anew, in place of being refused; where nothing differs, it is resumed as ever.
         """
         if every_n_train_steps < 1 or keep < -1:
             raise InputError(
@@ -71,10 +79,12 @@ class Checkpoints(Checkpoint):
         self.every_n_train_steps = every_n_train_steps
         self.keep = keep
         self.best = best
+        self.new_optimizer = new_optimizer
         self._signals = StopSignals()
         self._save_point: _SavePoint | None = None
         self._saved: _SavePoint | None = None
         self._loaded: dict[str, Any] | None = None
+        self._checkpoint: dict[str, Any] | None = None
         self._touched = False
         self._saving = False
         self._max_steps = -1
@@ -107,6 +117,16 @@ class Checkpoints(Checkpoint):
         self._loaded = {**plain, **checkpoint.get("run", {})}
         checkpoint.pop("loops", None)
         resume_after(trainer, self._loaded["step"])
+        self._checkpoint = checkpoint
+        if trainer.strategy.restore_checkpoint_after_setup:  # its optimizer is there already, and loaded
+            self.on_fit_start(trainer, pl_module)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Between the making of the optimizer and its loading: see whether it is the same."""
+        if self._loaded is None or self._checkpoint is None:
+            return
+        resume_optimizer(trainer, self._checkpoint, anew=self.new_optimizer)
+        self._checkpoint = None
         self._max_steps = trainer.max_steps
         if self._loaded["validation_due"]:
             let_one_more_step_begin(trainer)

@@ -1,6 +1,6 @@
 """A resumed run is the run that its checkpoint describes, or what differs is named."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from drip_lightning.choices import described
@@ -19,12 +19,23 @@ def check_same_model(recorded: Mapping[str, Any], configured: Mapping[str, Any],
     Raises:
         InputError: they describe different models.
     """
-    found = "; ".join(
-        f"{name} {short(then)}, configured {short(now)}"
-        for name, then, now in differing(described(recorded), described(configured), ignored=_MAY_CHANGE | _PLACES)
-    )
+    found = differences(described(recorded), described(configured), ignored=_MAY_CHANGE | _PLACES)
     if found:
         raise InputError(
             f"{where} is of another model: {found}; give the configuration that it was trained with, or "
             "another --trainer.default_root_dir without --ckpt_path"
         )
+
+
+def differences(recorded: Any, configured: Any, *, ignored: Collection[str] = ()) -> str:
+    """What two descriptions do not share, in words; empty where they agree.
+
+    Args:
+        recorded: A checkpoint's.
+        configured: The run's.
+        ignored: Arguments that may differ.
+    """
+    return "; ".join(
+        f"{name} {short(then)}, configured {short(now)}"
+        for name, then, now in differing(recorded, configured, ignored=ignored)
+    )

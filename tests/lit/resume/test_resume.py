@@ -63,6 +63,7 @@ def _launch(arguments: list[str], folder: Path, fault: Fault | None = None) -> N
         ("workers", [failing_sample(5)]),
         ("constant rate", [failing_validation(2), full_disk(2)]),
         ("cosine", [signal_in_step(SIGKILL, 4), signal_in_writing(SIGTERM, "checksum", 1)]),
+        ("warm-up", [signal_in_step(SIGKILL, 5), failing_validation(1)]),
         ("one cycle", [signal_in_step(SIGKILL, 5)]),
     ],
     ids=lambda value: value if isinstance(value, str) else ", ".join(map(str, value)),
