@@ -31,10 +31,10 @@ class FitConfigurations(DripCLI):
         self.config = Namespace(subcommand=None)
 
     def _parse_ckpt_path(self) -> None:
-        """There is none."""
+        """Look for no checkpoint."""
 
     def _set_seed(self) -> None:
         """Leave random numbers alone."""
 
     def instantiate_classes(self) -> None:
-        """Make nothing."""
+        """Build nothing: the configuration alone is wanted."""

@@ -17,5 +17,5 @@ def keep_integers() -> None:
 
 
 def _rank(subtype: Any) -> int:
-    """In place of the function of this name."""
+    """In place of the function of this name: `int` comes before `float`."""
     return 2 * _RANK(subtype) + (subtype is float)

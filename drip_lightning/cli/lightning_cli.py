@@ -193,7 +193,7 @@ class DripCLI(LightningCLI):
         if isinstance(every := settings["val_check_interval"], int):  # Lightning counts batches, everything here steps
             kwargs["val_check_interval"] = every * settings["accumulate_grad_batches"]
         kwargs["plugins"] = [*_as_list(settings["plugins"]), CheckpointFiles()]
-        if SLURMEnvironment.detect():  # Lightning would save amid a step, and requeue by itself
+        if SLURMEnvironment.detect():  # Lightning would save within a step, and requeue by itself
             kwargs["plugins"].append(SLURMEnvironment(auto_requeue=False))
             _refuse_foreign_checkpoints(Path(settings["default_root_dir"] or "."))
         if settings["logger"] in (None, True):

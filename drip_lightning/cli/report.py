@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
         0, the exit status.
 
     Raises:
-        InputError: the folder is no sweep's, or nothing in it is finished.
+        InputError: the folder is not a sweep's, or nothing in it is finished.
     """
     options = build_parser().parse_args(arguments)
 

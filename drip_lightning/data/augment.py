@@ -59,7 +59,7 @@ class ColourJitter:
         brightness: Colours are shifted by up to this much either way (pixels are in [0, 1]).
         contrast: The distance from mid-grey is multiplied by a factor up to this far from 1.
         saturation: The distance from grey is multiplied by a factor up to this far from 1.
-        hue: Hue is turned by up to this many radians either way.
+        hue: Hue is rotated by up to this many radians either way.
     """
 
     brightness: float = 0.0
@@ -88,7 +88,7 @@ class Augmentation:
     Attributes:
         crop_scale: Smallest and largest side of a crop, in units of the output's side. A foreground's crop is centred
             on one of its half-transparent pixels, and resized to the output.
-        rotation: Foregrounds are turned by up to this many degrees either way.
+        rotation: Foregrounds are rotated by up to this many degrees either way.
         shear: Foregrounds are sheared by up to this many degrees either way.
         stretch: Foregrounds' width to height is changed by a factor of up to 1 + this, either way.
         flip_probability: Chance of a horizontal flip, for each picture apart.

@@ -1,4 +1,4 @@
-"""A bounded folder on the local disk for what is costly to make again: decoded pictures, shards from far away."""
+"""A bounded folder on the local disk for what is costly to make again: decoded pictures, remote shards."""
 
 import logging
 import os

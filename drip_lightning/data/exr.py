@@ -30,7 +30,7 @@ class LinearPicture:
 def read_exr(content: bytes, *, name: str) -> LinearPicture:
     """Read the first part's R, G, B and A, or its only channel, within the display window.
 
-    What is no number is 0, and infinity the largest half float: renderers leave single pixels of both.
+    NaN becomes 0, and infinity the largest half float: renderers leave single pixels of both.
 
     Args:
         content: The file.

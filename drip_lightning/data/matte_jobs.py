@@ -29,7 +29,7 @@ class MatteJobs:
     problems: list[str] = field(default_factory=list)
     """A line for each picture that was meant and will have no result."""
     ignored: Counter[str] = field(default_factory=Counter)
-    """Files in the folders that are no pictures, by suffix."""
+    """Files in the folders that are not pictures, by suffix."""
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ class ShardMixture:
 
         Args:
             folders: One folder (or URL), or several with the weight of each.
-            cache: Where shards from far away are kept; by default the user's.
+            cache: Where remote shards are kept; by default the user's.
 
         Raises:
             InputError: as `weights_of` and `read_index`.

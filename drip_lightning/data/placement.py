@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Placement(NamedTuple):
-    """Where a crop is taken from a picture, and how it is turned."""
+    """Where a crop is taken from a picture, and how it is rotated."""
 
     scale: float
     """Crop side divided by output side."""

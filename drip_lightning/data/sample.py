@@ -12,7 +12,7 @@ class MattingBatch(TypedDict):
     """One batch of composites; every picture is float32 in [0, 1] and all share height and width.
 
     Training batches obey `image == over(foreground, alpha, background)` to 8-bit rounding or better, before the image
-    alone is degraded (`Degradation`), and but for samples composited in linear light. Evaluation
+    alone is degraded (`ImageDegradation`), and but for samples composited in linear light. Evaluation
     batches have no background, and `foreground` only where the source has one.
     """
 

@@ -16,10 +16,10 @@ class Hinted(Method):
         self._guess = guess
 
     def mattes(self, batch: MattingBatch, *, steps: int | None, seeds: Sequence[int]) -> tuple[Matte, ...]:
-        """Guess."""
+        """Give the guess as the matte."""
         foreground, _, alpha = self._guess(batch["image"], batch["trimap"])
         return (Matte(foreground=foreground, alpha=alpha),)
 
     def describe(self) -> dict[str, str | int | float]:
-        """Which guess."""
+        """Name the guess."""
         return {"kind": f"hint: {self._guess.__name__}"}

@@ -32,7 +32,7 @@ class Result(TypedDict):
 class Journal:
     """The folder that an evaluation's results are collected in, one file a rank, one line a task.
 
-    A line is on the disk before the next task begins. What was broken off in the middle of a line does not count.
+    A line is on the disk before the next task begins. An incomplete last line does not count.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -63,9 +63,9 @@ class Trimap(Method):
         super().__init__("trimap")
 
     def mattes(self, batch: MattingBatch, *, steps: int | None, seeds: Sequence[int]) -> tuple[Matte, ...]:
-        """Return what was given."""
+        """Return trimap and image as they were given."""
         return (Matte(foreground=batch["image"], alpha=batch["trimap"]),)
 
     def describe(self) -> dict[str, str | int | float]:
-        """Say so."""
+        """Say that nothing is done."""
         return {"kind": "trimap as alpha, image as foreground"}

@@ -34,7 +34,7 @@ class EvaluationPlan:
     limit: int | None = None
 
     def __post_init__(self) -> None:
-        """Raise InputError for what cannot be."""
+        """Refuse impossible settings."""
         if any(steps < 1 for steps in self.steps) or len(set(self.steps)) < len(self.steps):
             raise InputError(f"--steps: expected different numbers of at least 1, got {_listed(self.steps)}")
         if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) < len(self.seeds):

@@ -41,7 +41,7 @@ class EMA(Averaging):
     decay: float = 0.999
 
     def __post_init__(self) -> None:
-        """Refuse what is no decay."""
+        """Refuse a decay outside [0, 1)."""
         if not 0 <= self.decay < 1:
             raise InputError(f"averaging.decay: expected at least 0 and less than 1, got {self.decay}")
 
@@ -108,7 +108,7 @@ class AveragedWeights(Callback):
         self.on_validation_start(trainer, pl_module)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Add the averages; a run that breaks off in a validation still saves its own weights as such."""
+        """Add the averages; a run that ends during a validation still saves its own weights as such."""
         checkpoint["state_dict"].update(self._displaced)
         checkpoint["averages"] = {"updates": self.updates, "weights": self.averages}
 

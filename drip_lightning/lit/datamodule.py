@@ -75,7 +75,7 @@ class MattingDataModule(LightningDataModule):
                 the same divided by the equally blurred mask (`normalised_blur`), or `none`.
             compose_on: Where layers become composites: on the training `device`, or in the `worker`, which saves the
                 device's time. Both make the same values.
-            cache_bytes: Bound on the local disk cache of decoded pictures and shards from far away, which all
+            cache_bytes: Bound on the local disk cache of decoded pictures and remote shards, which all
                 processes of a machine share; 0 for none. A twentieth of the disk always stays free.
             cache_folder: Where that cache is; by default `$DRIP_CACHE`, or `drip_lightning` in the user's cache
                 folder. It can be deleted at any time.
@@ -256,7 +256,7 @@ class MattingDataModule(LightningDataModule):
 class EndlessLoader:
     """A loader made anew each time it is iterated, so that it begins where the run is by then.
 
-    It is no `DataLoader`, so Lightning does not put a sampler of its own into it, and it has no length.
+    It is not a `DataLoader`, so Lightning does not put a sampler of its own into it, and it has no length.
     """
 
     def __init__(self, make_loader: Callable[[], DataLoader[Layers]]) -> None:

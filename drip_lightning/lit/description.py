@@ -20,7 +20,7 @@ def choice_to_config(choice: Any, *, leave_out: Collection[str] = ()) -> Any:
         leave_out: Arguments of the object itself that are not described.
 
     Raises:
-        InputError: an argument is not kept, or is no value that a configuration can hold; or a class has no name.
+        InputError: an argument is not kept, or is not a value that a configuration can hold; or a class has no name.
     """
     if choice is None or isinstance(choice, bool | int | float | str):
         return choice

@@ -49,7 +49,7 @@ class LiveLatents(LatentSource):
         sample: Callable[[MattingBatch], Tensor],
         facts: Callable[[], dict[str, Any]],
     ) -> Tensor:
-        """Sample them."""
+        """Sample the batch's latents."""
         return sample(batch)
 
 
@@ -71,7 +71,7 @@ class CachedLatents(LatentSource):
         sample: Callable[[MattingBatch], Tensor],
         facts: Callable[[], dict[str, Any]],
     ) -> Tensor:
-        """Read them by sample number.
+        """Read the batch's latents by sample number.
 
         Raises:
             InputError: there are none for a sample, or they were made with other settings.

@@ -82,7 +82,7 @@ class Stage(LightningModule):
             self._built = True
 
     def configure_callbacks(self) -> list[Callback]:
-        """What keeps the averages."""
+        """Add the callbacks that keep the averages."""
         return self.averaging.callbacks()
 
     def configure_optimizers(self) -> Any:

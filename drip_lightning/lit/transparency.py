@@ -99,12 +99,12 @@ class TransparencyDecoder(MattingStage):
 
     @property
     def reloaded(self) -> tuple[str, ...]:
-        """All of the denoiser."""
+        """The whole denoiser, which is frozen."""
         return ("codec", "joint_unet")
 
     @property
     def pipeline(self) -> MattingPipeline:
-        """The whole model."""
+        """Denoiser and decoder together."""
         return replace(self.denoiser_pipeline, decoder=self.latent_decoder, hints=self.hints, reduction=self.reduction)
 
     def training_step(self, batch: MattingBatch, batch_index: int) -> Tensor:

@@ -89,7 +89,7 @@ class LowResolutionCrossDomainAttention(DomainAttention):
     levels: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse what is no number of levels."""
+        """Refuse a negative number of levels."""
         if self.levels < 0:
             raise InputError(f"attention.levels: expected 0 (the middle block alone) or more, got {self.levels}")
 

@@ -67,7 +67,7 @@ class LoRA(FineTuning):
     scale: int = 16
 
     def __post_init__(self) -> None:
-        """Refuse what is no rank."""
+        """Refuse a rank below 1."""
         if self.rank < 1:
             raise InputError(f"fine_tuning.rank: expected at least 1, got {self.rank}")
 

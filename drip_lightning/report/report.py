@@ -28,7 +28,7 @@ def write_report(folder: Path) -> str:
         The Markdown tables, and where everything is.
 
     Raises:
-        InputError: the folder is no sweep's, or nothing in it is finished.
+        InputError: the folder is not a sweep's, or nothing in it is finished.
     """
     plan = SweepPlan.load(folder)
     variants = read_variants(plan, folder)

@@ -30,7 +30,7 @@ def columns(metrics: Sequence[str]) -> list[Column]:
     """The tables' columns.
 
     Raises:
-        InputError: a name is no metric's.
+        InputError: a name is not a metric's.
     """
     found = []
     for metric in metrics:

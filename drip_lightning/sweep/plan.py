@@ -106,7 +106,7 @@ class SweepPlan:
         """Read `folder/plan.json`.
 
         Raises:
-            InputError: the folder is no sweep's.
+            InputError: the folder is not a sweep's.
         """
         path = folder / "plan.json"
         if not path.is_file():

@@ -86,7 +86,7 @@ class Choice:
 
     @cached_property
     def _facts(self) -> dict[str, dict[str, str]]:
-        """By file."""
+        """What the list says, by file."""
         if self.catalogue is None:
             return {}
         try:

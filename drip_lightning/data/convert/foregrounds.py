@@ -70,7 +70,7 @@ class Foregrounds:
         """Find the pictures.
 
         Raises:
-            InputError: a source is no folder, or what it holds needs another option.
+            InputError: a source is not a folder, or what it holds needs another option.
         """
         entries: list[ConversionJob | Finding] = []
         ignored: Counter[str] = Counter()

@@ -42,7 +42,7 @@ class Listing:
     jobs: tuple[ConversionJob, ...]
     refused: tuple[Finding, ...] = ()
     ignored: Mapping[str, int] = field(default_factory=dict)
-    """Files that are no pictures, by suffix."""
+    """Files that are not pictures, by suffix."""
 
     @property
     def fingerprint(self) -> str:

@@ -32,7 +32,7 @@ class ShardFolder:
 
         Args:
             folder: A local folder, or any URL that fsspec opens.
-            cache: Where shards from far away are kept; by default the user's.
+            cache: Where remote shards are kept; by default the user's.
 
         Raises:
             InputError: as `read_index`.

@@ -14,8 +14,8 @@ from drip_lightning.data.synth.raster import (
     joined,
     multiplied,
     rasterise,
+    rotated,
     spiky,
-    turned,
 )
 from drip_lightning.data.synth.strands import foliage, strands
 from drip_lightning.data.synth.textures import (
@@ -70,7 +70,7 @@ def motion(size: int, generator: np.random.Generator) -> tuple[Bytes, Bytes]:
     angle, reach, bow = generator.uniform(0, np.pi), generator.uniform(0.03, 0.12) * size, generator.normal(0, 0.2)
     steps = 16
     time = np.linspace(-0.5, 0.5, steps)
-    path = np.round(reach * turned(np.stack([time, bow * (4 * time**2 - 0.5)], axis=1), angle)).astype(int)
+    path = np.round(reach * rotated(np.stack([time, bow * (4 * time**2 - 0.5)], axis=1), angle)).astype(int)
     margin = int(np.abs(path).max()) + 1
     planes = np.dstack([colour, alpha])
     padded = np.pad(planes, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
@@ -151,7 +151,7 @@ def pane(size: int, generator: np.random.Generator) -> tuple[Bytes, Bytes]:
 
 def _window(generator: np.random.Generator) -> tuple[Points, list[Points], list[Points]]:
     corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * generator.uniform(0.3, 0.4, 2)
-    corners = turned(corners + generator.normal(0, 0.02, (4, 2)), generator.normal(0, 0.3))
+    corners = rotated(corners + generator.normal(0, 0.02, (4, 2)), generator.normal(0, 0.3))
     middle = generator.uniform(0.45, 0.55, 2)
     opening = corners * (1 - generator.uniform(0.08, 0.2))
     return corners + middle, [corners + middle], [opening + middle]

@@ -25,7 +25,7 @@ def blob(generator: np.random.Generator, *, radius: float, roughness: float = 0.
     reach = np.clip(1 + (heights[:, None] * np.cos(waves[:, None] * angle + phases[:, None])).sum(0), 0.35, 1.6)
     aspect = np.exp(generator.uniform(-0.25, 0.25))
     outline = radius * np.stack([aspect * reach * np.cos(angle), reach * np.sin(angle) / aspect], axis=1)
-    return turned(outline, generator.uniform(0, 2 * np.pi))
+    return rotated(outline, generator.uniform(0, 2 * np.pi))
 
 
 def spiky(generator: np.random.Generator, *, radius: float) -> Points:
@@ -35,10 +35,10 @@ def spiky(generator: np.random.Generator, *, radius: float) -> Points:
     angle = np.linspace(0, 2 * np.pi, 2 * corners, endpoint=False) + generator.normal(0, 0.03, 2 * corners)
     reach = np.where(np.arange(2 * corners) % 2 == 0, 1.0, depth if corners > 4 else np.cos(np.pi / corners))
     outline = 1.1 * radius * np.stack([reach * np.cos(angle), reach * np.sin(angle)], axis=1)
-    return turned(outline, generator.uniform(0, 2 * np.pi))
+    return rotated(outline, generator.uniform(0, 2 * np.pi))
 
 
-def turned(points: Points, angle: float) -> Points:
+def rotated(points: Points, angle: float) -> Points:
     """Rotate points (…, 2) about the origin."""
     cosine, sine = np.cos(angle), np.sin(angle)
     return points @ np.array([[cosine, sine], [-sine, cosine]])

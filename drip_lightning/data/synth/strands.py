@@ -12,7 +12,7 @@ from drip_lightning.data.synth.raster import (
     paint_shades,
     rasterise,
     ribbons,
-    turned,
+    rotated,
 )
 from drip_lightning.data.synth.textures import (
     Bytes,
@@ -231,7 +231,7 @@ def _leaves(generator: np.random.Generator, twigs: Points) -> tuple[list[Points]
     half = np.stack([line, np.sin(np.pi * line**0.8) * generator.uniform(0.15, 0.32)], axis=1)
     shape = np.concatenate([half, half[::-1] * [1, -1]])
     pieces = [
-        [turned(shape * [length, breadth * length], angle) + place for breadth in (1.0, 0.06)]
+        [rotated(shape * [length, breadth * length], angle) + place for breadth in (1.0, 0.06)]
         for length, angle, place in zip(lengths, angles, places, strict=True)
     ]
     return [leaf for leaf, _ in pieces], [vein for _, vein in pieces]

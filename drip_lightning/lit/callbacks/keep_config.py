@@ -26,7 +26,7 @@ class KeepConfig(SaveConfigCallback):
         if stage != "fit" or not trainer.is_global_zero:
             return
         config = self.config.clone()
-        config.ckpt_path = None  # where a run is resumed from is no part of what it is
+        config.ckpt_path = None  # where a run is resumed from is not part of what it is
         text = self.parser.dump(config, skip_none=False)
         folder = Path(trainer.default_root_dir)
         folder.mkdir(parents=True, exist_ok=True)

@@ -71,7 +71,7 @@ class StepLog(Callback):
         self._idle_since = time.perf_counter()
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """The batch has come."""
+        """Stop timing the wait: the batch has come."""
         self._clock.seconds["data"] += time.perf_counter() - self._idle_since
         self._samples += len(batch["number"]) * trainer.world_size
 

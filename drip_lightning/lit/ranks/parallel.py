@@ -120,7 +120,7 @@ class DripFSDPStrategy(ComparesRanks, FSDPStrategy):
         """As all ranks do, on GPUs.
 
         Raises:
-            InputError: this is no GPU.
+            InputError: this is not a GPU.
         """
         if self.root_device.type != "cuda":
             raise InputError("trainer.strategy: FSDP needs GPUs; take configs/hardware/cpu.yaml, or ddp.yaml")

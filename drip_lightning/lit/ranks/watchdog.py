@@ -30,10 +30,10 @@ _PHASES = (
 
 
 class Watchdog(Callback):
-    """Reports a rank that has not got on for long: one line with rank, phase, seconds and place in the code."""
+    """Reports a rank that has made no progress for long: one line with rank, phase, seconds and place in the code."""
 
     def __init__(self, warn_after_s: float = 300.0, abort_after_s: float | None = None) -> None:
-        """Say how long is long.
+        """Set how long a rank may take.
 
         Args:
             warn_after_s: Report after so many seconds without a finished batch or checkpoint, and again each time as

@@ -79,7 +79,7 @@ class BestCheckpoint:
             raise InputError(f"checkpoint.best.score: there is no {self._by.score}; validation gives {known}")
         if saved is None:
             raise InputError(
-                "checkpoint.best: validation came amid an accumulated step, which is not saved: make "
+                "checkpoint.best: validation came within an accumulated step, which is not saved: make "
                 f"trainer.val_check_interval a multiple of {trainer.accumulate_grad_batches}"
             )
         value = float(scores[self._by.score])

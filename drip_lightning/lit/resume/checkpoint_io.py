@@ -83,7 +83,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def newest_checkpoint(path: Path) -> Path:
-    """The newest sound checkpoint of a run folder; a path that is no folder is returned as it is.
+    """The newest sound checkpoint of a run folder; a path that is not a folder is returned as it is.
 
     What is damaged or not `drip`'s is named in a warning and passed over.
 
@@ -212,7 +212,7 @@ class _HashingWriter:
         return memoryview(data).nbytes
 
     def flush(self) -> None:
-        """Nothing waits here but the two bytes."""
+        """Do nothing: all but the last two bytes is passed on at once."""
 
     def _pass_on(self, data: bytes | memoryview) -> None:
         if self.error is None:

@@ -212,7 +212,7 @@ class Checkpoints(Checkpoint):
             rank_zero_info(f"saved after step {trainer.global_step}" if self._saved else "nothing to save")
 
     def _restore_random_state(self, trainer: Trainer) -> None:
-        """Once, and on as many ranks as there were."""
+        """Restore it once, and only on as many ranks as saved it."""
         states = self._loaded.pop("random", []) if self._loaded else []
         if len(states) == trainer.world_size:
             restore_random_state(states[trainer.global_rank])

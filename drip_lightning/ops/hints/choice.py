@@ -49,7 +49,7 @@ class Hints(ABC):
         return (torch.cat(maps, dim=1) * 255).round().to(torch.uint8)
 
     def __call__(self, image: Tensor, trimap: Tensor) -> Tensor:
-        """The same in [0, 1]."""
+        """Compute the guesses as float32 in [0, 1]."""
         return self.as_uint8(image, trimap) / 255
 
 
@@ -59,7 +59,7 @@ class NoHints(Hints):
 
     @property
     def guesses(self) -> tuple[Guess, ...]:
-        """None."""
+        """Nothing is guessed."""
         return ()
 
 
@@ -85,7 +85,7 @@ class SampledColours(Hints):
 
 @dataclass(frozen=True)
 class SampledAndPropagatedColours(Hints):
-    """Both."""
+    """The two together."""
 
     @property
     def guesses(self) -> tuple[Guess, ...]:
@@ -99,7 +99,7 @@ class ClosedFormAndColours(Hints):
 
     @property
     def guesses(self) -> tuple[Guess, ...]:
-        """All three."""
+        """The three, the best first."""
         from drip_lightning.ops.hints.closed_form import closed_form_colours  # PyMatting takes a second to import
 
         return (closed_form_colours, sampled_colours, propagated_colours)
