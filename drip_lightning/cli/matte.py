@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drip_lightning.cli.parser import OneLineParser
+from drip_lightning.cli.size_options import add_size_options, in_precision, set_sizes
 from drip_lightning.data.matte_jobs import MatteJob, find_jobs
 from drip_lightning.errors import InputError, RunError, raised_as
 from drip_lightning.shipped import shipped_model
@@ -15,7 +16,7 @@ from drip_lightning.shipped import shipped_model
 if TYPE_CHECKING:
     import torch
 
-    from drip_lightning.pipeline import MattingPipeline
+    from drip_lightning.pipeline import MattingPipeline, Progress
 
 _DESCRIPTION = """\
 Cut objects out of pictures: for each PICTURE an RGBA PNG with straight (not premultiplied) colour, of the same size.
@@ -69,6 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, metavar="N", help="denoising steps (default: the checkpoint's)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="another seed starts from other noise")
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 …; auto takes a GPU if there is one")
+    add_size_options(parser)
     parser.add_argument("--overwrite", action="store_true", help="make results that exist again")
     return parser
 
@@ -115,7 +117,7 @@ def main(arguments: list[str]) -> int:
 
 def _matte_all(jobs: Sequence[MatteJob], options: argparse.Namespace) -> int:
     """Matte them all; how many failed."""
-    from drip_lightning.cli.progress import progress_bar
+    from drip_lightning.cli.progress import parts_bar, progress_bar
     from drip_lightning.lit.matting import MattingStage
     from drip_lightning.ops.memory import is_out_of_memory
 
@@ -125,6 +127,7 @@ def _matte_all(jobs: Sequence[MatteJob], options: argparse.Namespace) -> int:
         raise InputError(f"--out {options.out} cannot be written to: choose another folder")
     device = _usable_device(options.device)
     stage = MattingStage.from_checkpoint(options.checkpoint).to(device)
+    set_sizes(stage, options)
     pipeline, options.steps = stage.pipeline, options.steps or stage.sampling_steps
     if options.steps > pipeline.schedule.num_train_timesteps:
         raise InputError(f"--steps must be at most {pipeline.schedule.num_train_timesteps}, got {options.steps}")
@@ -132,7 +135,8 @@ def _matte_all(jobs: Sequence[MatteJob], options: argparse.Namespace) -> int:
     with progress_bar() as progress:
         for job in progress.track(jobs, description="matting"):
             try:
-                _matte_one(job, pipeline, options)
+                with parts_bar(progress, job.picture.name) as tell, in_precision(options, device):
+                    _matte_one(job, pipeline, options, tell)
             except InputError as error:
                 failed += 1
                 print(f"drip matte: {error}", file=sys.stderr)
@@ -157,7 +161,7 @@ def _usable_device(name: str) -> "torch.device":
         return torch.empty(0, device=device).device
 
 
-def _matte_one(job: MatteJob, pipeline: "MattingPipeline", options: argparse.Namespace) -> None:
+def _matte_one(job: MatteJob, pipeline: "MattingPipeline", options: argparse.Namespace, progress: "Progress") -> None:
     from drip_lightning.cli.results import panel_path, write_panel, write_result
     from drip_lightning.data.matte_inputs import read_inputs
     from drip_lightning.ops.randomness import sample_generator
@@ -169,6 +173,7 @@ def _matte_one(job: MatteJob, pipeline: "MattingPipeline", options: argparse.Nam
         trimap.to(device),
         steps=options.steps,
         generators=[sample_generator(options.seed, 0, "sampling")],
+        progress=progress,
     )
     advice = "free some space or choose another --out, and run it again: results that exist are kept"
     with raised_as(RunError, OSError, message=lambda why: f"cannot write {job.result} ({why}): {advice}"):

@@ -65,12 +65,14 @@ class Model(Method):
         return tuple(median_matte(row) for row in zip(*members, strict=True))
 
     def describe(self) -> dict[str, str | int | float]:
-        """Where the weights came from, whether they are averages, and their digest."""
+        """Where the weights came from, whether they are averages, their digest, and at which sizes they work."""
         return {
             "kind": type(self._stage).__name__,
             "source": self._source,
             "weights": self._weights,
             "weights are": self._stage.weights,
+            "processing size": self._stage.processing_size or "native",
+            "tile size": self._stage.tile_size or "whole",
         }
 
 

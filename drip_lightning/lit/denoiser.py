@@ -34,6 +34,8 @@ class Denoiser(MattingStage):
         fine_tuning: Which of the U-Net's weights are trained.
         alpha_decoding: Whether alpha is the `mean` of the three channels that the VAE decodes it to, or the `first`.
         sampling_steps: Denoising steps in validation, test and prediction.
+        processing_size: Longest side of what the denoiser sees there; none for every picture's own.
+        tile_size: Side of the tiles in which larger pictures are worked on; none for whole pictures.
         gradient_checkpointing: Recompute activations in the backward pass: less memory, about a third more time.
         seed: Decides, with the sample's number, timesteps and noise.
         averaging: What is kept beside the trained weights, to be used after training.
@@ -54,6 +56,8 @@ class Denoiser(MattingStage):
         fine_tuning: FineTuning = AllWeights(),  # noqa: B008
         alpha_decoding: AlphaDecoding = "mean",
         sampling_steps: int = 10,
+        processing_size: int | None = None,
+        tile_size: int | None = 512,
         gradient_checkpointing: bool = False,
         seed: int = 0,
         averaging: Averaging = NoAveraging(),  # noqa: B008
@@ -62,6 +66,8 @@ class Denoiser(MattingStage):
     ) -> None:
         super().__init__(
             sampling_steps=sampling_steps,
+            processing_size=processing_size,
+            tile_size=tile_size,
             seed=seed,
             averaging=averaging,
             optimizer=optimizer,
@@ -107,6 +113,7 @@ class Denoiser(MattingStage):
             self.noise_schedule,
             VaeDecoderModule(),
             one_step=self.objective.one_step,
+            sizes=self.sizes,
         )
 
     def training_step(self, batch: MattingBatch, batch_index: int) -> Tensor:

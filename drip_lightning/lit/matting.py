@@ -11,6 +11,7 @@ from drip_lightning.lit.averaging import Averaging
 from drip_lightning.lit.scores import MatteScores
 from drip_lightning.lit.stage import Stage
 from drip_lightning.ops.randomness import sample_generator
+from drip_lightning.ops.sizes import Sizes
 from drip_lightning.pipeline import Matte, MattingPipeline
 
 
@@ -19,6 +20,8 @@ class MattingStage(Stage):
 
     Args:
         sampling_steps: Denoising steps in validation, test and prediction.
+        processing_size: Longest side of what the denoiser sees there; none for every picture's own.
+        tile_size: Side of the tiles in which larger pictures are worked on; none for whole pictures.
         seed: Decides, with the sample's number, every random draw.
         averaging: What is kept beside the trained weights, to be used after training.
         optimizer: Makes the optimizer from the trainable parameters.
@@ -29,6 +32,8 @@ class MattingStage(Stage):
         self,
         *,
         sampling_steps: int,
+        processing_size: int | None,
+        tile_size: int | None,
         seed: int,
         averaging: Averaging,
         optimizer: OptimizerCallable,
@@ -38,8 +43,15 @@ class MattingStage(Stage):
         if sampling_steps < 1:
             raise InputError(f"sampling_steps: expected at least 1, got {sampling_steps}")
         self.sampling_steps = sampling_steps
+        self.processing_size = processing_size
+        self.tile_size = tile_size
         self.seed = seed
         self.scores = MatteScores()
+
+    @property
+    def sizes(self) -> Sizes:
+        """How pictures of any size are worked on."""
+        return Sizes(self.processing_size, self.tile_size)
 
     @property
     @abstractmethod

@@ -39,6 +39,8 @@ class TransparencyDecoder(MattingStage):
         max_steps: Each training sample's latents come from a random number of denoising steps, 1 to this.
         sampling_steps: Denoising steps in validation, test and prediction.
         gradient_checkpointing: Recompute the decoder's activations in the backward pass: less memory, more time.
+        processing_size: Longest side of what the denoiser sees there; none for every picture's own.
+        tile_size: Side of the tiles in which larger pictures are worked on; none for whole pictures.
         seed: Decides, with the sample's number, steps and noise.
         averaging: What is kept beside the trained weights, to be used after training.
         optimizer: Makes the optimizer from the trainable parameters.
@@ -57,6 +59,8 @@ class TransparencyDecoder(MattingStage):
         max_steps: int = 10,
         sampling_steps: int = 10,
         gradient_checkpointing: bool = False,
+        processing_size: int | None = None,
+        tile_size: int | None = 512,
         seed: int = 0,
         averaging: Averaging = NoAveraging(),  # noqa: B008
         optimizer: OptimizerCallable = lambda p: torch.optim.Adam(p, lr=1e-4),
@@ -64,6 +68,8 @@ class TransparencyDecoder(MattingStage):
     ) -> None:
         super().__init__(
             sampling_steps=sampling_steps,
+            processing_size=processing_size,
+            tile_size=tile_size,
             seed=seed,
             averaging=averaging,
             optimizer=optimizer,
@@ -105,7 +111,13 @@ class TransparencyDecoder(MattingStage):
     @property
     def pipeline(self) -> MattingPipeline:
         """Denoiser and decoder together."""
-        return replace(self.denoiser_pipeline, decoder=self.latent_decoder, hints=self.hints, reduction=self.reduction)
+        return replace(
+            self.denoiser_pipeline,
+            decoder=self.latent_decoder,
+            hints=self.hints,
+            reduction=self.reduction,
+            sizes=self.sizes,
+        )
 
     def training_step(self, batch: MattingBatch, batch_index: int) -> Tensor:
         """Mend the denoiser's foreground and alpha (DRIP Eq. 6, App. A.3)."""

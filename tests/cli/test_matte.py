@@ -368,3 +368,25 @@ def test_a_trimap_lies_as_its_picture_is_seen_or_as_it_lies_in_the_file(
     assert _matte(*arguments) == 1
     assert "give --trimap-orientation upright" in capsys.readouterr().err
     assert _matte(*arguments, "--trimap-orientation=upright") == 0
+
+
+def test_sizes_and_precision_are_the_command_line_s(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is found differs, what is known does not; what is impossible is refused before the work."""
+    picture, trimap = _picture(tmp_path / "cat.png"), _trimap(tmp_path / "trimap.png")
+    common = picture, "--trimap", trimap, f"--checkpoint={runs / 'transparency'}"
+    results = []
+    for number, sizes in enumerate(([], ["--tile-size=32"], ["--processing-size=16"], ["--precision=bf16"])):
+        out = tmp_path / str(number)
+        assert _matte(*common, "--out", out, *sizes) == 0
+        results.append(_rgba(out / "cat.png"))
+    assert _matte(*common, "--out", tmp_path / "same", "--tile-size=whole", "--processing-size=native") == 0
+    assert torch.equal(_rgba(tmp_path / "same" / "cat.png"), results[0])
+    stripes = torch.from_numpy(np.array(Image.open(trimap))).expand(1, 1, -1, -1)
+    for other in results[1:]:
+        assert not torch.equal(other, results[0])
+        assert torch.equal(other[:, 3:][stripes != 128], stripes[stripes != 128])
+    capsys.readouterr()
+    assert _matte(*common, "--out", tmp_path / "none", "--tile-size=3") == 1
+    assert "tile size: expected at least" in capsys.readouterr().err
