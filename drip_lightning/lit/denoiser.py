@@ -11,7 +11,7 @@ from drip_lightning.lit.objectives import Denoising, Objective
 from drip_lightning.nn.attention import CrossDomainAttention, DomainAttention
 from drip_lightning.nn.fine_tuning import AllWeights, FineTuning
 from drip_lightning.nn.joint_denoiser import Switcher
-from drip_lightning.nn.latents import AlphaDecoding, LatentCodec
+from drip_lightning.nn.latents import AlphaDecoding, LatentCodec, VaePrecision
 from drip_lightning.nn.noise import AnnealedMultiResolutionNoise, NoiseSampler
 from drip_lightning.nn.noise_schedule import NoiseSchedule
 from drip_lightning.nn.pretrained import Networks, StableDiffusion
@@ -33,6 +33,8 @@ class Denoiser(MattingStage):
         objective: What is minimised.
         fine_tuning: Which of the U-Net's weights are trained.
         alpha_decoding: Whether alpha is the `mean` of the three channels that the VAE decodes it to, or the `first`.
+        vae_precision: Whether the frozen VAE runs in the trainer's precision, though never in float16 (`trainer`), or
+            in `float32` whatever that is.
         sampling_steps: Denoising steps in validation, test and prediction.
         processing_size: Longest side of what the denoiser sees there; none for every picture's own.
         tile_size: Side of the tiles in which larger pictures are worked on; none for whole pictures.
@@ -55,6 +57,7 @@ class Denoiser(MattingStage):
         objective: Objective = Denoising(),  # noqa: B008
         fine_tuning: FineTuning = AllWeights(),  # noqa: B008
         alpha_decoding: AlphaDecoding = "mean",
+        vae_precision: VaePrecision = "trainer",
         sampling_steps: int = 10,
         processing_size: int | None = None,
         tile_size: int | None = 512,
@@ -81,13 +84,18 @@ class Denoiser(MattingStage):
         self.objective = objective
         self.fine_tuning = fine_tuning
         self.alpha_decoding: AlphaDecoding = alpha_decoding
+        self.vae_precision: VaePrecision = vae_precision
         self.gradient_checkpointing = gradient_checkpointing
         self.register_buffer("alphas_cumprod", noise_schedule.alphas_cumprod(), persistent=False)
         objective.check(noise=noise, noise_schedule=noise_schedule, sampling_steps=sampling_steps)
 
     def build(self, *, pretrained: bool = True) -> None:
         """Load the VAE, and widen the U-Net to both domains and the condition."""
-        self.codec = LatentCodec(self.networks.trained_vae(), alpha_decoding=self.alpha_decoding)
+        if pretrained and (base := self.networks.base_schedule()) is not None:
+            self.noise_schedule.check_base(base)
+        self.codec = LatentCodec(
+            self.networks.trained_vae(), alpha_decoding=self.alpha_decoding, precision=self.vae_precision
+        )
         self.joint_unet = self.switcher.build(
             self.networks.unet(pretrained=pretrained or self.fine_tuning.keeps_pretrained),
             self.networks.prompt_embedding(pretrained=pretrained),

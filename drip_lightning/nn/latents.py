@@ -22,6 +22,7 @@ GPU_PIXELS_AT_ONCE = 2**21
 """Eight pictures of 512×512 keep a GPU busy; more would cost memory and save little time."""
 
 AlphaDecoding = Literal["mean", "first"]
+VaePrecision = Literal["trainer", "float32"]
 
 
 def _call(block: Callable[..., Tensor], features: Tensor) -> Tensor:
@@ -38,10 +39,14 @@ class LatentCodec(nn.Module):
     Args:
         vae: Encoder and decoder; `vae.config.scaling_factor` is the latents' scale.
         alpha_decoding: Whether alpha is the `mean` of the three channels it is decoded to, or the `first`.
+        precision: Whether it runs in the `trainer`'s precision, that is under its autocast, or in `float32`.
     """
 
-    def __init__(self, vae: AutoencoderKL, *, alpha_decoding: AlphaDecoding = "mean") -> None:
+    def __init__(
+        self, vae: AutoencoderKL, *, alpha_decoding: AlphaDecoding = "mean", precision: VaePrecision = "trainer"
+    ) -> None:
         super().__init__()
+        self.precision = precision
         self.alpha_decoding = alpha_decoding
         self.vae = vae.requires_grad_(False).eval()
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -79,7 +84,7 @@ class LatentCodec(nn.Module):
                 f"pictures of {width}×{height}: the VAE wants sides divisible by {self.downsampling} (data.image_size)"
             )
         batch = stack_for_vae(*pictures)
-        with torch.inference_mode(), _no_float16(batch):
+        with torch.inference_mode(), self._autocast(batch):
             modes = [self.vae.encode(slice_).latent_dist.mode() for slice_ in _slices(batch, height * width)]
         # outside of inference mode, the product is an ordinary tensor that autograd may keep
         return (torch.cat(modes).float() * self.vae.config["scaling_factor"]).chunk(len(pictures))
@@ -102,7 +107,7 @@ class LatentCodec(nn.Module):
         unscaled = latents.to(self.vae.dtype) / self.vae.config["scaling_factor"]
         picture_pixels = latents[0, 0].numel() * self.downsampling**2
         slices = zip(*(_slices(whole, picture_pixels) for whole in (unscaled, *additions)), strict=True)
-        with _no_float16(latents):
+        with self._autocast(latents):
             pixels = torch.cat([_run_decoder(self.vae, slice_, own, run) for slice_, *own in slices])
         foreground, alpha = split_domains(from_vae_range(pixels))
         return foreground, alpha.mean(dim=1, keepdim=True) if self.alpha_decoding == "mean" else alpha[:, :1]
@@ -111,11 +116,18 @@ class LatentCodec(nn.Module):
     def features(self, image: Tensor) -> list[Tensor]:
         """The encoder's features of an image (B, 3, H, W) in [0, 1] as they enter its levels, from full size down."""
         encoder = self.vae.encoder
-        with _no_float16(image):
+        with self._autocast(image):
             features = [encoder.conv_in(stack_for_vae(image).to(self.vae.dtype))]
             for block in encoder.down_blocks[:-1]:
                 features.append(block(features[-1]))
         return features
+
+    @contextmanager
+    def _autocast(self, tensor: Tensor) -> Iterator[None]:
+        device = tensor.device.type
+        keep = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) != torch.float16
+        with torch.autocast(device, enabled=keep and self.precision == "trainer"):
+            yield
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,11 +211,3 @@ def _run_decoder(
 def _slices(batch: Tensor, picture_pixels: int) -> tuple[Tensor, ...]:
     at_once = CPU_PIXELS_AT_ONCE if batch.device.type == "cpu" else GPU_PIXELS_AT_ONCE
     return batch.contiguous(memory_format=torch.channels_last).split(max(1, at_once // picture_pixels))
-
-
-@contextmanager
-def _no_float16(tensor: Tensor) -> Iterator[None]:
-    device = tensor.device.type
-    keep = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) != torch.float16
-    with torch.autocast(device, enabled=keep):
-        yield

@@ -1,5 +1,6 @@
 """The diffusion schedule: the same betas for DDPM training and DPM-Solver++ sampling (DRIP Sec. 3.2)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,7 +24,11 @@ class NoiseSchedule:
         beta_schedule: How betas run from first to last.
         zero_terminal_snr: Rescale the betas so that the last step is pure noise (Lin et al. 2024, Alg. 1).
         timestep_spacing: Which timesteps sampling visits. "trailing" starts at T and mends few-step sampling
-            (Lin et al. 2024; Garcia et al. 2024).
+            (Lin et al. 2024; Garcia et al. 2024); "leading" is that of diffusers' DDIM.
+        steps_offset: Added to "leading" timesteps; 1 in Stable Diffusion.
+        solver_order: Of DPM-Solver++ multistep; 1 is DDIM.
+        base: Whether the pretrained base's own schedule is to `keep`, so that another prediction type or other betas
+            here are refused, or to `replace` by this one, which training then has to teach.
     """
 
     prediction_type: PredictionType = "epsilon"
@@ -33,6 +38,9 @@ class NoiseSchedule:
     beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2"] = "scaled_linear"
     zero_terminal_snr: bool = False
     timestep_spacing: Literal["trailing", "leading", "linspace"] = "trailing"
+    steps_offset: int = 1
+    solver_order: Literal[1, 2, 3] = 2
+    base: Literal["keep", "replace"] = "keep"
 
     def __post_init__(self) -> None:
         """Refuse a last step that tells an epsilon predictor nothing, or that sampling never visits."""
@@ -45,6 +53,31 @@ class NoiseSchedule:
             raise InputError(
                 "zero_terminal_snr with timestep_spacing=leading: sampling would start from pure noise at a step that "
                 "was trained on less; use trailing or linspace, or leave zero_terminal_snr off"
+            )
+        if self.steps_offset < 0:
+            raise InputError(f"noise_schedule.steps_offset: expected 0 or more, got {self.steps_offset}")
+
+    def check_base(self, found: Mapping[str, Any]) -> None:
+        """Compare with the schedule that the pretrained base was trained with, unless that is to be replaced.
+
+        Args:
+            found: The base's `scheduler_config.json`; what it leaves out is diffusers' default.
+
+        Raises:
+            InputError: prediction type, betas or length differ.
+        """
+        if self.base == "replace":
+            return
+        bases = DDPMScheduler.from_config(dict(found)).config
+        own = self._settings()
+        names = [name for name in own if name != "timestep_spacing" and bases[name] != own[name]]
+        names += [] if bases["trained_betas"] is None else ["trained_betas"]
+        if names:
+            told = ", ".join(f"{name} {bases[name]}, configured {own.get(name)}" for name in names)
+            told = told.replace("rescale_betas_zero_snr", "zero_terminal_snr")
+            raise InputError(
+                f"noise_schedule contradicts the base's scheduler_config.json: {told}; set it to the base's, "
+                "or noise_schedule.base to replace if fine-tuning shall change it"
             )
 
     def _settings(self) -> dict[str, Any]:
@@ -63,12 +96,33 @@ class NoiseSchedule:
         return DDPMScheduler(**self._settings(), clip_sample=False).alphas_cumprod
 
     def solver(self, steps: int) -> DPMSolverMultistepScheduler:
-        """A fresh second-order DPM-Solver++ (Lu et al. 2022) for `steps` steps, the last landing on the clean latent.
+        """A fresh DPM-Solver++ (Lu et al. 2022) for `steps` steps, the last landing on the clean latent.
 
         It starts from noise of unit variance and takes its inputs unscaled.
+
+        Raises:
+            InputError: the last leading timestep would lie beyond the schedule.
         """
         solver = DPMSolverMultistepScheduler(
-            **self._settings(), algorithm_type="dpmsolver++", solver_order=2, final_sigmas_type="zero"
+            **self._settings(),
+            steps_offset=self.steps_offset,
+            algorithm_type="dpmsolver++",
+            solver_order=self.solver_order,
+            final_sigmas_type="zero",
         )
-        solver.set_timesteps(steps)
+        if self.timestep_spacing == "leading":
+            solver.set_timesteps(timesteps=self._leading(steps))
+        else:
+            solver.set_timesteps(steps)
         return solver
+
+    def _leading(self, steps: int) -> list[int]:
+        """DDIM's; diffusers' DPM-Solver divides by one step more, and so starts lower."""
+        ratio = self.num_train_timesteps // steps
+        timesteps = [place * ratio + self.steps_offset for place in reversed(range(steps))]
+        if timesteps[0] >= self.num_train_timesteps:
+            raise InputError(
+                f"{steps} leading steps with noise_schedule.steps_offset={self.steps_offset} begin at timestep "
+                f"{timesteps[0]}, beyond the last, {self.num_train_timesteps - 1}: take fewer steps, or an offset of 0"
+            )
+        return timesteps

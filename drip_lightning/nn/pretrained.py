@@ -4,11 +4,12 @@ from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
@@ -53,6 +54,10 @@ class Networks(ABC):
             pretrained: Whether its values matter; false where a checkpoint's replace them at once.
         """
 
+    def base_schedule(self) -> dict[str, Any] | None:
+        """The scheduler's settings, as diffusers has them, of a pretrained U-Net; none where none is pretrained."""
+        return None
+
 
 @dataclass(frozen=True)
 class StableDiffusion(Networks):
@@ -61,12 +66,15 @@ class StableDiffusion(Networks):
     Attributes:
         source: A local folder, or a Hub id. The environment variable HF_HUB_OFFLINE=1 keeps to what is cached.
         revision: Hub revision to pin; none means the newest.
+        prompt: The empty prompt's tokens: `padded` to the text encoder's length, 77, as Stable Diffusion is trained and
+            run, or `unpadded`, start and end alone, as in Marigold.
         transparency_channels: Features of each level of the transparency decoder, after LayerDiffuse.
         transparency_layers: Residual blocks in each level of the transparency decoder.
     """
 
     source: str = SD2_MIRROR
     revision: str | None = None
+    prompt: Literal["padded", "unpadded"] = "padded"
     transparency_channels: tuple[int, ...] = (32, 32, 64, 128, 256, 512, 512)
     transparency_layers: int = 2
 
@@ -104,15 +112,22 @@ class StableDiffusion(Networks):
         with _loading(self.source, "text_encoder"):
             if not pretrained:
                 config = CLIPTextConfig.from_pretrained(subfolder="text_encoder", **where)
-                return torch.zeros(1, config.max_position_embeddings, config.hidden_size)
+                length = config.max_position_embeddings if self.prompt == "padded" else 2
+                return torch.zeros(1, length, config.hidden_size)
             tokenizer = CLIPTokenizer.from_pretrained(subfolder="tokenizer", **where)
             text_encoder = CLIPTextModel.from_pretrained(subfolder="text_encoder", dtype=torch.float32, **where)
             known, expected = tokenizer.vocab_size, text_encoder.config.vocab_size
             if known != expected:  # without its files a tokenizer knows two tokens and says nothing
                 raise ValueError(f"tokenizer knows {known} tokens, expected {expected}")
         length = text_encoder.config.max_position_embeddings
-        tokens = tokenizer("", padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+        padding = "max_length" if self.prompt == "padded" else "do_not_pad"
+        tokens = tokenizer("", padding=padding, max_length=length, truncation=True, return_tensors="pt")
         return text_encoder(tokens.input_ids)[0]
+
+    def base_schedule(self) -> dict[str, Any]:
+        """Read `scheduler/scheduler_config.json`."""
+        with _loading(self.source, "scheduler"):
+            return dict(DDPMScheduler.load_config(self.source, subfolder="scheduler", revision=self.revision))
 
 
 @dataclass(frozen=True)

@@ -89,9 +89,15 @@ def test_stays_frozen_and_in_evaluation_mode(codec) -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize(
-    ("autocast", "inside"), [(torch.float16, torch.float32), (torch.bfloat16, torch.bfloat16)], ids=["fp16", "bf16"]
+    ("precision", "autocast", "inside"),
+    [
+        ("trainer", torch.float16, torch.float32),
+        ("trainer", torch.bfloat16, torch.bfloat16),
+        ("float32", torch.bfloat16, torch.float32),
+    ],
 )
-def test_the_vae_never_runs_in_float16(codec, autocast, inside) -> None:
+def test_the_vae_runs_in_the_trainer_s_precision_or_float32_but_never_in_float16(precision, autocast, inside) -> None:
+    codec = LatentCodec(tiny_vae(), precision=precision)
     encoder, decoder = spy(codec.vae.encoder.conv_in), spy(codec.vae.decoder.conv_in)
     with torch.autocast("cpu", dtype=autocast):
         (latent,) = codec.encode(*pictures(3))

@@ -1,3 +1,4 @@
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from transformers import CLIPTextModel
 
 from drip_lightning.errors import InputError
 from drip_lightning.lit.denoiser import Denoiser
+from drip_lightning.nn.noise_schedule import NoiseSchedule
 from drip_lightning.nn.pretrained import FromScratch, Networks, StableDiffusion
 from tests.networks import NETWORKS, fit, matting_batch, with_saved_vae
 from tests.sd2_folder import END, PAD, START, TOKENS, write_sd2_folder
@@ -62,6 +64,28 @@ def test_a_denoiser_trains_on_it_and_its_checkpoint_needs_no_text_encoder(copied
     again = Denoiser.from_checkpoint(tmp_path / "run")
     torch.testing.assert_close(again.state_dict(), stage.state_dict(), rtol=0, atol=0)
     assert not again.training
+
+
+def test_a_base_that_predicts_the_velocity_does_not_train_as_one_of_noise(copied: Path) -> None:
+    file = copied / "scheduler" / "scheduler_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"prediction_type": "v_prediction"}))
+    networks = StableDiffusion(source=str(copied))
+    with pytest.raises(InputError, match=r"noise_schedule contradicts .* v_prediction, configured epsilon"):
+        Denoiser(networks).configure_model()
+    NoiseSchedule(prediction_type="v_prediction").check_base(networks.base_schedule())
+    shutil.rmtree(file.parent)
+    with pytest.raises(InputError, match="cannot load scheduler of"):
+        networks.base_schedule()
+
+
+def test_the_unpadded_prompt_is_start_and_end(folder: Path) -> None:
+    """The text encoder's attention is causal: its first two embeddings cannot depend on the padding."""
+    padded = StableDiffusion(source=str(folder)).prompt_embedding()
+    unpadded = StableDiffusion(source=str(folder), prompt="unpadded").prompt_embedding()
+    assert unpadded.shape == (1, 2, padded.shape[2])
+    torch.testing.assert_close(unpadded, padded[:, :2])
+    zeros = StableDiffusion(source=str(folder), prompt="unpadded").prompt_embedding(pretrained=False)
+    assert zeros.shape == unpadded.shape
 
 
 PARTS: dict[str, Callable[[Networks], object]] = {
