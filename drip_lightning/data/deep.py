@@ -36,10 +36,10 @@ def deep_size(content: bytes, *, page: int = 0) -> tuple[int, int] | None:
         return (found.imagewidth, found.imagelength) if found.bitspersample > 8 else None
 
 
-def deep_levels(content: bytes, *, name: str, page: int = 0) -> NDArray[np.uint16]:
+def deep_values(content: bytes, *, name: str, page: int = 0) -> NDArray[np.uint16]:
     """Decode what `deep_size` knows, as it lies in the file.
 
-    Numbers with a fraction are taken for levels from 0 to 1, whole ones beyond 1 for 8 or 16 bits.
+    Numbers with a fraction are taken for values from 0 to 1, whole ones beyond 1 for 8 or 16 bits.
 
     Args:
         content: The file.
@@ -50,30 +50,30 @@ def deep_levels(content: bytes, *, name: str, page: int = 0) -> NDArray[np.uint1
         (H, W, C), 0 to 65535: grey, grey and alpha, RGB, or RGBA; straight.
 
     Raises:
-        InputError: the numbers are no levels, or mean other colours than grey or RGB.
+        InputError: the numbers say no values, or mean other colours than grey or RGB.
         Exception: a library's own, where the file is broken.
     """
     if content.startswith(_PNG):
         import imagecodecs
 
-        levels = imagecodecs.png_decode(content)
-        return levels.reshape(*levels.shape[:2], -1)
+        values = imagecodecs.png_decode(content)
+        return values.reshape(*values.shape[:2], -1)
     with _tiff(content) as file:
         found = file.pages[page]
-        levels = np.asarray(found.asarray())
+        values = np.asarray(found.asarray())
     kinds, bits = [int(kind) for kind in found.extrasamples], found.bitspersample
-    if found.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB) or levels.dtype.kind not in "uf":
+    if found.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB) or values.dtype.kind not in "uf":
         raise InputError(f"{name} is a TIFF of {bits} bits in other colours than grey or RGB: save it as one of these")
-    levels = levels.reshape(*levels.shape[:2], -1) if found.axes[0] == "Y" else np.moveaxis(levels, 0, -1)
-    levels = _of_floats(levels, name) if levels.dtype.kind == "f" else _of_bits(levels, bits)
+    values = values.reshape(*values.shape[:2], -1) if found.axes[0] == "Y" else np.moveaxis(values, 0, -1)
+    values = _of_floats(values, name) if values.dtype.kind == "f" else _of_bits(values, bits)
     if found.photometric == _WHITE_IS_ZERO:
-        levels[..., 0] = 65535 - levels[..., 0]
+        values[..., 0] = 65535 - values[..., 0]
     colours = 3 if found.photometric == _RGB else 1
     alpha = next((place for place, kind in enumerate(kinds) if kind in (_PREMULTIPLIED, _STRAIGHT)), None)
     if alpha is None:
-        return levels[..., :colours]
-    levels = levels[..., [*range(colours), colours + alpha]]
-    return _straight(levels) if kinds[alpha] == _PREMULTIPLIED else levels
+        return values[..., :colours]
+    values = values[..., [*range(colours), colours + alpha]]
+    return _straight(values) if kinds[alpha] == _PREMULTIPLIED else values
 
 
 def is_tiff(content: bytes) -> bool:
@@ -100,28 +100,28 @@ def _tiff(content: bytes) -> Iterator[Any]:
         raise ValueError(str(error)) from error
 
 
-def _of_bits(levels: NDArray[Any], bits: int) -> NDArray[np.uint16]:
+def _of_bits(values: NDArray[Any], bits: int) -> NDArray[np.uint16]:
     if bits == 16:
-        return levels.astype(np.uint16)
-    return (levels.astype(np.float64) * (65535 / (2**bits - 1))).round().astype(np.uint16)
+        return values.astype(np.uint16)
+    return (values.astype(np.float64) * (65535 / (2**bits - 1))).round().astype(np.uint16)
 
 
-def _of_floats(levels: NDArray[Any], name: str) -> NDArray[np.uint16]:
-    least, most = float(levels.min()), float(levels.max())
-    is_whole = most > 1 and bool((levels == levels.round()).all())
+def _of_floats(values: NDArray[Any], name: str) -> NDArray[np.uint16]:
+    least, most = float(values.min()), float(values.max())
+    is_whole = most > 1 and bool((values == values.round()).all())
     top = 1 if not is_whole else 255 if most <= 255 else 65535
     if not 0 <= least <= most <= top:  # also where one is no number
         raise InputError(f"{name} has floating-point numbers from {least:g} to {most:g}: expected 0 to 1")
-    return (levels.astype(np.float64) * (65535 / top)).round().astype(np.uint16)
+    return (values.astype(np.float64) * (65535 / top)).round().astype(np.uint16)
 
 
-def _straight(levels: NDArray[np.uint16]) -> NDArray[np.uint16]:
+def _straight(values: NDArray[np.uint16]) -> NDArray[np.uint16]:
     """Undo premultiplication by the last channel."""
-    alpha = levels[..., -1:].astype(np.float64)
-    colour = np.divide(levels[..., :-1] * 65535.0, alpha, out=np.zeros(levels[..., :-1].shape), where=alpha > 0)
-    return np.dstack([colour.round().clip(0, 65535).astype(np.uint16), levels[..., -1:]])
+    alpha = values[..., -1:].astype(np.float64)
+    colour = np.divide(values[..., :-1] * 65535.0, alpha, out=np.zeros(values[..., :-1].shape), where=alpha > 0)
+    return np.dstack([colour.round().clip(0, 65535).astype(np.uint16), values[..., -1:]])
 
 
-def eight_bits(levels: NDArray[np.uint16]) -> NDArray[np.uint8]:
+def eight_bits(values: NDArray[np.uint16]) -> NDArray[np.uint8]:
     """Sixteen bits rounded to eight."""
-    return ((levels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)

@@ -7,7 +7,7 @@ from torch import Tensor
 from drip_lightning.data.matte_jobs import MatteJob
 from drip_lightning.data.orientation import Orientation, apply_orientation, fit_guide
 from drip_lightning.data.picture_files import FORMATS, read_file
-from drip_lightning.data.pictures import colour_floats, map_pixels, opacity, open_levels, open_picture, orientation_of
+from drip_lightning.data.pictures import colour_floats, map_pixels, opacity, open_picture, open_values, orientation_of
 from drip_lightning.errors import InputError
 from drip_lightning.ops.trimap import quantise_trimap, trimap_from_mask, unknown_mask
 
@@ -30,8 +30,8 @@ def read_inputs(job: MatteJob, *, band: int | None, guide_lies: Orientation | No
     content, name = read_file(job.picture), str(job.picture)
     picture = open_picture(content, name=name, formats=FORMATS)
     orientation = orientation_of(content, name=name, formats=FORMATS)
-    levels = open_levels(content, name=name, formats=FORMATS)
-    image = colour_floats(picture, None if levels is None else apply_orientation(levels, orientation))
+    values = open_values(content, name=name, formats=FORMATS)
+    image = colour_floats(picture, None if values is None else apply_orientation(values, orientation))
 
     content, name = read_file(job.guide), str(job.guide)
     guide = map_pixels(open_picture(content, name=name, formats=FORMATS), name=name)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from drip_lightning.data.deep import deep_levels, deep_size, eight_bits, is_tiff, tiff_tag
+from drip_lightning.data.deep import deep_size, deep_values, eight_bits, is_tiff, tiff_tag
 from drip_lightning.errors import InputError, reason_of
 
 MAX_PIXELS = 1 << 26
@@ -55,17 +55,17 @@ def open_picture(
         InputError: it cannot be decoded.
     """
     with _told(name, formats):
-        levels = open_levels(content, name=name, formats=formats, page=frame)
-        with _opened(content, formats, frame, name) if levels is None else _rounded(content, levels, frame) as picture:
+        values = open_values(content, name=name, formats=formats, page=frame)
+        with _opened(content, formats, frame, name) if values is None else _rounded(content, values, frame) as picture:
             require_size(*picture.size, name=name)
             picture.load()
             return ImageOps.exif_transpose(picture) if upright else picture.copy()
 
 
-def open_levels(
+def open_values(
     content: bytes, *, name: str, formats: tuple[str, ...] = FORMATS, page: int = 0
 ) -> NDArray[np.uint16] | None:
-    """Levels of a picture of more than eight bits as `deep_levels`, as it lies in the file; None for any other.
+    """Values of a picture of more than eight bits as `deep_values`, as it lies in the file; None for any other.
 
     Arguments and errors are those of `open_picture`.
     """
@@ -74,7 +74,7 @@ def open_levels(
         if size is None:
             return None
         require_size(*size, name=name)
-        return deep_levels(content, name=name, page=page)
+        return deep_values(content, name=name, page=page)
 
 
 def orientation_of(content: bytes, *, name: str, formats: tuple[str, ...] = FORMATS, frame: int = 0) -> int:
@@ -122,10 +122,10 @@ def _opened(content: bytes, formats: tuple[str, ...], frame: int, name: str) -> 
     return picture
 
 
-def _rounded(content: bytes, levels: NDArray[np.uint16], page: int) -> Image.Image:
-    """Deep levels as Pillow can hold them: grey in sixteen bits, all else in eight; with profile and orientation."""
-    is_grey = levels.shape[2] == 3 and bool((levels == levels[..., :1]).all())
-    picture = Image.fromarray(levels[..., 0] if is_grey or levels.shape[2] == 1 else eight_bits(levels))
+def _rounded(content: bytes, values: NDArray[np.uint16], page: int) -> Image.Image:
+    """Deep values as Pillow can hold them: grey in sixteen bits, all else in eight; with profile and orientation."""
+    is_grey = values.shape[2] == 3 and bool((values == values[..., :1]).all())
+    picture = Image.fromarray(values[..., 0] if is_grey or values.shape[2] == 1 else eight_bits(values))
     if is_tiff(content):
         profile = tiff_tag(content, _PROFILE, page=page)
         orientation = tiff_tag(content, _ORIENTATION, page=page)
@@ -174,16 +174,16 @@ def colour_pixels(picture: Image.Image) -> NDArray[np.uint8]:
     return np.array(converted)
 
 
-def colour_floats(picture: Image.Image, levels: NDArray[np.uint16] | None) -> NDArray[np.float32]:
+def colour_floats(picture: Image.Image, values: NDArray[np.uint16] | None) -> NDArray[np.float32]:
     """Colour of a picture in sRGB, (H, W, 3), in [0, 1]: of more than eight bits, if it has them.
 
     Args:
         picture: As `colour_pixels` takes it.
-        levels: Its `open_levels`, in the same orientation.
+        values: Its `open_values`, in the same orientation.
     """
-    if levels is None or _foreign_profile(picture)[0] is not None:  # Pillow converts profiles in eight bits
+    if values is None or _foreign_profile(picture)[0] is not None:  # Pillow converts profiles in eight bits
         return np.divide(colour_pixels(picture), 255, dtype=np.float32)
-    colour = levels[..., :3] if levels.shape[2] >= 3 else levels[..., :1].repeat(3, axis=2)
+    colour = values[..., :3] if values.shape[2] >= 3 else values[..., :1].repeat(3, axis=2)
     return np.divide(colour, 65535, dtype=np.float32)
 
 

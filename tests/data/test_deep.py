@@ -16,23 +16,23 @@ from drip_lightning.data.pictures import (
     colour_pixels,
     map_pixels,
     opacity,
-    open_levels,
     open_picture,
+    open_values,
     rgba_pixels,
 )
 from drip_lightning.errors import InputError
 
-LEVELS = np.array([[[127, 128, 129, 65535], [128 * 257 - 129, 128 * 257 - 128, 65407, 40000]]], np.uint16)
+VALUES = np.array([[[127, 128, 129, 65535], [128 * 257 - 129, 128 * 257 - 128, 65407, 40000]]], np.uint16)
 ROUNDED = [[0, 0, 1, 255], [127, 128, 255, 156]]
-"""By hand: level L is L / 257 of 255. 128 / 257 is just below a half, 129 / 257 just above; 40000 / 257 is 155.6."""
+"""By hand: value V is V / 257 of 255. 128 / 257 is just below a half, 129 / 257 just above; 40000 / 257 is 155.6."""
 TRIMAP = np.array([[0, 0, 128, 255], [0, 128, 128, 255]], np.uint8)
 
 
-def png(levels: np.ndarray, *chunks: bytes) -> bytes:
+def png(values: np.ndarray, *chunks: bytes) -> bytes:
     """A PNG of sixteen bits, (H, W, C)."""
-    height, width, channels = levels.shape
+    height, width, channels = values.shape
     header = struct.pack(">IIBBBBB", width, height, 16, (0, 4, 2, 6)[channels - 1], 0, 0, 0)
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in levels)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
     parts = [chunk(b"IHDR", header), *chunks, chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
@@ -41,9 +41,9 @@ def chunk(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 
-def tiff(levels: np.ndarray, **options: Any) -> bytes:
+def tiff(values: np.ndarray, **options: Any) -> bytes:
     stream = io.BytesIO()
-    tifffile.imwrite(stream, levels, **options)
+    tifffile.imwrite(stream, values, **options)
     return stream.getvalue()
 
 
@@ -54,29 +54,29 @@ def opened(content: bytes) -> Image.Image:
 @pytest.mark.parametrize(
     "content",
     [
-        png(LEVELS),
-        tiff(LEVELS, photometric="rgb", extrasamples=["unassalpha"]),
-        tiff(LEVELS, photometric="rgb", extrasamples=["unassalpha"], compression="lzw", predictor=True),
-        tiff(LEVELS.transpose(2, 0, 1), photometric="rgb", extrasamples=["unassalpha"], planarconfig="separate"),
-        tiff(LEVELS, photometric="rgb", extrasamples=["unassalpha"], byteorder=">"),
-        tiff(LEVELS / 65535, photometric="rgb", extrasamples=["unassalpha"]),
+        png(VALUES),
+        tiff(VALUES, photometric="rgb", extrasamples=["unassalpha"]),
+        tiff(VALUES, photometric="rgb", extrasamples=["unassalpha"], compression="lzw", predictor=True),
+        tiff(VALUES.transpose(2, 0, 1), photometric="rgb", extrasamples=["unassalpha"], planarconfig="separate"),
+        tiff(VALUES, photometric="rgb", extrasamples=["unassalpha"], byteorder=">"),
+        tiff(VALUES / 65535, photometric="rgb", extrasamples=["unassalpha"]),
     ],
 )
 def test_sixteen_bits_of_colour_are_rounded_and_kept(content: bytes) -> None:
     assert rgba_pixels(opened(content), name="x")[0].tolist() == ROUNDED
-    levels = open_levels(content, name="x", formats=FORMATS)
-    assert levels is not None
-    assert levels.tolist() == LEVELS.tolist()
-    floats = colour_floats(opened(content), levels)
+    values = open_values(content, name="x", formats=FORMATS)
+    assert values is not None
+    assert values.tolist() == VALUES.tolist()
+    floats = colour_floats(opened(content), values)
     assert floats.dtype == np.float32
-    assert np.abs(floats * 65535 - LEVELS[..., :3]).max() < 0.01
+    assert np.abs(floats * 65535 - VALUES[..., :3]).max() < 0.01
 
 
 def test_grey_and_opaque_pictures() -> None:
-    for content in (png(LEVELS[..., :3]), tiff(LEVELS[..., :3], photometric="rgb")):
+    for content in (png(VALUES[..., :3]), tiff(VALUES[..., :3], photometric="rgb")):
         assert colour_pixels(opened(content))[0].tolist() == [pixel[:3] for pixel in ROUNDED]
         assert opacity(opened(content)).tolist() == [[255, 255]]
-    grey = LEVELS[..., [2, 3]]
+    grey = VALUES[..., [2, 3]]
     assert rgba_pixels(opened(png(grey)), name="x")[0].tolist() == [[1, 1, 1, 255], [255, 255, 255, 156]]
     assert colour_pixels(opened(png(grey[..., :1])))[0].tolist() == [[1, 1, 1], [255, 255, 255]]
     inverted = tiff(65535 - grey[..., 0], photometric="miniswhite")
@@ -86,20 +86,20 @@ def test_grey_and_opaque_pictures() -> None:
 def test_premultiplied_tiffs_become_straight() -> None:
     premultiplied = np.array([[[10000, 20000, 30000, 30000], [0, 0, 0, 0]]], np.uint16)
     content = tiff(premultiplied, photometric="rgb", extrasamples=["assocalpha"])
-    levels = open_levels(content, name="x", formats=FORMATS)
-    assert levels is not None
-    assert levels[0].tolist() == [[21845, 43690, 65535, 30000], [0, 0, 0, 0]]  # a third, two thirds, all of 65535
+    values = open_values(content, name="x", formats=FORMATS)
+    assert values is not None
+    assert values[0].tolist() == [[21845, 43690, 65535, 30000], [0, 0, 0, 0]]  # a third, two thirds, all of 65535
 
 
 def test_what_is_not_deep_is_left_to_pillow() -> None:
     for form in ("PNG", "TIFF", "JPEG"):
         stream = io.BytesIO()
         Image.new("RGB", (4, 4), (1, 2, 3)).save(stream, form)
-        assert open_levels(stream.getvalue(), name="x", formats=FORMATS) is None
+        assert open_values(stream.getvalue(), name="x", formats=FORMATS) is None
 
 
 @pytest.mark.parametrize(
-    "levels",
+    "values",
     [
         TRIMAP / 255,
         (TRIMAP / 255).astype(np.float16),
@@ -108,8 +108,8 @@ def test_what_is_not_deep_is_left_to_pillow() -> None:
         (TRIMAP * 257.0).astype(np.float32),
     ],
 )
-def test_maps_of_floating_point_numbers(levels: np.ndarray) -> None:
-    found = map_pixels(opened(tiff(levels)), name="t.tif")
+def test_maps_of_floating_point_numbers(values: np.ndarray) -> None:
+    found = map_pixels(opened(tiff(values)), name="t.tif")
     assert np.abs(found.astype(int) - TRIMAP).max() == 0
 
 
@@ -123,27 +123,27 @@ def test_profile_and_orientation_of_deep_files_count() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     turned = chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
-    assert opened(png(LEVELS, turned)).size == (1, 2)
-    content = tiff(LEVELS[..., :3], photometric="rgb", extratags=[(274, "H", 1, 6, True)])
+    assert opened(png(VALUES, turned)).size == (1, 2)
+    content = tiff(VALUES[..., :3], photometric="rgb", extratags=[(274, "H", 1, 6, True)])
     assert opened(content).size == (1, 2)
-    content = tiff(LEVELS[..., :3], photometric="rgb", iccprofile=b"a profile")
+    content = tiff(VALUES[..., :3], photometric="rgb", iccprofile=b"a profile")
     assert opened(content).info["icc_profile"] == b"a profile"
-    content = png(LEVELS, chunk(b"iCCP", b"name\0\0" + zlib.compress(b"a profile")))
+    content = png(VALUES, chunk(b"iCCP", b"name\0\0" + zlib.compress(b"a profile")))
     assert opened(content).info["icc_profile"] == b"a profile"
 
 
 def test_numbers_that_are_no_levels_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    for levels, said in (
+    for values, said in (
         (np.array([[0.0, 1.5]]), "has floating-point numbers from 0 to 1.5: expected 0 to 1"),
         (np.array([[np.nan, 1.0]]), "has floating-point numbers from nan to nan"),
         (np.array([[-3, 4]], np.int16), "is a TIFF of 16 bits in other colours than grey or RGB"),
     ):
         with pytest.raises(InputError, match=f"x {said}"):
-            opened(tiff(levels))
-    for content in (png(LEVELS)[:60], tiff(LEVELS, photometric="rgb")[:100], b"II*\0junk"):
+            opened(tiff(values))
+    for content in (png(VALUES)[:60], tiff(VALUES, photometric="rgb")[:100], b"II*\0junk"):
         with pytest.raises(InputError, match="x cannot be decoded"):
             opened(content)
     monkeypatch.setattr(pictures, "MAX_PIXELS", 1)
-    for content in (png(LEVELS), tiff(LEVELS, photometric="rgb", extrasamples=["unassalpha"])):
+    for content in (png(VALUES), tiff(VALUES, photometric="rgb", extrasamples=["unassalpha"])):
         with pytest.raises(TooBigError):
             opened(content)
