@@ -45,7 +45,8 @@ One picture, one sample KEY.rgba.webp: straight colour and alpha, without loss. 
   a folder that holds image/ (photographs) and alpha/: with --estimate-foreground.
 
 Refused: no alpha, opaque or transparent everywhere, unequal sizes, no partner, a picture that was there before.
-Warned of: binary mattes. Training on them destroys soft edges.
+Warned of: binary mattes, which training would learn; colours that fade to black or white with alpha, as premultiplied
+ones do (--premultiplied), and those cut out over white (--estimate-foreground).
 """
 _IMAGES = """\
 One picture, one sample KEY.jpg: a JPEG stays as it is, others become one of quality 95. Folders may hold folders.
@@ -103,10 +104,14 @@ def build_parser() -> argparse.ArgumentParser:
         kind = _add_kind(kinds, name, text, several=name == "rgba")
         kind.add_argument("--codec", choices=("webp", "png"), default="webp", help=_CODEC)
         if name == "rgba":
-            kind.add_argument(
+            colours = kind.add_mutually_exclusive_group()
+            colours.add_argument(
                 "--estimate-foreground",
                 action="store_true",
                 help="the colours are composites: estimate the objects' own",
+            )
+            colours.add_argument(
+                "--premultiplied", action="store_true", help="the colours are multiplied by alpha: divide by it"
             )
             _add_choice(kind)
     _add_choice(_add_kind(kinds, "images", _IMAGES, several=True))

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from drip_lightning.data.convert.catalogue import EVERYTHING, Choice
+from drip_lightning.data.convert.faded import divided_by_alpha, fading
 from drip_lightning.data.convert.mattes import BINARY, is_binary, require_partial
 from drip_lightning.data.convert.outcome import (
     Bytes,
@@ -49,12 +50,14 @@ class Foregrounds:
         sources: The folders.
         codec: How the shards hold them, without loss.
         estimate_foreground: The colours are those of a composite, and the straight ones are estimated.
+        premultiplied: The colours are multiplied by alpha, and divided by it.
         choice: Which pictures are taken.
     """
 
     sources: tuple[Path, ...]
     codec: Codec = "webp"
     estimate_foreground: bool = False
+    premultiplied: bool = False
     choice: Choice = EVERYTHING
     name: ClassVar[str] = "rgba"
     noun: ClassVar[str] = "foregrounds"
@@ -64,7 +67,13 @@ class Foregrounds:
 
     def arguments(self) -> dict[str, Any]:
         """What decides the pixels, besides the files."""
-        return {"codec": self.codec, "estimate_foreground": self.estimate_foreground, **self.choice.arguments()}
+        divided = {"premultiplied": True} if self.premultiplied else {}
+        return {
+            "codec": self.codec,
+            "estimate_foreground": self.estimate_foreground,
+            **divided,
+            **self.choice.arguments(),
+        }
 
     def find(self) -> Listing:
         """Find the pictures.
@@ -100,11 +109,13 @@ class Foregrounds:
         require_partial(alpha)
         if self.estimate_foreground:
             colour = straight_colour(colour, alpha)
+        elif self.premultiplied:
+            colour = divided_by_alpha(colour, alpha)
         rgba = np.dstack([colour, alpha])
         rgba[alpha == 0] = 0  # no loader looks at it, and it takes room
         member, content = _encode(rgba, self.codec)
-        warnings = (BINARY,) if is_binary(alpha) else ()
-        return Sample({member: content}, digest_of(rgba), warnings)
+        warnings = BINARY if is_binary(alpha) else None, fading(colour, alpha)
+        return Sample({member: content}, digest_of(rgba), tuple(filter(None, warnings)))
 
 
 @dataclass(frozen=True, kw_only=True)

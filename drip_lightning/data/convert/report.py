@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from drip_lightning.data.convert.faded import BLACK, WHITE
 from drip_lightning.data.convert.mattes import BINARY
 from drip_lightning.data.convert.sources import Finding
 
@@ -13,6 +14,9 @@ SHOWN = 10
 
 _ADVICE = {
     BINARY: "training on binary mattes destroys soft edges: leave them out, or soften them with a matting method first",
+    BLACK: "straight colours are the objects' own up to their edge: if these are premultiplied, give --premultiplied",
+    WHITE: "straight colours are the objects' own up to their edge: if these were cut out over white, give "
+    "--estimate-foreground",
 }
 
 
