@@ -60,6 +60,11 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="cut the backgrounds from your own pictures in FOLDER, one in ten of them kept for evaluation",
     )
+    parser.add_argument(
+        "--textures",
+        metavar="FOLDER",
+        help="cut every other object's surface from your own pictures in FOLDER, one in ten kept for evaluation",
+    )
     parser.add_argument("--overwrite", action="store_true", help="make finished folders again")
     parser.add_argument(
         "--contact-sheet",
@@ -101,7 +106,11 @@ def main(arguments: list[str]) -> int:
     from drip_lightning.data.synth.samples import SPLITS, SynthSettings
 
     settings = SynthSettings(
-        size=options.size, seed=options.seed, families=_families(options.mix), photographs=options.photographs
+        size=options.size,
+        seed=options.seed,
+        families=_families(options.mix),
+        photographs=options.photographs,
+        textures=options.textures,
     )
     if options.contact_sheet is not None:
         save_contact_sheet(options.contact_sheet, settings=settings)

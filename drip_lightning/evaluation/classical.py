@@ -9,7 +9,7 @@ from torch import Tensor
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.errors import InputError
 from drip_lightning.evaluation.method import Method
-from drip_lightning.ops.solvers import pymatting
+from drip_lightning.ops.solvers import pymatting, silently
 from drip_lightning.pipeline import Matte
 
 SOLVERS = {
@@ -36,7 +36,8 @@ class Classical(Method):
         known = [value for value in (0, 1) if (trimap == value).any()]
         if len(known) < 2:
             raise InputError(f"{self._solver} matting wants known foreground and known background in the trimap")
-        alpha = getattr(pymatting, SOLVERS[self._solver])(image, trimap)
+        with silently():
+            alpha = getattr(pymatting, SOLVERS[self._solver])(image, trimap)
         return (_matte(pymatting.estimate_foreground_ml(image, alpha), alpha, like=batch["image"]),)
 
     def describe(self) -> dict[str, str | int | float]:

@@ -1,5 +1,6 @@
 """A contact sheet of the procedural families, to look at."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,8 @@ def draw_contact_sheet(settings: SynthSettings, *, examples: int = 2, tile: int 
         pictures: list[Bytes] = []
         for example in range(examples):
             generator = np.random.default_rng([settings.seed, row, example])
-            colour, alpha = draw_foreground(family, settings.size, generator)
+            texture = partial(settings.texture, held_out=False)
+            colour, alpha = draw_foreground(family, settings.size, generator, texture)
             background = draw_background(settings.size, generator)
             shown = (composite(colour, alpha, squares), composite(colour, alpha, background), alpha, colour)
             pictures += [_tile(picture, tile) for picture in shown]

@@ -21,6 +21,7 @@ from drip_lightning.data.synth.strands import foliage, strands
 from drip_lightning.data.synth.textures import (
     Bytes,
     Floats,
+    Texture,
     blended,
     colourise,
     coordinates,
@@ -50,7 +51,7 @@ def _silhouette(size: int, generator: np.random.Generator) -> Bytes:
     return rasterise(outlines, size, holes=holes)
 
 
-def solid(size: int, generator: np.random.Generator) -> tuple[Bytes, Bytes]:
+def solid(size: int, generator: np.random.Generator, texture: Texture) -> tuple[Bytes, Bytes]:
     """An opaque body whose outline is sharp, out of focus, or sharp on one side only."""
     alpha = _silhouette(size, generator)
     if generator.random() < 0.6:
@@ -60,13 +61,13 @@ def solid(size: int, generator: np.random.Generator) -> tuple[Bytes, Bytes]:
         else:
             weight = as_floats(to_bytes(3 * noise(size, generator, cells=2, octaves=1) - 1))
             alpha = to_bytes(as_floats(alpha) * (1 - weight) + as_floats(soft) * weight)
-    return draw_texture(size, generator), alpha
+    return texture(size, generator), alpha
 
 
-def motion(size: int, generator: np.random.Generator) -> tuple[Bytes, Bytes]:
+def motion(size: int, generator: np.random.Generator, texture: Texture) -> tuple[Bytes, Bytes]:
     """A body blurred along the way that it moved while the shutter was open."""
     alpha = _silhouette(size, generator)
-    colour = draw_texture(size, generator)
+    colour = texture(size, generator)
     angle, reach, bow = generator.uniform(0, np.pi), generator.uniform(0.03, 0.12) * size, generator.normal(0, 0.2)
     steps = 16
     time = np.linspace(-0.5, 0.5, steps)
@@ -92,7 +93,7 @@ def _threads(u: Floats, count: float, width: float) -> Floats:
     return np.clip(np.minimum(distance + 0.5, width / 2) - np.maximum(distance - 0.5, -width / 2), 0, 1)
 
 
-def net(size: int, generator: np.random.Generator) -> tuple[Bytes, Bytes]:
+def net(size: int, generator: np.random.Generator, texture: Texture) -> tuple[Bytes, Bytes]:
     """A net, a lattice or lace: thin threads in a rim, some with opaque motifs."""
     x, y = coordinates(size)
     angle = generator.uniform(0, np.pi)
@@ -120,10 +121,10 @@ def net(size: int, generator: np.random.Generator) -> tuple[Bytes, Bytes]:
         for _ in range(int(generator.integers(0, 7)))
     ]
     mesh = multiplied(to_bytes(threads), rasterise([outline + middle], size))
-    return draw_texture(size, generator), joined(mesh, np.maximum(rim, rasterise(motifs, size)))
+    return texture(size, generator), joined(mesh, np.maximum(rim, rasterise(motifs, size)))
 
 
-def pane(size: int, generator: np.random.Generator) -> tuple[Bytes, Bytes]:
+def pane(size: int, generator: np.random.Generator, texture: Texture) -> tuple[Bytes, Bytes]:
     """Something translucent: a framed window, a bubble or a filled vessel with a cap, with bright reflections."""
     kind = generator.choice(["window", "bubble", "vessel"])
     outline, opaque, openings = {"window": _window, "bubble": _bubble, "vessel": _vessel}[str(kind)](generator)
@@ -146,7 +147,7 @@ def pane(size: int, generator: np.random.Generator) -> tuple[Bytes, Bytes]:
     alpha = joined(multiplied(to_bytes(film), inside), body)
     glass = colourise(noise(size, generator, cells=3, octaves=4), 0.3 + 0.7 * draw_palette(generator))
     glass = blended(glass, np.full_like(glass, 250), to_bytes(shine))
-    return blended(glass, draw_texture(size, generator), body), alpha
+    return blended(glass, texture(size, generator), body), alpha
 
 
 def _window(generator: np.random.Generator) -> tuple[Points, list[Points], list[Points]]:
@@ -176,7 +177,7 @@ def _vessel(generator: np.random.Generator) -> tuple[Points, list[Points], list[
     return outline, [cap, label], []
 
 
-def smoke(size: int, generator: np.random.Generator) -> tuple[Bytes, Bytes]:
+def smoke(size: int, generator: np.random.Generator, texture: Texture) -> tuple[Bytes, Bytes]:
     """Smoke, steam or flame: broad soft translucency, seldom opaque."""
     small = max(16, size // 2)
     x, y = coordinates(small)
@@ -206,7 +207,8 @@ class Family:
     """A kind of procedural object.
 
     Attributes:
-        draw: `(size, generator) -> (colour (size, size, 3), alpha (size, size))`, both 8-bit, colour straight.
+        draw: `(size, generator, texture) -> (colour (size, size, 3), alpha (size, size))`, both 8-bit, colour straight;
+            what is opaque has the texture.
         opaque_core: Whether every object has pixels that are wholly foreground.
     """
 
@@ -229,13 +231,16 @@ FAMILIES = {
 }
 
 
-def draw_foreground(family: str, size: int, generator: np.random.Generator) -> tuple[Bytes, Bytes]:
+def draw_foreground(
+    family: str, size: int, generator: np.random.Generator, texture: Texture = draw_texture
+) -> tuple[Bytes, Bytes]:
     """Draw an object; a family's mean alpha over many objects lies between 0.15 and 0.65.
 
     Args:
         family: A name in `FAMILIES`.
         size: Side of the picture.
         generator: Source of every choice.
+        texture: Draws the surface of what is opaque.
 
     Returns:
         Straight colour (size, size, 3), defined where alpha is 0 as well, and alpha (size, size), both 8-bit.
@@ -245,4 +250,4 @@ def draw_foreground(family: str, size: int, generator: np.random.Generator) -> t
     """
     if family not in FAMILIES:
         raise InputError(f"no family {family!r}; there are {', '.join(FAMILIES)}")
-    return FAMILIES[family].draw(size, generator)
+    return FAMILIES[family].draw(size, generator, texture)

@@ -5,17 +5,19 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from drip_lightning.data.synth.textures import Bytes
+from drip_lightning.data.synth.textures import Bytes, Texture
 
-Draw = Callable[[int, np.random.Generator], tuple[Bytes, Bytes]]
+Draw = Callable[[int, np.random.Generator, Texture], tuple[Bytes, Bytes]]
 
 
-def overlapping(size: int, generator: np.random.Generator, *, kinds: Sequence[Draw]) -> tuple[Bytes, Bytes]:
+def overlapping(
+    size: int, generator: np.random.Generator, texture: Texture, *, kinds: Sequence[Draw]
+) -> tuple[Bytes, Bytes]:
     """One object of the whole picture's size with one or two smaller ones, of any kind, in front of it."""
-    colour, alpha = _drawn(kinds, size, generator)
+    colour, alpha = _drawn(kinds, size, generator, texture)
     for _ in range(1 + int(generator.random() < 0.4)):
         small = round(size * generator.uniform(0.4, 0.7))
-        front_colour, front_alpha = _whole(kinds, small, generator)
+        front_colour, front_alpha = _whole(kinds, small, generator, texture)
         top, left = (_start(np.asarray(front_alpha.any(axis=axis)), size, generator) for axis in (1, 0))
         window = np.s_[top : top + small, left : left + small]
         colour, alpha = colour.copy(), alpha.copy()
@@ -43,14 +45,14 @@ def stacked(front_colour: Bytes, front_alpha: Bytes, colour: Bytes, alpha: Bytes
     return (mixed + 0.5).astype(np.uint8), (total * 255 + 0.5).astype(np.uint8)
 
 
-def _drawn(kinds: Sequence[Draw], size: int, generator: np.random.Generator) -> tuple[Bytes, Bytes]:
-    return kinds[int(generator.integers(len(kinds)))](size, generator)
+def _drawn(kinds: Sequence[Draw], size: int, generator: np.random.Generator, texture: Texture) -> tuple[Bytes, Bytes]:
+    return kinds[int(generator.integers(len(kinds)))](size, generator, texture)
 
 
-def _whole(kinds: Sequence[Draw], size: int, generator: np.random.Generator) -> tuple[Bytes, Bytes]:
+def _whole(kinds: Sequence[Draw], size: int, generator: np.random.Generator, texture: Texture) -> tuple[Bytes, Bytes]:
     """An object not cut off at opposite borders, which no place in a larger picture would hide; the fifth at worst."""
     for _ in range(5):
-        colour, alpha = _drawn(kinds, size, generator)
+        colour, alpha = _drawn(kinds, size, generator, texture)
         if not (alpha[[0, -1]].any(axis=1).all() or alpha[:, [0, -1]].any(axis=0).all()):
             break
     return colour, alpha

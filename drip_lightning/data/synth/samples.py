@@ -5,6 +5,7 @@ Kept apart from the writing of shards so that a worker process starts without im
 
 import io
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 
 from drip_lightning.data.synth.families import FAMILIES, draw_foreground
 from drip_lightning.data.synth.photographs import draw_photograph, list_photographs, photographs_digest
-from drip_lightning.data.synth.textures import Bytes, Floats, draw_background
+from drip_lightning.data.synth.textures import Bytes, Floats, draw_background, draw_texture
 from drip_lightning.errors import InputError
 
 Split = Literal["foregrounds", "backgrounds", "evaluation"]
@@ -29,6 +30,7 @@ class SynthSettings:
         seed: Not negative; another seed gives other pictures.
         families: Names in `FAMILIES`, taken in turn; a name given twice is taken twice as often.
         photographs: Folder of the user's pictures to cut backgrounds from; none draws them.
+        textures: Folder of the user's pictures to cut every other object's surface from; none draws them all.
 
     Raises:
         InputError: a setting is impossible; the message names it.
@@ -38,6 +40,7 @@ class SynthSettings:
     seed: int = 0
     families: tuple[str, ...] = tuple(FAMILIES)
     photographs: str | None = None
+    textures: str | None = None
 
     def __post_init__(self) -> None:
         if not MINIMUM_SIZE <= self.size <= MAXIMUM_SIZE:
@@ -47,8 +50,9 @@ class SynthSettings:
         unknown = [family for family in self.families if family not in FAMILIES]
         if unknown or not self.families:
             raise InputError(f"families: no {', '.join(unknown) or 'name given'}; there are {', '.join(FAMILIES)}")
-        if self.photographs is not None:
-            list_photographs(self.photographs)
+        for folder in (self.photographs, self.textures):
+            if folder is not None:
+                list_photographs(folder)
 
     def arguments(self, split: Split) -> dict[str, Any]:
         """The settings that matter to a split, as JSON holds them."""
@@ -57,7 +61,15 @@ class SynthSettings:
             chosen["families"] = list(self.families)
         if split != "foregrounds" and self.photographs is not None:
             chosen["photographs"] = photographs_digest(self.photographs)
+        if split != "backgrounds" and self.textures is not None:
+            chosen["textures"] = photographs_digest(self.textures)
         return chosen
+
+    def texture(self, size: int, generator: np.random.Generator, *, held_out: bool) -> Bytes:
+        """An object's surface (size, size, 3): drawn, or every other time cut from one of the `textures`."""
+        if self.textures is not None and generator.random() < 0.5:
+            return draw_photograph(self.textures, size, generator, held_out=held_out)
+        return draw_texture(size, generator)
 
 
 def sample_members(split: Split, number: int, settings: SynthSettings) -> dict[str, str | bytes]:
@@ -77,7 +89,8 @@ def sample_members(split: Split, number: int, settings: SynthSettings) -> dict[s
     if split == "backgrounds":
         return {"__key__": f"background_{number:06d}", "jpg": _jpeg(_background(settings, generator))}
     family = settings.families[number % len(settings.families)]
-    colour, alpha = draw_foreground(family, settings.size, generator)
+    texture = partial(settings.texture, held_out=split == "evaluation")
+    colour, alpha = draw_foreground(family, settings.size, generator, texture)
     if split == "foregrounds":
         return {"__key__": f"{family}_{number:06d}", "rgba.webp": _webp(np.dstack([colour, alpha]))}
     background = _background(settings, generator, (colour, alpha))

@@ -17,10 +17,10 @@ from drip_lightning.data.synth.raster import (
 from drip_lightning.data.synth.textures import (
     Bytes,
     Floats,
+    Texture,
     blended,
     colourise,
     draw_palette,
-    draw_texture,
     noise,
     to_bytes,
 )
@@ -41,10 +41,10 @@ _TURN = np.linspace(0, 2 * np.pi, 64, endpoint=False)
 _CIRCLE = np.stack([np.cos(_TURN), np.sin(_TURN)], axis=1)
 
 
-def strands(size: int, generator: np.random.Generator) -> tuple[Bytes, Bytes]:
+def strands(size: int, generator: np.random.Generator, texture: Texture) -> tuple[Bytes, Bytes]:
     """Hair on a head, fur on a body, or a tuft radiating from its middle."""
     style = (_hair, _fur, _tuft)[generator.choice(3, p=(0.45, 0.4, 0.15))]
-    colour, alpha = style(size, generator)
+    colour, alpha = style(size, generator, texture)
     if generator.random() < 0.2:
         alpha = blurred(alpha, generator.uniform(0.001, 0.004) * size)
     return colour, alpha
@@ -87,7 +87,7 @@ def _drawn(
     return blurred(shades, 0.5), alpha
 
 
-def _hair(size: int, generator: np.random.Generator) -> tuple[Bytes, Bytes]:
+def _hair(size: int, generator: np.random.Generator, texture: Texture) -> tuple[Bytes, Bytes]:
     """A head and shoulders; the hair frames the face and comes loose at its outline."""
     middle = np.array([generator.uniform(0.43, 0.57), generator.uniform(0.36, 0.43)])
     head = generator.uniform(0.17, 0.22)
@@ -109,7 +109,7 @@ def _hair(size: int, generator: np.random.Generator) -> tuple[Bytes, Bytes]:
     colour = blended(colour, skin, blurred(rasterise([face], size, holes=[fringe]), 0.002 * size))
     below = multiplied(rasterise([neck, shoulders], size), 255 - rasterise([mass, face], size))
     colour = blended(colour, skin, multiplied(below, rasterise([neck], size)))
-    return blended(colour, draw_texture(size, generator), multiplied(below, rasterise([shoulders], size))), alpha
+    return blended(colour, texture(size, generator), multiplied(below, rasterise([shoulders], size))), alpha
 
 
 def _hair_mass(generator: np.random.Generator, fall: float) -> Points:
@@ -145,7 +145,7 @@ def _hair_strands(generator: np.random.Generator, mass: Points, middle: Points, 
     )
 
 
-def _fur(size: int, generator: np.random.Generator) -> tuple[Bytes, Bytes]:
+def _fur(size: int, generator: np.random.Generator, texture: Texture) -> tuple[Bytes, Bytes]:
     """A furry body: short strands all over it, combed one way."""
     middle = generator.uniform(0.42, 0.58, 2)
     outline = blob(generator, radius=generator.uniform(0.27, 0.36), points=128)
@@ -172,7 +172,7 @@ def _fur(size: int, generator: np.random.Generator) -> tuple[Bytes, Bytes]:
     return colourise(as_floats(shades), _strand_palette(generator)), alpha
 
 
-def _tuft(size: int, generator: np.random.Generator) -> tuple[Bytes, Bytes]:
+def _tuft(size: int, generator: np.random.Generator, texture: Texture) -> tuple[Bytes, Bytes]:
     """Strands radiating from a small core, like a seed head, a brush or a plume."""
     middle = np.array([0.5, generator.uniform(0.45, 0.6)])
     count = int(generator.integers(450, 900))
@@ -193,7 +193,7 @@ def _tuft(size: int, generator: np.random.Generator) -> tuple[Bytes, Bytes]:
     return colourise(as_floats(shades), _strand_palette(generator)), alpha
 
 
-def foliage(size: int, generator: np.random.Generator) -> tuple[Bytes, Bytes]:
+def foliage(size: int, generator: np.random.Generator, texture: Texture) -> tuple[Bytes, Bytes]:
     """Leaves on twigs, thick in the middle and loose at the rim."""
     boughs = int(generator.integers(7, 12))
     root = np.array([generator.uniform(0.4, 0.6), generator.uniform(0.6, 0.85)])

@@ -9,6 +9,8 @@ from PIL import Image, ImageDraw, ImageFilter
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.floating[Any]]
+Texture = Callable[[int, np.random.Generator], Bytes]
+"""`(size, generator) -> (size, size, 3)`: the surface of an object."""
 
 # (hue centre, hue spread, saturation range, value range): what the world is made of, so that an object and a
 # background drawn apart share their colours now and then.

@@ -1,13 +1,11 @@
 """Closed-form matting and multilevel colours, by PyMatting, as a network's starting point."""
 
-import warnings
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from drip_lightning.ops.hints.colours import propagated_colours
-from drip_lightning.ops.solvers import pymatting
+from drip_lightning.ops.solvers import pymatting, silently
 
 
 def closed_form_colours(image: Tensor, trimap: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -31,8 +29,7 @@ def _solve(picture: Tensor, sides: Tensor) -> list[Tensor] | None:
         return None
     pixels = picture.double().permute(1, 2, 0).contiguous().numpy()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a preconditioner that needs a second try
+        with silently():
             alpha = np.nan_to_num(pymatting.estimate_alpha_cf(pixels, sides[0].double().numpy()), nan=0.5)
         colours = pymatting.estimate_foreground_ml(pixels, alpha, return_background=True)
     except (ArithmeticError, ValueError):  # a system that is singular, or does not converge

@@ -12,7 +12,7 @@ from drip_lightning.data.synth.families import FAMILIES, draw_foreground
 from drip_lightning.data.synth.folders import synthesise
 from drip_lightning.data.synth.samples import SynthSettings, composite, sample_members
 from drip_lightning.data.synth.strands import _hair
-from drip_lightning.data.synth.textures import draw_background
+from drip_lightning.data.synth.textures import draw_background, draw_texture
 from drip_lightning.errors import InputError
 from drip_lightning.ops.compositing import over
 
@@ -249,7 +249,7 @@ def test_backgrounds_vary_in_size_colour_and_structure(size):
 
 def test_hair_is_thin_at_its_ends():
     """Half of the partly covered pixels of hair lie apart from the body, unlike those of a blob's outline."""
-    _, alpha = _hair(256, np.random.default_rng(0))
+    _, alpha = _hair(256, np.random.default_rng(0), draw_texture)
     body = alpha == 255
     near = np.zeros_like(body)
     for rows in (-1, 0, 1):

@@ -3,6 +3,7 @@ import pytest
 
 from drip_lightning.data.synth.families import FAMILIES
 from drip_lightning.data.synth.overlap import overlapping, stacked
+from drip_lightning.data.synth.textures import draw_texture
 
 
 def maps(*values):
@@ -48,6 +49,6 @@ def test_compositing_the_pair_equals_compositing_one_after_the_other():
 
 def test_objects_of_the_family_are_drawn_again_from_their_generator():
     kinds = [FAMILIES[name].draw for name in ("solid", "pane")]
-    one, two = (overlapping(96, np.random.default_rng(3), kinds=kinds) for _ in range(2))
+    one, two = (overlapping(96, np.random.default_rng(3), draw_texture, kinds=kinds) for _ in range(2))
     np.testing.assert_array_equal(one[0], two[0])
     np.testing.assert_array_equal(one[1], two[1])

@@ -1,10 +1,12 @@
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from drip_lightning.data.synth.folders import synthesise
 from drip_lightning.data.synth.photographs import draw_photograph, list_photographs, photographs_digest
-from drip_lightning.data.synth.samples import SynthSettings
+from drip_lightning.data.synth.samples import SynthSettings, sample_members
 from drip_lightning.errors import InputError
 
 
@@ -49,6 +51,23 @@ def test_synth_cuts_both_kinds_of_background_from_them(folder, tmp_path):
     synthesise(tmp_path / "out", counts=counts, settings=settings, workers=1, say=print)
     assert settings.arguments("backgrounds")["photographs"] == photographs_digest(folder)
     assert "photographs" not in settings.arguments("foregrounds")
+
+
+def test_every_other_object_wears_a_photograph_and_held_out_ones_their_own(folder, tmp_path):
+    settings = SynthSettings(size=32, families=("solid",), textures=folder)
+    worn = {}
+    for split in ("foregrounds", "evaluation"):
+        colours = []
+        for number in range(24):
+            members = sample_members(split, number, settings)
+            colours.append(np.asarray(Image.open(io.BytesIO(members.get("rgba.webp") or members["fg.png"])))[..., :3])
+        flat = [colour for colour in colours if colour.min() == colour.max()]  # drawn textures vary
+        assert 6 < len(flat) < 18
+        worn[split] = {int(colour[0, 0, 0]) for colour in flat}
+    assert worn["evaluation"] == greys(folder, held_out=True)
+    assert worn["foregrounds"] <= greys(folder, held_out=False)
+    assert settings.arguments("foregrounds")["textures"] == photographs_digest(folder)
+    assert "textures" not in settings.arguments("backgrounds")
 
 
 def test_too_few_photographs_and_a_broken_one_are_told_by_name(tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from drip_lightning.evaluation.classical import Classical
 from drip_lightning.ops.hints.closed_form import closed_form_colours
 from drip_lightning.ops.hints.colours import propagated_colours
 from drip_lightning.ops.solvers import pymatting
@@ -31,6 +32,7 @@ def test_a_forked_worker_makes_hints_after_its_parent_did() -> None:
     """In a process of its own, where nothing ran before: validation makes hints, and then training forks workers."""
     code = """
 import os, torch
+from drip_lightning.evaluation.classical import Classical
 from drip_lightning.ops.hints.closed_form import closed_form_colours
 from tests.ops.hints.test_colours import picture
 closed_form_colours(*picture(0))
@@ -54,3 +56,18 @@ def test_what_cannot_be_solved_falls_back_to_propagated_colours(
     image, trimap = picture(5)
     for found, expected in zip(closed_form_colours(image, trimap), propagated_colours(image, trimap), strict=True):
         assert torch.equal(found, expected)
+
+
+def test_what_pymatting_prints_stays_off_the_users_output(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def chatty(image: np.ndarray, trimap: np.ndarray) -> np.ndarray:
+        print("PERFORMANCE WARNING: Thresholded incomplete Cholesky decomposition failed")
+        return trimap
+
+    monkeypatch.setattr(pymatting, "estimate_alpha_cf", chatty)
+    image, trimap = picture(4)
+    closed_form_colours(image, trimap)
+    batch = {"image": image, "trimap": trimap}
+    Classical("closed-form").mattes(batch, steps=None, seeds=())
+    assert capsys.readouterr().out == ""
