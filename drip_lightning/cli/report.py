@@ -10,6 +10,7 @@ Make the report of a sweep again, from what is finished in its folder; nothing i
 
   DIR/report/table.md, table.csv, table.tex    mean ± deviation over seeds; difference to the first variant with its
                                                interval over seeds, and a paired test over pictures
+  DIR/report/marginal_FACTOR.csv               of several factors, each value over the others' combinations
   DIR/report/curves.png                        loss and score against training steps
   DIR/report/FACTOR.png                        score against a factor that is a number, such as sampling steps
   DIR/report/pictures.png                      the same inputs, one column a variant

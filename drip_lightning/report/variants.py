@@ -1,6 +1,8 @@
 """A sweep's runs, put together by what they have in common: one variant, several seeds."""
 
 import itertools
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +60,46 @@ def read_variants(plan: SweepPlan, folder: Path) -> list[Variant]:
     if not any(variant.runs for variant in found):
         raise InputError(f"no run in {folder} is tested: run the sweep first")
     return found
+
+
+def marginal_variants(plan: SweepPlan, variants: Sequence[Variant], factor: str) -> list[Variant]:
+    """Each value of one factor, averaged over the combinations of the others.
+
+    A seed's mean is over the combinations that all of the factor's values were tested in with that seed, so that
+    values differ in nothing else; a picture's is over those that measured it.
+
+    Returns:
+        A variant each value, in the plan's order, without runs of its own.
+    """
+    rest = {
+        variant.name: tuple(value for name, value in variant.factors.items() if name != factor) for variant in variants
+    }
+    scores: dict[str, dict[int, Scores]] = {value: {} for value in plan.factors[factor]}
+    for seed in plan.seeds:
+        tested = [variant for variant in variants if seed in variant.scores]
+        seen = Counter(rest[variant.name] for variant in tested)
+        for value in scores:
+            several = [
+                variant.scores[seed]
+                for variant in tested
+                if variant.factors[factor] == value and seen[rest[variant.name]] == len(scores)
+            ]
+            if several:
+                scores[value][seed] = _mean_scores(several)
+    return [Variant(name=value, factors={factor: value}, runs={}, scores=scores[value]) for value in scores]
+
+
+def _mean_scores(several: Sequence[Scores]) -> Scores:
+    """What all of them measured, picture by picture."""
+    return {
+        metric: {
+            key: float(np.mean([one[metric][key] for one in several]))
+            for key in several[0][metric]
+            if all(key in one[metric] for one in several)
+        }
+        for metric in several[0]
+        if all(metric in one for one in several)
+    }
 
 
 def is_tested(run: PlannedRun, folder: Path) -> bool:

@@ -31,6 +31,8 @@ def _stage_line(plan: SweepPlan, run: PlannedRun, kind: str, key: str) -> str:
     shared = "" if first == run.name else f", the one of {first}"
     options = "".join(f" {word}" for word in plan.stages[key].option_words)
     overlays = "".join(f" + {Path(path).stem}" for path in run.overlays.get(kind, []))
+    settings = run.settings.get(kind, {})
+    overlays += "".join(f" + {key.rpartition('.')[2]}={value}" for key, value in settings.items())
     steps = f", {plan.stages[key].steps} steps" if plan.stages[key].steps else ""
     return f"{key}{overlays}{options}{steps}{shared}"
 

@@ -5,7 +5,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import yaml
 
 from drip_lightning.errors import InputError
 from drip_lightning.files import write_text_whole
-from drip_lightning.sweep.overlays import check_overlays
+from drip_lightning.sweep.overlays import check_overlays, settings_of_stages
 from drip_lightning.sweep.settings import TEST, FactorValue, StageSettings, SweepSettings
 
 Resolve = Callable[[Sequence[str]], str]
@@ -63,6 +63,7 @@ class PlannedRun:
         seed: The seed.
         stages: Kind to the key of a stage, in the order of the chain; `test` is the last.
         overlays: Kind to the overlays that make the run what it is.
+        settings: Kind to the keys that are set over them.
     """
 
     name: str
@@ -70,6 +71,7 @@ class PlannedRun:
     seed: int
     stages: dict[str, str]
     overlays: dict[str, list[str]]
+    settings: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -175,12 +177,16 @@ def _plan_run(
 ) -> tuple[dict[str, Any], list[PlannedStage]]:
     """The chain of one run: its keys and overlays, and the stages themselves."""
     left_out = {name for value in values for name in value.without}
+    bases = {name: _base(stage, overlays) for name, stage in settings.stages.items() if name not in left_out}
+    known = {name: yaml.safe_load(resolve(base)) for name, base in bases.items() if any(value.set for value in values)}
+    set_by_factors = settings_of_stages(values, known, stages=settings.stages)
     chain: dict[str, PlannedStage] = {}
     own: dict[str, list[str]] = {}
     for name, stage in settings.stages.items():
         own[name] = [path for value in values for path in value.overlays.get(name, [])]
-        if name not in left_out:
-            chain[name] = _plan_training(name, stage, own[name], seed, chain, resolve, overlays)
+        if name in bases:
+            change = own[name], set_by_factors.get(name, {})
+            chain[name] = _plan_training(name, stage, bases[name], *change, seed, chain, resolve)
         elif own[name]:
             raise InputError(f"{own[name][0]} is laid over {name}, which another value leaves out")
     options: dict[str, Any] = {}
@@ -195,6 +201,7 @@ def _plan_run(
     run = {
         "stages": {name: stage.key for name, stage in chain.items()} | {TEST: test.key},
         "overlays": {name: files for name, files in own.items() if files},
+        "settings": {name: keys for name, keys in set_by_factors.items() if keys},
     }
     return run, [*chain.values(), test]
 
@@ -202,21 +209,22 @@ def _plan_run(
 def _plan_training(
     name: str,
     stage: StageSettings,
+    base: Sequence[str],
     own: Sequence[str],
+    set_by_factors: Mapping[str, str],
     seed: int,
     chain: Mapping[str, PlannedStage],
     resolve: Resolve,
-    overlays: Sequence[str],
 ) -> PlannedStage:
     inputs = tuple(dict.fromkeys(other for value in stage.inputs.values() for other in re.findall(r"\{(\w+)\}", value)))
     missing = [other for other in inputs if other not in chain]
     if missing:
         raise InputError(f"stage {name} needs {missing[0]}, which a value leaves out")
-    base = [f"--config={path}" for path in (*stage.configs, *overlays)]
     set_here = _settings(stage, inputs)
-    if own:
-        check_overlays(own, base=yaml.safe_load(resolve(base)), own=list(set_here))
-    config = resolve([*base, *(f"--config={path}" for path in own), *(f"--{key}={set_here[key]}" for key in set_here)])
+    if own or set_by_factors:
+        check_overlays(own, base=yaml.safe_load(resolve(base)), settings=set_by_factors, own=set_here)
+    words = [f"--{key}={value}" for key, value in {**set_by_factors, **set_here}.items()]
+    config = resolve([*base, *(f"--config={path}" for path in own), *words])
     config = config.replace(str(_ANY_SEED), str(seed if stage.seed is None else stage.seed))
     for other in inputs:
         config = config.replace(f"INPUT-{other}", chain[other].key)
@@ -230,6 +238,11 @@ def _plan_training(
         options={},
         steps=content["trainer"]["max_steps"],
     )
+
+
+def _base(stage: StageSettings, overlays: Sequence[str]) -> list[str]:
+    """What the factors' own changes are laid over."""
+    return [f"--config={path}" for path in (*stage.configs, *overlays)]
 
 
 def _settings(stage: StageSettings, inputs: Sequence[str]) -> dict[str, str]:

@@ -1,8 +1,11 @@
 """What a sweep file says, read and checked."""
 
+import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
@@ -36,11 +39,14 @@ class FactorValue:
     Attributes:
         overlays: Stage to overlays laid over its configurations, paths from the sweep file's folder.
         without: Stages left out of the chain.
+        set: Keys to values, laid over the overlays; a key is of the stage whose name comes before it, else of every
+            stage that has it.
         test: Options of `drip test`, such as `steps: 4`.
     """
 
     overlays: dict[str, list[str]] = field(default_factory=dict)
     without: list[str] = field(default_factory=list)
+    set: dict[str, Any] = field(default_factory=dict)
     test: dict[str, str | int | float] = field(default_factory=dict)
 
 
@@ -67,6 +73,8 @@ class SweepSettings:
         stages: Trainings in order, by name; `drip test` follows the last.
         factors: Factor to its values, by the names that the tables show. A factor's first value is what the
             others are compared with.
+        set: More factors: a key to the values it takes, as in `FactorValue.set`; `test.OPTION` is one of `drip test`.
+            The factor is named by the key's last part.
         seeds: Each combination runs once with each.
         test: Options of `drip test` for every run.
         report: What the report shows.
@@ -75,7 +83,8 @@ class SweepSettings:
     title: str
     scale: str
     stages: dict[str, StageSettings]
-    factors: dict[str, dict[str, FactorValue]]
+    factors: dict[str, dict[str, FactorValue]] = field(default_factory=dict)
+    set: dict[str, list[Any]] = field(default_factory=dict)
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
     test: dict[str, str | int | float] = field(default_factory=dict)
     report: ReportSettings = field(default_factory=ReportSettings)
@@ -105,8 +114,33 @@ def read_sweep(path: Path, *, scale: str | None = None, seeds: list[int] | None 
     except (ArgumentError, yaml.YAMLError, TypeError) as error:
         raise InputError(f"{path}: {' '.join(str(error).split())}") from error
     settings = replace(settings, scale=scale or settings.scale, seeds=settings.seeds if seeds is None else seeds)
+    settings = replace(settings, factors=settings.factors | _factors_set(settings, path))
     _check(settings, path)
     return _with_paths(settings, path.parent)
+
+
+def as_word(value: Any) -> str:
+    """A value of a key as a command line has it."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _factors_set(settings: SweepSettings, path: Path) -> Mapping[str, dict[str, FactorValue]]:
+    """The factors that `set` stands for."""
+    factors: dict[str, dict[str, FactorValue]] = {}
+    for key, values in settings.set.items():
+        first, _, option = key.partition(".")
+        name = key.rpartition(".")[2]
+        if name in settings.factors or name in factors:
+            raise InputError(f"{path}: set.{key}: there is a factor {name} already")
+        if not all(value is None or isinstance(value, bool | int | float | str) for value in values):
+            raise InputError(f"{path}: set.{key}: expected a list of numbers, texts, true, false or null, got {values}")
+        factors[name] = {
+            as_word(value): FactorValue(test={option: value}) if first == TEST else FactorValue(set={key: value})
+            for value in values
+        }
+        if len(factors[name]) < len(values):
+            raise InputError(f"{path}: set.{key}: expected different values, got {values}")
+    return factors
 
 
 def _check(settings: SweepSettings, path: Path) -> None:

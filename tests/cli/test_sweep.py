@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import yaml
 import drip_lightning.cli.main as command
 from drip_lightning.cli.configuration import FitConfigurations
 from drip_lightning.sweep.plan import Resolve, SweepPlan, make_plan
-from drip_lightning.sweep.settings import read_sweep
+from drip_lightning.sweep.settings import FactorValue, read_sweep
 from tests.runs import CONFIGS, tiny_arguments
 
 SWEEPS = sorted(CONFIGS.glob("sweep/*.yaml"))
@@ -51,6 +52,15 @@ def test_the_papers_table_has_its_rows(resolve: Resolve) -> None:
     kinds = [stage.kind for stage in plan.stages.values()]
     counts = {kind: kinds.count(kind) for kind in kinds}
     assert counts == {"autoencoder": 1, "denoiser": 9, "transparency": 9, "test": 12}
+
+
+def test_numbers_are_factors_inline(resolve: Resolve) -> None:
+    settings = read_sweep(CONFIGS / "sweep" / "noise.yaml", seeds=[0])
+    values = {str(steps): FactorValue(set={"model.sampling_steps": steps}) for steps in (1, 4)}
+    plan = make_plan(replace(settings, factors={"sampling_steps": values}), resolve)
+    configs = [yaml.safe_load(stage.config) for stage in plan.stages.values() if stage.kind == "denoiser"]
+    assert [config["model"]["init_args"]["sampling_steps"] for config in configs] == [1, 4]
+    assert sum(stage.kind == "autoencoder" for stage in plan.stages.values()) == 1  # it has no such key
 
 
 @pytest.fixture

@@ -11,8 +11,10 @@ from torch.utils.tensorboard import SummaryWriter
 import drip_lightning.cli.main as command
 from drip_lightning.errors import InputError
 from drip_lightning.report.report import write_report
+from drip_lightning.report.variants import marginal_variants, read_variants
 from drip_lightning.sweep.pictures import KINDS
 from drip_lightning.sweep.plan import SweepPlan
+from tests.sweep.conftest import STAGES
 
 Swept = Callable[..., Path]
 
@@ -41,6 +43,49 @@ def test_the_tables_say_what_was_measured(swept: Swept) -> None:
     assert float(worse["difference"]) == pytest.approx(0.04)
     assert worse["exceeds_seeds"] == "true"
     assert lines["full"]["difference"] == ""
+
+
+TWO_FACTORS = {
+    "stages": {
+        **STAGES,
+        "denoiser": {"configs": ["base.yaml", "zero.yaml"]},
+        "decoder": {"configs": ["base.yaml", "zero.yaml"], "inputs": {"model.denoiser": "{denoiser}"}},
+    },
+    "factors": {"decoder": {"plain": {}, "bad": {"set": {"decoder.model.worse": 100}}}},
+    "set": {"denoiser.model.worse": [0, 40]},
+}
+
+
+def test_each_of_several_factors_has_tables_of_its_own(swept: Swept) -> None:
+    folder = swept(**TWO_FACTORS)
+    rows = re.sub(" +", " ", write_report(folder))
+    # 1035 + 2 seed, 40 more by the denoiser, 100 more by the decoder: each value's mean over the other factor
+    _, by_decoder, by_worse = rows.split("\n## ")
+    assert "| plain | 1.056 ± 0.001 |" in by_decoder
+    assert "| bad | 1.156 ± 0.001 |" in by_decoder
+    assert "| bad | +0.100 ± 0.000 †" in by_decoder
+    assert "| 0 | 1.086 ± 0.001 |" in by_worse
+    assert "| 40 | +0.040 ± 0.000 †" in by_worse
+    with (folder / "report" / "marginal_worse.csv").open(newline="") as file:
+        lines = {line["worse"]: line for line in csv.DictReader(file)}
+    assert float(lines["40"]["mean"]) == pytest.approx(1.126)
+    assert (folder / "report" / "marginal_decoder.csv").is_file()
+
+
+def test_a_factors_values_are_compared_where_all_were_tested(swept: Swept) -> None:
+    folder = swept(**TWO_FACTORS)
+    plan = SweepPlan.load(folder)
+    missing = next(run for run in plan.runs if run.name == "plain-40-seed0")
+    (folder / "stages" / missing.stages["test"] / "finished.json").unlink()
+    none, worse = marginal_variants(plan, read_variants(plan, folder), "worse")
+    assert none.per_seed("alpha_sad_unknown") == pytest.approx({0: 1035 + 100, 1: 1037 + 50})
+    assert worse.per_seed("alpha_sad_unknown") == pytest.approx({0: 1035 + 140, 1: 1037 + 90})
+
+
+def test_a_single_factor_has_no_tables_of_its_own(swept: Swept) -> None:
+    folder = swept()
+    assert "## " not in write_report(folder)
+    assert not list((folder / "report").glob("marginal_*"))
 
 
 def test_latex_has_a_row_a_variant_and_balanced_braces(swept: Swept) -> None:

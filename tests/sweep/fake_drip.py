@@ -23,9 +23,10 @@ def resolve(arguments: Sequence[str]) -> str:
         if key == "config":
             _merge(merged, yaml.safe_load(Path(value).read_text()) or {})
         else:
+            setting = yaml.safe_load(value)
             for name in reversed(key.split(".")):
-                value = {name: value}  # type: ignore[assignment]
-            _merge(merged, value)  # type: ignore[arg-type]
+                setting = {name: setting}
+            _merge(merged, setting)
     return yaml.safe_dump(merged)
 
 
@@ -69,13 +70,14 @@ def _fit(arguments: list[str]) -> int:
 
 def _test(arguments: list[str]) -> int:
     config = yaml.safe_load((Path(arguments[1]) / "config.yaml").read_text())
-    below = config["model"].get("denoiser", arguments[1])
-    worse = yaml.safe_load((Path(below) / "config.yaml").read_text())["model"].get("worse", 0)
+    parts = {arguments[1], config["model"].get("denoiser", arguments[1])}
+    configs = [yaml.safe_load((Path(part) / "config.yaml").read_text()) for part in parts]
+    worse = sum(part["model"].get("worse", 0) for part in configs)
     folder = Path(arguments[2].removeprefix("--out="))
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "calls").open("a") as calls:
         calls.write(f"{os.getpid()}\n")
-    seed = int(config["seed_everything"])
+    seed = config["seed_everything"]
     with (folder / "per_image.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         columns = ["row", "seed", "key", "height", "width", "unknown_pixels", "alpha_sad_unknown", "seconds"]

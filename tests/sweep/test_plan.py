@@ -17,6 +17,9 @@ DECODERS = {
 }
 
 
+VAE = STAGES["denoiser"] | {"configs": ["base.yaml", "vae.yaml"]}
+
+
 def test_every_combination_with_every_seed(plan: MakePlan) -> None:
     runs = plan(factors={"a": {"x": {}, "y": {}}, "b": {"u v": {}, "w": {}}}, seeds=[0, 3]).runs
     assert [run.name for run in runs][:3] == ["x-u_v-seed0", "x-u_v-seed3", "x-w-seed0"]
@@ -50,6 +53,33 @@ def test_a_stage_comes_after_its_inputs(plan: MakePlan) -> None:
         seen.add(key)
 
 
+def test_a_key_set_inline_is_a_factor_of_the_stages_that_have_it(plan: MakePlan) -> None:
+    made = plan(
+        stages={**STAGES, "denoiser": {"configs": ["base.yaml", "noise.yaml"]}},
+        factors={"variant": {"full": {}, "narrow": {"set": {"decoder.model.width": 4}}}},
+        set={"model.noise.discount": [0.5, 0.9], "test.steps": [1, 10], "trainer.max_steps": [3]},
+        seeds=[0],
+    )
+    assert made.factors == {
+        "variant": ["full", "narrow"],
+        "discount": ["0.5", "0.9"],
+        "steps": ["1", "10"],
+        "max_steps": ["3"],
+    }
+    run = next(run for run in made.runs if run.name == "narrow-0_5-10-3-seed0")
+    stages = {kind: made.stages[key] for kind, key in run.stages.items()}
+    configs = {kind: yaml.safe_load(stage.config) for kind, stage in stages.items() if kind != "test"}
+    assert configs["denoiser"]["model"] == {
+        "width": 8,
+        "noise": {"init_args": {"discount": 0.5, "deviation": "sample"}},
+    }
+    assert [config["model"]["width"] for config in configs.values()] == [8, 8, 4]
+    assert [config["trainer"]["max_steps"] for config in configs.values()] == [3, 3, 3]
+    assert stages["test"].options == {"steps": 10}
+    assert run.settings["denoiser"] == {"model.noise.init_args.discount": "0.5", "trainer.max_steps": "3"}
+    assert " + discount=0.5 + max_steps=3," in describe_plan(made)
+
+
 def test_a_stage_is_named_by_what_decides_it(plan: MakePlan) -> None:
     first, again = plan(), plan()
     assert list(first.stages) == list(again.stages)
@@ -74,10 +104,10 @@ def test_the_configuration_names_seed_folder_and_inputs(plan: MakePlan) -> None:
     made = plan(seeds=[5])
     run = made.runs[0]
     config = yaml.safe_load(made.stages[run.stages["denoiser"]].config)
-    assert config["seed_everything"] == "5"
+    assert config["seed_everything"] == 5
     assert config["trainer"]["default_root_dir"] == f"SWEEP/stages/{run.stages['denoiser']}"
     assert config["model"]["vae"] == f"SWEEP/stages/{run.stages['autoencoder']}/pretrained"
-    assert yaml.safe_load(made.stages[run.stages["autoencoder"]].config)["seed_everything"] == "0"
+    assert yaml.safe_load(made.stages[run.stages["autoencoder"]].config)["seed_everything"] == 0
 
 
 def test_a_plan_is_read_as_it_was_written(plan: MakePlan, tmp_path: Path) -> None:
@@ -114,6 +144,20 @@ def test_a_folder_that_is_no_sweeps(tmp_path: Path) -> None:
         ({"factors": {"a": {"x": {"without": ["denoiser"]}}}}, "stage decoder needs denoiser"),
         ({"factors": {"a": {"x": {"without": list(STAGES)}}}}, "leaves out every stage"),
         ({"factors": {"a": {"x y": {}, "x.y": {}}}}, "differ in nothing but signs"),
+        ({"set": {"model.colour": ["red"]}}, "no stage of the run has the key model.colour, which a factor sets"),
+        ({"set": {"decoder.model.width": [8]}}, "no stage of the run has the key decoder.model.width"),
+        (
+            {"set": {"model.width": [4]}, "factors": {"a": {"x": {"set": {"decoder.model.width": 2}}}}},
+            "two factors both set model.width",
+        ),
+        (
+            {"set": {"model.width": [4]}, "factors": {"a": {"x": {"overlays": {"decoder": ["base.yaml"]}}}}},
+            "base.yaml and set model.width both write model.width",
+        ),
+        (
+            {"set": {"model.vae": ["there"]}, "stages": STAGES | {"denoiser": VAE}},
+            "set model.vae writes model.vae, which",
+        ),
         (
             {"factors": {"a": {"x": {"without": ["decoder"]}}, "b": {"x": {"overlays": {"decoder": ["worse.yaml"]}}}}},
             "laid over decoder, which another value leaves out",

@@ -37,6 +37,11 @@ def test_paths_are_joined_to_the_files_folder_and_the_scale_put_in(sweep_file: S
         ({"stages": {"test": {"configs": ["base.yaml"]}}}, "none is named 'test'"),
         ({"stages": {**STAGES, "denoiser": {"configs": ["nowhere.yaml"]}}}, "no configuration at "),
         ({"stages": {"a": {"configs": ["base.yaml"], "inputs": {"k": "{b}/x"}}}}, "'b' is no earlier stage"),
+        ({"set": {"model.width": [4, 4]}}, "set.model.width: expected different values"),
+        ({"set": {"model.width": [[4]]}}, "set.model.width: expected a list of numbers, texts, true, false or null"),
+        ({"set": {"model.variant": [4]}}, "set.model.variant: there is a factor variant already"),
+        ({"set": {"model.width": 4}}, "Expected a <class 'list'>. Got value: 4"),
+        ({"set": {"model.width": []}}, "one value in each factor"),
         ({"scale": "huge"}, "huge.yaml, which the sweep file names"),
         ({"test": {"steps": "1,4"}}, "test.steps: expected one number, got '1,4'"),
         ({"factors": {"a": {"x": {"test": {"out": "there"}}}}}, "factors.a.x.test.out: the sweep says where"),
@@ -48,6 +53,13 @@ def test_a_mistake_is_one_line(sweep_file: SweepFile, changes: dict[str, Any], c
         read_sweep(sweep_file(**changes))
     assert complaint in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_values_are_named_as_yaml_writes_them(sweep_file: SweepFile) -> None:
+    values = [1, 0.5, True, None, "sample"]
+    settings = read_sweep(sweep_file(factors={}, set={"model.choice": values}))
+    assert list(settings.factors["choice"]) == ["1", "0.5", "true", "null", "sample"]
+    assert [value.set["model.choice"] for value in settings.factors["choice"].values()] == values
 
 
 def test_a_file_that_is_none(tmp_path: Path) -> None:
