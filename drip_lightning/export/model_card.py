@@ -124,9 +124,15 @@ def _provenance(source: Path) -> str:
         f"{name} {packages[name]}" for name in ("torch", "lightning", "diffusers") if name in packages
     )
     data = ", ".join(
-        f"{name} `{Path(about['folder']).name}` (index {about['index']})"
+        f"{name} {_folder_names(about['folder'])} (index {about['index']})"
         for name, about in start["data"].items()
         if about["folder"]
     )
     program = f"drip_lightning {code['version']} (code {code['hash']}{git}; {libraries})"
     return f"Started {start['started']} with {program} on {data}."
+
+
+def _folder_names(folders: str | dict[str, float]) -> str:
+    """By their last names: one folder, or several with their weights."""
+    names = [folders] if isinstance(folders, str) else folders
+    return ", ".join(f"`{Path(name).name}`" for name in names)

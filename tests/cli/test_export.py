@@ -193,6 +193,15 @@ def test_the_card_tells_provenance_use_and_licence(exported: Path) -> None:
     assert "--checkpoint matting" in card
 
 
+def test_the_card_names_each_of_several_folders(runs: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(runs / "transparency", tmp_path / "run"))
+    starts = json.loads((run / "provenance.json").read_text())
+    starts[-1]["data"]["foregrounds"]["folder"] = {"data/hair": 0.6, "data/smoke": 0.4}
+    (run / "provenance.json").write_text(json.dumps(starts))
+    assert drip("export", run, tmp_path / "out") == 0
+    assert "foregrounds `hair`, `smoke` (index " in (tmp_path / "out" / "README.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("harm", "complaint"),
     [
