@@ -1,22 +1,22 @@
 """The LightningCLI behind `drip fit | validate | test | predict`."""
 
 import logging
-import re
 import warnings
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from jsonargparse import Namespace
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 
-from drip_lightning.choices import import_all, with_names, with_paths
+from drip_lightning.choices import import_all, with_paths
 from drip_lightning.cli.class_values import adapt_class_values
+from drip_lightning.cli.config_parser import OneLineArgumentParser, one_line
 from drip_lightning.cli.environment import with_environment
 from drip_lightning.cli.integers import keep_integers
+from drip_lightning.cli.trainer_settings import as_list, check_end, check_run_folder, check_trainer_settings
 from drip_lightning.errors import DripError, InputError, raised_as
 from drip_lightning.lit.autoencoder import Autoencoder
 from drip_lightning.lit.callbacks.compilation import Compilation
@@ -55,29 +55,6 @@ _EXPECTED_WARNINGS = (
 )
 
 
-class OneLineArgumentParser(LightningArgumentParser):
-    """Lightning's parser, whose errors are one line."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise what is wrong as an `InputError`."""
-        raise InputError(_shorten(message)) from ex
-
-    def parse_string(self, content: str, *args: Any, **kwargs: Any) -> Namespace:
-        """Parse a configuration, in which earlier versions may have written where classes were then."""
-        return super().parse_string(with_paths(content), *args, **kwargs)
-
-    def dump(self, *args: Any, **kwargs: Any) -> str:
-        """Write a configuration, the project's own classes by their names."""
-        return with_names(super().dump(*args, **kwargs))
-
-    def parse_path(self, path: Any, *args: Any, **kwargs: Any) -> Namespace:
-        """Parse a configuration file, and name it in what is wrong with it."""
-        try:
-            return super().parse_path(path, *args, **kwargs)
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from error
-
-
 class DripCLI(LightningCLI):
     """Stages by class, one data module, checkpoints and panels always there and settable by overlays."""
 
@@ -105,8 +82,8 @@ class DripCLI(LightningCLI):
         parser.add_lightning_class_args(Watchdog, "watchdog")
         parser.add_lightning_class_args(Compilation, "compilation")
         parser.add_lightning_class_args(GradientAudit, "gradient_audit")
-        parser.link_arguments("seed_everything", "data.seed")
-        parser.link_arguments("seed_everything", "model.init_args.seed")
+        parser.link_arguments("seed_everything", "data.seed", compute_fn=_seed)
+        parser.link_arguments("seed_everything", "model.init_args.seed", compute_fn=_seed)
         parser.link_arguments("trainer.default_root_dir", "checkpoint.dirpath", compute_fn=_checkpoint_folder)
 
     def _parse_ckpt_path(self) -> None:
@@ -141,7 +118,7 @@ class DripCLI(LightningCLI):
         except DripError:
             raise
         except ValueError as error:  # a class that refuses its arguments
-            raise InputError(_shorten(str(error))) from error
+            raise InputError(one_line(str(error))) from error
         if isinstance(self.trainer.strategy, ComparesRanks):
             self.trainer.strategy.facts = facts_of_run(self.config[self.subcommand])
 
@@ -150,6 +127,16 @@ class DripCLI(LightningCLI):
         super()._run_subcommand(subcommand)
         if isinstance(self.trainer.strategy, ComparesRanks):
             self.trainer.strategy.await_ranks()
+
+    def before_fit(self) -> None:
+        """Refuse what would never end, and a folder that nothing can be written to."""
+        settings = self._get(self.config_init, "trainer")
+        check_end(settings)
+        self.before_validate()
+
+    def before_validate(self) -> None:
+        """Refuse a folder that nothing can be written to."""
+        check_run_folder(Path(self.trainer.default_root_dir))
 
     def before_test(self) -> None:
         """Refuse what makes no mattes."""
@@ -183,7 +170,8 @@ class DripCLI(LightningCLI):
         logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_advertisement)
         settings = self._get(self.config_init, "trainer")
         check_devices(settings["accelerator"], settings["devices"])
-        callbacks = [*(settings["callbacks"] or []), FiniteGuard()]
+        check_trainer_settings(settings)
+        callbacks = [*as_list(settings["callbacks"]), FiniteGuard()]
         if settings["enable_progress_bar"] is not False and not any(isinstance(own, ProgressBar) for own in callbacks):
             callbacks.append(RunProgressBar())
         if settings["profiler"] is None:
@@ -192,7 +180,7 @@ class DripCLI(LightningCLI):
         kwargs["callbacks"] = callbacks
         if isinstance(every := settings["val_check_interval"], int):  # Lightning counts batches, everything here steps
             kwargs["val_check_interval"] = every * settings["accumulate_grad_batches"]
-        kwargs["plugins"] = [*_as_list(settings["plugins"]), CheckpointFiles()]
+        kwargs["plugins"] = [*as_list(settings["plugins"]), CheckpointFiles()]
         if SLURMEnvironment.detect():  # Lightning would save within a step, and requeue by itself
             kwargs["plugins"].append(SLURMEnvironment(auto_requeue=False))
             _refuse_foreign_checkpoints(Path(settings["default_root_dir"] or "."))
@@ -200,7 +188,7 @@ class DripCLI(LightningCLI):
             part = "" if self.subcommand == "fit" else self.subcommand  # training's steps are its own
             folder = settings["default_root_dir"] or "."
             kwargs["logger"] = TensorBoardLogger(folder, name="tensorboard", version=part, default_hp_metric=False)
-        with ddp_that_compares_ranks():
+        with ddp_that_compares_ranks(), raised_as(InputError, TypeError, message="trainer: {}".format):
             return super().instantiate_trainer(**kwargs)
 
 
@@ -228,30 +216,11 @@ def _checkpoint_folder(default_root_dir: str | None) -> str:
     return f"{default_root_dir or '.'}/checkpoints"
 
 
+def _seed(seed_everything: int | bool) -> int:
+    if isinstance(seed_everything, bool):
+        raise InputError(f"seed_everything: expected a number, got {str(seed_everything).lower()}: all draws follow it")
+    return seed_everything
+
+
 def _is_no_advertisement(record: logging.LogRecord) -> bool:
     return "litlogger" not in record.getMessage()
-
-
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [] if value is None else [value]
-
-
-_NOISE = ("Does not validate against", "Subtypes:", "Errors:", "Given value", "- Expected a <class 'NoneType'>")
-_HINTS = {
-    "arguments are required": "begin with a stage's configuration, such as --config configs/denoiser.yaml",
-    "is not accepted": "a stage's configuration, such as configs/denoiser.yaml, comes before what changes it; "
-    "--model.help CLASS lists a stage's options",
-    "unrecognized arguments: configs/": "--config goes before the name of a configuration",
-    # names of earlier versions
-    r"\bcompilation(\.|' .* ')enabled\b": "compilation.backend compiles now, such as inductor; null does not",
-    r"\baugmentation\.trimap_neighbourhood\b": "it is augmentation.trimap_structuring_element now",
-    r"\baugmentation\.degradation\b": "it is the list augmentation.degradations now, see docs/augmentation.md",
-}
-
-
-def _shorten(message: str) -> str:
-    """What the user can act on of jsonargparse's message, which also lists all types that it tried."""
-    lines = [line.strip() for line in message.splitlines()]
-    text = " ".join(line.removeprefix("- ") for line in lines if line and not line.startswith(_NOISE))
-    hint = next((hint for pattern, hint in _HINTS.items() if re.search(pattern, text)), None)
-    return f"{text} ({hint})" if hint and hint not in text else text

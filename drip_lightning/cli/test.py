@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from drip_lightning.cli.parser import OneLineParser, whole_numbers
+from drip_lightning.cli.parser import PRECISIONS, OneLineParser, whole_numbers
 from drip_lightning.errors import InputError
 
 _DESCRIPTION = """\
@@ -86,7 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--allow-broken", action="store_true", help="exit with 0 although pictures were left out")
     parser.add_argument("--accelerator", default="auto", help="cpu, gpu …, as Lightning names them (default: auto)")
     parser.add_argument("--devices", type=int, default=1, metavar="N", help="processes, one a device (default: 1)")
-    parser.add_argument("--precision", default="32-true", help="such as bf16-mixed (default: 32-true)")
+    parser.add_argument("--precision", choices=PRECISIONS, default="32-true", help="(default: 32-true)")
     return parser
 
 

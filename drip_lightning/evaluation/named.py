@@ -114,8 +114,10 @@ def evaluation_data(folder: Path) -> str:
 
 
 def _split(word: str) -> tuple[str | None, str]:
+    """The name that a word gives its method, if any, and the method; a checkpoint's own name holds an equals sign."""
     name, equals, place = word.partition("=")
-    return (name, place) if equals and "/" not in name else (None, word)
+    is_path = "/" in name or Path(word).exists() or (place.endswith(".ckpt") and not Path(place).exists())
+    return (name, place) if equals and not is_path else (None, word)
 
 
 def _short_name(place: str, places: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import CombinedLoader
 from torch.utils.data import DataLoader
 
@@ -130,13 +131,13 @@ class MattingDataModule(LightningDataModule):
         if self.evaluation is not None:
             self._evaluation = EvaluationPictures(ShardFolder(self.evaluation, cache=self._cache))
         elif stage in ("validate", "test", "predict"):
-            raise InputError(f"data.evaluation is not set, and there is nothing else to {stage} on")
+            raise InputError(f"data.evaluation is not set, and there is nothing else to {TrainerFn(stage).value} on")
 
     @property
     def next_number(self) -> int:
         """Number of the training sample that comes next: those before it are in the weights, the others are not."""
-        assert self.trainer is not None
-        return self._resumed_number + (self.trainer.global_step - self._resumed_step) * self.batch_size
+        steps = 0 if self.trainer is None else self.trainer.global_step - self._resumed_step
+        return self._resumed_number + steps * self.batch_size
 
     def state_dict(self) -> dict[str, int]:
         """Where the run is in the data, in samples, as a checkpoint holds it."""
@@ -159,15 +160,18 @@ class MattingDataModule(LightningDataModule):
         return self.on_after_batch_transfer(stack_layers([self._training[number] for number in numbers]), 0)
 
     def train_dataloader(self) -> "EndlessLoader":
-        """Training batches, from where the run is.
+        """Training batches, from where the run is; without a trainer as for one process, from the first.
+
+        As in every data module, `on_after_batch_transfer` makes of each what a stage is given.
 
         Raises:
-            InputError: the ranks cannot share `batch_size` evenly.
+            InputError: the ranks cannot share `batch_size` evenly, or as `setup`.
         """
-        assert self._training is not None, "setup('fit') comes first"
-        training, trainer = self._training, self.trainer
-        assert trainer is not None
-        ranks, accumulated = trainer.world_size, trainer.accumulate_grad_batches
+        if self._training is None:
+            self.setup("fit")
+        training, (rank, ranks) = self._training, self._rank
+        assert training is not None
+        accumulated = 1 if self.trainer is None else self.trainer.accumulate_grad_batches
         if self.batch_size % (ranks * accumulated):
             raise InputError(
                 f"data.batch_size: {self.batch_size} samples a step cannot be shared evenly by {ranks} ranks with "
@@ -177,7 +181,7 @@ class MattingDataModule(LightningDataModule):
         def loader() -> DataLoader[Layers]:
             numbers = BatchNumbers(
                 batch_size=self.batch_size // (ranks * accumulated),
-                rank=trainer.global_rank,
+                rank=rank,
                 world_size=ranks,
                 first_number=self.next_number,
             )
@@ -231,13 +235,17 @@ class MattingDataModule(LightningDataModule):
         return as_batch(cast(CompositeBatch, batch)) if "image" in batch else self._composer(batch)
 
     @property
+    def _rank(self) -> tuple[int, int]:
+        """This process's, and how many there are."""
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+
+    @property
     def _hints(self) -> Hints:
         """What the stage in training wants of the worker, which has the time."""
         return getattr(getattr(self.trainer, "lightning_module", None), "hints", NoHints())
 
     def _evaluation_loader(self, pictures: EvaluationPictures) -> DataLoader[MattingBatch]:
-        assert self.trainer is not None
-        rank, world_size = self.trainer.global_rank, self.trainer.world_size
+        rank, world_size = self._rank
         if len(pictures) < world_size:
             raise InputError(f"{self.evaluation} has {len(pictures)} pictures, too few for {world_size} ranks")
         # Lightning leaves a sampler of this kind alone; its own choice would repeat pictures to even out the ranks.

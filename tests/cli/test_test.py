@@ -116,3 +116,15 @@ def test_a_broken_picture_costs_the_exit_status_unless_allowed(
     assert "1 pictures were left out, such as number 2" in capsys.readouterr().err
     assert command.run([*arguments, "--allow-broken"]) == 0
     assert [line["key"] for line in per_image(tmp_path / "out")] == ["e000", "e001"]
+
+
+def test_a_checkpoint_s_own_name_is_no_named_method(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(newest_checkpoint(runs / "denoiser").parent)
+    more = ["--data", str(evaluation_shards(tmp_path / "shards")), "--limit=1", "--steps=1", "--out"]
+    for word, name in (("step=0000002.ckpt", "step=0000002.ckpt"), ("ours=step=0000002.ckpt", "ours")):
+        assert command.run(["test", word, *more, str(tmp_path / name)]) == 0
+        assert [line["row"] for line in per_image(tmp_path / name)] == [name]
+    assert command.run(["test", "step=0000009.ckpt", *more, str(tmp_path / "none")]) == 1
+    assert "no method 'step=0000009.ckpt': neither a run folder nor a checkpoint" in capsys.readouterr().err

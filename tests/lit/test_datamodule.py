@@ -255,3 +255,22 @@ def test_test_without_evaluation_folder_says_so(shard_folders: dict[str, str]) -
     data = MattingDataModule(**{**shard_folders, "evaluation": None}, **SMALL)
     with pytest.raises(InputError, match=r"^data\.evaluation is not set"):
         _trainer(1).test(_Recorder(), data, verbose=False)
+
+
+def test_without_a_trainer_it_is_one_process_from_the_first_sample(synth: Path) -> None:
+    data = MattingDataModule(*(str(synth / split) for split in ("foregrounds", "backgrounds", "evaluation")), **SMALL)
+    for _ in range(2):  # each iteration begins anew
+        first, second = islice(data.train_dataloader(), 2)
+        assert [first["number"], second["number"]] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+        assert torch.equal(data.on_after_batch_transfer(first, 0)["image"], data.samples(range(4))["image"])
+    data.load_state_dict({"step": 5, "number": 20})
+    assert next(iter(data.train_dataloader()))["number"] == [20, 21, 22, 23]
+    assert [check_batch(batch)["number"] for batch in data.val_dataloader()] == [[0], [1]]
+
+
+@pytest.mark.parametrize("verb", ["validate", "test"])
+def test_without_evaluation_pictures_there_is_nothing_to_do_but_train(synth: Path, verb: str) -> None:
+    data = MattingDataModule(str(synth / "foregrounds"), str(synth / "backgrounds"), **SMALL)
+    said = f"data.evaluation is not set, and there is nothing else to {verb} on"
+    with pytest.raises(InputError, match=f"^{said}$"):
+        getattr(_trainer(1), verb)(_Recorder(), datamodule=data)

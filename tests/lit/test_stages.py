@@ -410,3 +410,17 @@ def test_stacked_latents_follow_the_order_of_the_domains(networks) -> None:
     stage.training_step(batch, 0)
     assert logged["train/alpha"] == 0
     assert logged["train/foreground"] > 0.1
+
+
+def test_an_optimizer_that_takes_several_losses_a_step_is_refused(networks) -> None:
+    stage = Denoiser(networks=networks, optimizer=torch.optim.LBFGS)
+    with pytest.raises(InputError, match=r"optimizer: LBFGS evaluates a step's loss several times, .*such as torch"):
+        fit(stage, [matting_batch(0, 1)])
+
+
+def test_weights_alone_are_loaded_but_not_resumed_from(networks, tmp_path) -> None:
+    stage, file = Denoiser(networks=networks), tmp_path / "weights.ckpt"
+    fit(stage, [matting_batch(0, 1)]).save_checkpoint(file, weights_only=True)
+    torch.testing.assert_close(Denoiser.from_checkpoint(file).state_dict(), stage.state_dict(), rtol=0, atol=0)
+    with pytest.raises(InputError, match=f"{file} holds weights alone .*: give a checkpoint of RUN/checkpoints"):
+        fit(Denoiser(networks=networks), [matting_batch(0, 1)], ckpt_path=file)

@@ -1,6 +1,8 @@
 import json
+import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -132,6 +134,35 @@ def test_a_missing_folder_is_told_in_one_line(part, tmp_path, monkeypatch) -> No
         PARTS[part](StableDiffusion(source=source))
     assert "\n" not in str(error.value)
     assert "give a folder in diffusers' format or a Hub id" in str(error.value)
+
+
+def _config(folder: Path, part: str, **entries: object) -> None:
+    file = folder / part / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | entries))
+
+
+@pytest.mark.parametrize(
+    ("part", "entries", "complaint"),
+    [
+        ("unet", {"addition_embed_type": "text_time"}, "addition_embed_type: text_time"),  # SDXL
+        ("unet", {"in_channels": 9}, "channels: 9 in, 4 out, 4 in a latent"),  # inpainting
+        ("vae", {"shift_factor": 0.1159}, "shift_factor: 0.1159"),  # FLUX
+        ("vae", {"_class_name": "AutoencoderDC"}, "_class_name: AutoencoderDC"),
+    ],
+)
+def test_a_base_of_another_kind_is_refused(copied, part, entries, complaint) -> None:
+    _config(copied, part, **entries)
+    said = f"{part} of '{copied}' is not Stable Diffusion 1's or 2's ({complaint}), and others do not fit here: give"
+    with pytest.raises(InputError, match=re.escape(said)):
+        PARTS[part](StableDiffusion(source=str(copied)))
+
+
+def test_a_base_of_another_latent_is_refused(copied) -> None:
+    replace(NETWORKS, latent_channels=16).new_vae().save_pretrained(copied / "vae")
+    networks = StableDiffusion(source=str(copied))
+    assert networks.trained_vae().config["latent_channels"] == 16
+    with pytest.raises(InputError, match=r"channels: 4 in, 4 out, 16 in a latent"):
+        networks.unet(pretrained=False)
 
 
 def test_stable_diffusion_makes_no_new_autoencoder() -> None:

@@ -14,8 +14,9 @@ from torch.optim import Optimizer
 
 
 def is_logged(step: int, trainer: Trainer) -> bool:
-    """Whether optimizer step `step`, counted from 1, is one of those whose figures are written."""
-    return step % trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
+    """Whether optimizer step `step`, counted from 1, is one of those whose figures are written: with 0, none."""
+    every = trainer.log_every_n_steps  # type: ignore[attr-defined]
+    return every > 0 and step % every == 0
 
 
 _PHASES = {"run_training_batch": "step", "save_checkpoint": "checkpoint"}

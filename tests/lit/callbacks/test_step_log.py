@@ -104,3 +104,10 @@ def test_drip_logs_it(synth: Path, runs: Path, tmp_path: Path) -> None:
     for tag in ("seconds/step", "seconds/data", "speed/samples_per_second", "memory/process_peak_gib", "train/loss"):
         assert set(found[tag]) == {0, 1}, tag
     assert len(found["seconds/validation"]) == 1
+
+
+def test_every_0_steps_is_never(synth: Path, tmp_path: Path) -> None:
+    cli = run(tiny_arguments("autoencoder", synth, tmp_path, "--trainer.log_every_n_steps=0"))
+    assert cli.trainer.global_step == 2
+    logged = _scalars(tmp_path / "autoencoder" / "tensorboard")
+    assert not [tag for tag in logged if tag.startswith(("train/", "optimizer/", "speed/"))]
