@@ -87,3 +87,25 @@ def test_help_explains_and_imports_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     for word in ("no download and no licence", "--foregrounds", "(default: 1000)", "example:", "solid,motion"):
         assert word in done.stdout
+
+
+def test_a_file_where_a_folder_is_meant_and_the_reverse_are_found_before_anything_is_drawn(tmp_path, monkeypatch):
+    def draw(*arguments, **options):
+        raise AssertionError("drawn")
+
+    monkeypatch.setattr("drip_lightning.data.synth.contact_sheet.draw_contact_sheet", draw)
+    (tmp_path / "file").touch()
+    for place, complaint in (
+        (tmp_path / "file", f"OUT {tmp_path}/file is a file: name a folder"),
+        (tmp_path / "file" / "deeper", rf"cannot make the folder OUT {tmp_path}/file/deeper \(Not a directory\)"),
+    ):
+        with pytest.raises(InputError, match=complaint):
+            main([str(place), "--foregrounds=1", "--backgrounds=0", "--evaluation=0", "--size=32"])
+    (tmp_path / "sheet.jpg").mkdir()
+    for name, complaint in (
+        ("sheet.jpg", "is a folder: name a file"),
+        ("file/sheet.jpg", r"cannot be written \((Not a directory|File exists)\)"),
+    ):
+        with pytest.raises(InputError, match=f"contact sheet {tmp_path}/{name} {complaint}"):
+            main([str(tmp_path / "out"), f"--contact-sheet={tmp_path / name}"])
+    assert not (tmp_path / "out").exists()

@@ -9,7 +9,8 @@ from PIL import Image
 from drip_lightning.data.synth.families import draw_foreground
 from drip_lightning.data.synth.samples import SynthSettings, composite
 from drip_lightning.data.synth.textures import Bytes, draw_background
-from drip_lightning.errors import InputError
+from drip_lightning.errors import InputError, raised_as
+from drip_lightning.files import whole_file
 
 
 def draw_contact_sheet(settings: SynthSettings, *, examples: int = 2, tile: int = 180) -> Bytes:
@@ -42,12 +43,17 @@ def save_contact_sheet(path: Path, *, settings: SynthSettings) -> None:
     """Draw a contact sheet into a file, its format told by the name.
 
     Raises:
-        InputError: the name's ending is not that of a picture.
+        InputError: the name's ending is not that of a picture, or it cannot be written.
     """
     if path.suffix.lower() not in Image.registered_extensions():
         raise InputError(f"contact sheet {path}: expected a name that ends in .jpg or .png")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(draw_contact_sheet(settings)).save(path, quality=80)
+    if path.is_dir():
+        raise InputError(f"contact sheet {path} is a folder: name a file")
+    with raised_as(InputError, OSError, message=lambda why: f"contact sheet {path} cannot be written ({why})"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as partial:
+            partial.touch()  # before anything is drawn
+            Image.fromarray(draw_contact_sheet(settings)).save(partial, quality=80)
 
 
 def _squares(size: int) -> Bytes:

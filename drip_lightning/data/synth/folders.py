@@ -15,7 +15,7 @@ from drip_lightning.data.in_order import in_order, processes
 from drip_lightning.data.shards.index import INDEX_NAME, read_index
 from drip_lightning.data.shards.writer import JOURNAL_NAME, ShardWriter
 from drip_lightning.data.synth.samples import SPLITS, Split, SynthSettings, sample_members
-from drip_lightning.errors import InputError
+from drip_lightning.errors import InputError, raised_as
 
 CONVERTER = "synth"
 _OWN_FILES = ("shard-*.tar", "shard-*.tar.partial", f"{INDEX_NAME}.*", f".partial-{INDEX_NAME}*")
@@ -60,6 +60,8 @@ def synthesise(
             or one that was not made by `drip synth` at all.
     """
     _check_counts(counts, workers=workers, samples_per_shard=samples_per_shard)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"OUT {out} is a file: name a folder")
     wanted = {
         split: {"samples": counts[split], "samples_per_shard": samples_per_shard, **settings.arguments(split)}
         for split in SPLITS
@@ -117,6 +119,8 @@ def _write_folders(
 ) -> None:
     if not folders:
         return
+    with raised_as(InputError, OSError, message=lambda why: f"cannot make the folder OUT {out} ({why})"):
+        out.mkdir(parents=True, exist_ok=True)
     columns = (TextColumn("{task.description:12}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with processes(workers) as executor, Progress(*columns) as progress:
         for split, arguments in folders.items():

@@ -1,17 +1,21 @@
 """The user's own pictures as backgrounds for procedural objects."""
 
 import hashlib
-from functools import lru_cache
+import logging
+from collections.abc import Sequence
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from drip_lightning.data.picture_files import FORMATS, find_pictures, read_file
 from drip_lightning.data.pictures import colour_pixels, open_picture
 from drip_lightning.data.synth.textures import Bytes
 from drip_lightning.errors import InputError
 
-_ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
+_LOG = logging.getLogger(__name__)
+
 _HELD_OUT = 10
 """One picture in so many is kept for evaluation."""
 
@@ -25,10 +29,10 @@ def list_photographs(folder: str) -> tuple[Path, ...]:
     """
     if not Path(folder).is_dir():
         raise InputError(f"backgrounds: no folder {folder}")
-    found = tuple(sorted(file for file in Path(folder).rglob("*") if file.suffix.lower() in _ENDINGS))
+    found = [file for files in find_pictures(Path(folder)).files.values() for file in files if file.is_file()]
     if len(found) < 2:
-        raise InputError(f"backgrounds: expected at least 2 pictures ({', '.join(_ENDINGS)}) in {folder}")
-    return found
+        raise InputError(f"backgrounds: expected at least 2 pictures in {folder}")
+    return tuple(sorted(found))
 
 
 def photographs_digest(folder: str) -> str:
@@ -40,6 +44,8 @@ def photographs_digest(folder: str) -> str:
 def draw_photograph(folder: str, size: int, generator: np.random.Generator, *, held_out: bool) -> Bytes:
     """Cut a square out of one of the pictures: between half of what fits and all of it, scaled to `size`.
 
+    In place of a picture that cannot be read, the next is taken, and it is said once.
+
     Args:
         folder: Of pictures.
         size: Side of the result.
@@ -50,14 +56,29 @@ def draw_photograph(folder: str, size: int, generator: np.random.Generator, *, h
         (size, size, 3).
 
     Raises:
-        InputError: as `list_photographs`; or the picture cannot be read.
+        InputError: as `list_photographs`; or none of the pictures can be read.
     """
     files = list_photographs(folder)
     kept = files[::_HELD_OUT]
     choice = kept if held_out else [file for file in files if file not in set(kept)]
-    file = choice[generator.integers(len(choice))]
-    picture = Image.fromarray(colour_pixels(open_picture(file.read_bytes(), name=str(file))))
+    chosen = int(generator.integers(len(choice)))
+    picture = _first_readable([*choice[chosen:], *choice[:chosen]])
     side = generator.uniform(0.5, 1.0) * min(picture.size)
     left, top = ((length - side) * generator.random() for length in picture.size)
     box = (left, top, left + side, top + side)
     return np.asarray(picture.resize((size, size), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0))
+
+
+def _first_readable(files: Sequence[Path]) -> Image.Image:
+    for file in files:
+        try:
+            return Image.fromarray(colour_pixels(open_picture(read_file(file), name=str(file), formats=FORMATS)))
+        except InputError as error:
+            _say_once(f"{error}: passed over")
+            reason = error
+    raise reason
+
+
+@cache
+def _say_once(line: str) -> None:
+    _LOG.warning(line)

@@ -79,3 +79,15 @@ def test_too_few_photographs_and_a_broken_one_are_told_by_name(tmp_path):
         (broken / name).write_bytes(b"no picture")
     with pytest.raises(InputError, match=r"[ab]\.jpg"):
         draw_photograph(str(broken), 16, np.random.default_rng(0), held_out=False)
+
+
+def test_a_truncated_photograph_is_named_once_and_passed_over(folder, caplog):
+    torn = sorted(list_photographs(folder))[4]
+    torn.write_bytes(torn.read_bytes()[:-30])
+    (torn.parent / "._a.png").write_bytes(b"of another system")
+    (torn.parent / "z.png").symlink_to(torn.parent / "nowhere")
+    list_photographs.cache_clear()
+    seen = greys(folder, held_out=False) | greys(folder, held_out=True)
+    assert len(seen) == 11
+    assert [message.split(" cannot be decoded")[0] for message in caplog.messages] == [str(torn)]
+    assert caplog.messages[0].endswith("passed over")
