@@ -20,7 +20,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if
 # The tiny networks run faster on one thread than on two that wait for each other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help fit model-data model test test-slow test-slurm chaos lint docs clean
+.PHONY: help fit model-data model ship-model test test-slow test-slurm chaos lint docs clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -78,6 +78,10 @@ model: model-data
 	$(call MODEL_STAGE,denoiser,--config configs/ablation/one_step.yaml)
 	$(call MODEL_STAGE,transparency)
 	$(BIN)/drip test trimap closed-form runs/model/transparency --overwrite
+
+## make ship-model DATA=FOLDER    put what `make model` trained into the package, with its records
+ship-model: .venv/installed
+	$(BIN)/python scripts/ship_model.py runs/model $(DATA)
 
 ## make test    set up and run the tests: minutes
 test: .venv/installed-dev
