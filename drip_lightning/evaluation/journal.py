@@ -4,10 +4,11 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypedDict
 
-from drip_lightning.errors import InputError, raised_as
+from drip_lightning.errors import InputError, RunError, raised_as
 from drip_lightning.evaluation.measure import Scores
 from drip_lightning.evaluation.plan import Task
 from drip_lightning.files import write_text_whole
@@ -66,8 +67,12 @@ class Journal:
         return {line["number"]: line["error"] for line in self._lines() if line["error"] is not None}
 
     def add(self, result: Result, *, rank: int) -> None:
-        """Append one result; it is on the disk when this returns."""
-        with (self.folder / f"rank-{rank}.jsonl").open("a+b") as stream:
+        """Append one result; it is on the disk when this returns.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        with writing_to(self.folder), (self.folder / f"rank-{rank}.jsonl").open("a+b") as stream:
             if stream.tell() and not _ends_whole(stream):
                 stream.write(b"\n")
             stream.write(json.dumps(result).encode() + b"\n")
@@ -81,6 +86,12 @@ class Journal:
                     yield json.loads(line)
                 except ValueError:
                     continue  # broken off while it was written
+
+
+def writing_to(place: Path) -> AbstractContextManager[None]:
+    """Raise what the disk refuses as a `RunError`: it is full, or read-only by now."""
+    advice = "free some space or choose another --out, and run it again: what was measured is kept"
+    return raised_as(RunError, OSError, message=lambda why: f"cannot write to {place} ({why}): {advice}")
 
 
 def task_of(result: Result) -> tuple[str, Task]:

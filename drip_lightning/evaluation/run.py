@@ -20,7 +20,7 @@ from drip_lightning.errors import InputError, raised_as
 from drip_lightning.evaluation.curve import draw_steps, steps_csv
 from drip_lightning.evaluation.evaluation import Evaluation
 from drip_lightning.evaluation.files import per_image_csv
-from drip_lightning.evaluation.journal import Journal
+from drip_lightning.evaluation.journal import Journal, writing_to
 from drip_lightning.evaluation.method import Method
 from drip_lightning.evaluation.plan import EvaluationPlan
 from drip_lightning.evaluation.summary import FORMAT_VERSION, RowResult, all_rows, complete_results, summarise
@@ -198,11 +198,12 @@ def _write(summary: dict[str, Any], rows: Sequence[RowResult], plan: EvaluationP
     if len(plan.steps) > 1:
         texts["steps.csv"] = steps_csv(summary)
         pictures["steps.png"] = partial(draw_steps, summary)
-    for name, save in pictures.items():
-        with whole_file(plan.out / name) as file:
-            save(file)
-    for name, text in texts.items():
-        write_text_whole(plan.out / name, text)
+    with writing_to(plan.out):
+        for name, save in pictures.items():
+            with whole_file(plan.out / name) as file:
+                save(file)
+        for name, text in texts.items():
+            write_text_whole(plan.out / name, text)
     return table
 
 

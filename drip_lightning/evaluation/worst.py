@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from drip_lightning.data.sample import MattingBatch
+from drip_lightning.evaluation.journal import writing_to
 from drip_lightning.evaluation.summary import RowResult
 from drip_lightning.ops.picture import as_picture
 from drip_lightning.pipeline import Matte
@@ -48,8 +49,9 @@ class WorstCases:
         kept, case = self._kept[row], (error, -number)  # of equal ones the first counts as the worst, as in `sheet`
         if len(kept) == self.cases and case < kept[0]:
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
-        draw_case(picture, matte).save(self._file(row, number))
+        with writing_to(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            draw_case(picture, matte).save(self._file(row, number))
         heapq.heappush(kept, case)
         if len(kept) > self.cases:
             self._file(row, -heapq.heappop(kept)[1]).unlink(missing_ok=True)

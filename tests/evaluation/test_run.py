@@ -1,6 +1,8 @@
 import csv
+import errno
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,8 @@ from PIL import Image
 
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.data.shards.reader import ShardFolder
-from drip_lightning.errors import InputError
+from drip_lightning.errors import InputError, RunError
+from drip_lightning.evaluation.journal import Journal
 from drip_lightning.evaluation.method import Trimap
 from drip_lightning.evaluation.plan import EvaluationPlan
 from drip_lightning.evaluation.run import EvaluationReport, evaluate, quiet_trainer
@@ -126,3 +129,27 @@ def test_the_first_pictures_alone(data: str, tmp_path: Path) -> None:
 def test_two_methods_of_one_name_are_refused(data: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="two methods are both called 'trimap'"):
         run([Trimap(), Trimap()], tmp_path / "out", data)
+
+
+@pytest.mark.parametrize("writes", range(2, 6))
+def test_a_disk_that_refuses_is_one_line_and_what_was_measured_is_kept(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    """Two writes open the journal, each picture is one, and then come the tables."""
+    done, to_disk = iter(range(writes)), os.fsync
+
+    def refuse(descriptor: int) -> None:
+        if next(done, None) is None:
+            raise OSError(errno.EROFS, "Read-only file system")
+        to_disk(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", refuse)
+        with pytest.raises(RunError, match=r"cannot write to .*out.* \(Read-only file system\): free some space or"):
+            run([Trimap()], tmp_path / "out", data)
+    assert len(Journal(tmp_path / "out" / "results").results()) == min(3, writes - 1)
+    assert lines_of(run([Trimap()], tmp_path / "out", data)) == lines_of(run([Trimap()], tmp_path / "whole", data))
+
+
+def lines_of(report: EvaluationReport) -> list[str]:
+    return [line for line in report.table.splitlines() if line.startswith("| trimap")]
