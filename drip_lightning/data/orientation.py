@@ -22,6 +22,23 @@ def apply_orientation(pixels: NDArray[Number], orientation: int) -> NDArray[Numb
     return pixels[::rows, ::columns]
 
 
+def ways_to_lie(
+    guide: NDArray[Number], size: tuple[int, int], *, orientation: int
+) -> dict[Orientation, NDArray[Number]]:
+    """The ways in which a trimap, mask or matte fits its picture, and what it is then; one if both give the same.
+
+    Args:
+        guide: (H, W), rotated as its own EXIF says, if it has any.
+        size: Height and width of the picture when upright.
+        orientation: How the picture lies in its file, in EXIF's numbers: 1 is upright.
+    """
+    ways: dict[Orientation, NDArray[Number]] = {"upright": guide, "raw": apply_orientation(guide, orientation)}
+    fitting = {way: pixels for way, pixels in ways.items() if pixels.shape == size}
+    if len(fitting) == 2 and (fitting["upright"] == fitting["raw"]).all():
+        del fitting["raw"]
+    return fitting
+
+
 def fit_guide(
     guide: NDArray[Number],
     size: tuple[int, int],
@@ -47,17 +64,16 @@ def fit_guide(
     Raises:
         InputError: sizes differ, or both ways fit and give different trimaps.
     """
-    both = {"upright": guide, "raw": apply_orientation(guide, orientation)}
-    fitting = {way: pixels for way, pixels in both.items() if pixels.shape == size and lies in (None, way)}
+    upright = apply_orientation(guide, orientation) if lies == "raw" else guide
+    fitting = ways_to_lie(upright, size, orientation=1 if lies else orientation)
     if not fitting:
         how = " (rotated as its EXIF says)" if orientation > 1 else ""
         advice = "one of them is rotated by 90°: rotate it back" if guide.shape == size[::-1] else "make them equal"
         sizes = f"{picture_name} is {size[1]}×{size[0]}{how} but {guide_name} is {guide.shape[1]}×{guide.shape[0]}"
         raise InputError(f"{sizes}: {advice}")
-    first, *others = fitting.values()
-    if any((first != other).any() for other in others):
+    if len(fitting) == 2:
         raise InputError(
             f"{picture_name} is rotated by its EXIF, and the size of {guide_name} does not tell whether it is, too: "
             "give --trimap-orientation upright (as the picture is seen) or raw (as it lies in the file)"
         )
-    return first
+    return next(iter(fitting.values()))

@@ -19,7 +19,7 @@ from drip_lightning.data.convert.outcome import (
     encode,
     encode_png,
     read_colour,
-    read_grey,
+    read_matching,
     read_picture,
     require_equal_sizes,
 )
@@ -178,7 +178,8 @@ def read_foreground(job: ConversionJob) -> tuple[Bytes, Bytes]:
         Refusal: they cannot be read, or do not fit each other.
     """
     if "rgba" not in job.files:
-        colour, alpha = read_colour(job.files["fg"]), read_grey(job.files["alpha"])
+        colour = read_colour(job.files["fg"])
+        alpha = read_matching(job.files["alpha"], picture=job.files["fg"], size=colour.shape)
         require_equal_sizes(fg=colour, alpha=alpha)
         return colour, alpha
     _, picture = read_picture(job.files["rgba"])

@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from drip_lightning.data.orientation import ways_to_lie
 from drip_lightning.data.picture_files import FORMATS, read_file
 from drip_lightning.data.pictures import (
     TooBigError,
     colour_pixels,
     map_pixels,
     open_picture,
+    orientation_of,
 )
 from drip_lightning.errors import InputError
 
@@ -79,6 +81,26 @@ def read_grey(path: str) -> Bytes:
         return map_pixels(read_picture(path)[1], name=Path(path).name)
     except InputError as error:
         raise Refusal("no mask, trimap or matte", str(error), file=path) from error
+
+
+def read_matching(path: str, *, picture: str, size: tuple[int, ...]) -> Bytes:
+    """A map (H, W) as `read_grey`, which may lie as its picture does in the file, if EXIF rotates that.
+
+    Args:
+        path: The map's file.
+        picture: The file of the picture that it belongs to.
+        size: That picture's height and width.
+
+    Raises:
+        Refusal: as `read_grey`; or the size does not tell how the map lies.
+    """
+    pixels = read_grey(path)
+    own, orientation = (orientation_of(read_file(Path(file)), name=file, formats=FORMATS) for file in (path, picture))
+    ways = ways_to_lie(pixels, (size[0], size[1]), orientation=orientation if own == 1 else 1)
+    if len(ways) == 2:
+        why = f"whether {Path(path).name} is, too, its size does not tell: rotate the pixels instead"
+        raise Refusal("rotated by EXIF", why, file=picture)
+    return next(iter(ways.values()), pixels)
 
 
 def require_equal_sizes(**pictures: Bytes) -> None:

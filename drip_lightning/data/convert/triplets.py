@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ from drip_lightning.data.convert.outcome import (
     digest_of,
     encode_png,
     read_colour,
-    read_grey,
+    read_matching,
     require_equal_sizes,
 )
 from drip_lightning.data.convert.sources import (
@@ -78,10 +79,12 @@ class Triplets:
         Raises:
             Refusal: it cannot be used.
         """
-        image, alpha = read_colour(job.files["image"]), read_grey(job.files["alpha"])
+        image = read_colour(job.files["image"])
+        matching = partial(read_matching, picture=job.files["image"], size=image.shape)
+        alpha = matching(job.files["alpha"])
         pictures = {"image": image, "alpha": alpha}
         if self.trimap_radius is None:
-            pictures["trimap"] = read_grey(job.files["trimap"])
+            pictures["trimap"] = matching(job.files["trimap"])
         if "fg" in job.files:
             pictures["fg"] = read_colour(job.files["fg"])
         require_equal_sizes(**pictures)

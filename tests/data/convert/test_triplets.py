@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from drip_lightning.data.convert.conversion import convert
 from drip_lightning.data.convert.triplets import Aim500, Alphamatting, Triplets
@@ -105,3 +106,20 @@ def test_the_file_to_blame_is_named(tmp_path: Path) -> None:
         str(trimap / "coloured.png"): "no mask, trimap or matte",
         str(trimap / "known.png"): "nothing unknown in the trimap",
     }
+
+
+def test_maps_may_lie_as_their_picture_does_in_the_file(tmp_path: Path) -> None:
+    source, exif = tmp_path / "s", Image.Exif()
+    for name, orientation, lying in (("side", 6, True), ("seen", 6, False), ("head", 3, True)):
+        exif[0x0112] = orientation
+        save(source / "image" / f"{name}.png", COLOUR, exif=exif)
+        for role, pixels in (("alpha", ALPHA), ("trimap", TRIMAP)):
+            save(source / role / f"{name}.png", pixels if lying else np.rot90(pixels, -1).copy())
+    done = convert(Triplets(sources=(source,)), tmp_path / "out", workers=1)
+    found = pictures(tmp_path / "out")
+    for name in ("side", "seen"):
+        for role, pixels in (("image", COLOUR), ("alpha", ALPHA), ("trimap", TRIMAP)):
+            assert (found[f"{name}.{role}.png"] == np.rot90(pixels, -1)).all()
+    assert [(finding.file, finding.what) for finding in done.report.refused] == [
+        (str(source / "image" / "head.png"), "rotated by EXIF")
+    ]
