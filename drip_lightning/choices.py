@@ -25,6 +25,7 @@ _MODULES = {
     "lit.latent_source": ("CachedLatents", "LiveLatents"),
     "lit.learning_rate": ("OneAfterAnother", "WarmupThenDecay"),
     "lit.objectives": ("Denoising", "OneStep"),
+    "lit.parameter_groups": ("DecayWeightsOnly", "LayerwiseDecay"),
     "lit.ranks.parallel": ("DripDDPStrategy", "DripFSDPStrategy"),
     "lit.transparency": ("TransparencyDecoder",),
     "nn.attention": ("CrossDomainAttention", "IndependentAttention", "LowResolutionCrossDomainAttention"),

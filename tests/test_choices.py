@@ -39,6 +39,7 @@ BASES = (
     "lit.latent_source.LatentSource",
     "nn.transparency.DecoderChoice",
     "lit.averaging.Averaging",
+    "lit.parameter_groups.ParameterGroups",
     "ops.hints.choice.Hints",
     "data.degradations.ImageDegradation",
     "data.degradations.ForegroundDegradation",

@@ -57,6 +57,9 @@ def test_a_denoiser_of_one_s_own_parts_is_trained_stored_and_loaded(denoiser: Pa
     assert described["noise"]["init_args"] == {"weight": 0.2}
     stage = load(denoiser)
     assert stage.attention.temperature == 0.5
+    groups = read_checkpoint(newest_checkpoint(denoiser))["optimizer_states"][0]["param_groups"]
+    assert groups[1]["initial_lr"] == 0.5 * groups[0]["initial_lr"]
+    assert len(groups[1]["params"]) % 5 == 0  # query, key, value, output and its bias of each layer
     assert len(Path("mine.txt").read_text().splitlines()) == 2  # the callback's, a line a step
 
 

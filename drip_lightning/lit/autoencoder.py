@@ -12,6 +12,7 @@ from torchmetrics import MeanMetric, MetricCollection
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.files import whole_folder
 from drip_lightning.lit.averaging import Averaging, NoAveraging
+from drip_lightning.lit.parameter_groups import ParameterGroups
 from drip_lightning.lit.stage import Stage
 from drip_lightning.nn.latents import from_vae_range, stack_for_vae, vae_downsampling
 from drip_lightning.nn.pretrained import FromScratch, Networks
@@ -36,6 +37,7 @@ class Autoencoder(Stage):
         seed: Decides, with the sample's number, the posterior samples.
         averaging: What is kept beside the trained weights, to be used after training.
         optimizer: Makes the optimizer from the trainable parameters.
+        parameter_groups: Which of them have another learning rate or weight decay.
         lr_scheduler: Makes the learning-rate schedule, advanced every step; none keeps the rate constant.
     """
 
@@ -49,9 +51,12 @@ class Autoencoder(Stage):
         seed: int = 0,
         averaging: Averaging = NoAveraging(),  # noqa: B008
         optimizer: OptimizerCallable = lambda p: torch.optim.Adam(p, lr=1e-4),
+        parameter_groups: tuple[ParameterGroups, ...] = (),
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
-        super().__init__(averaging=averaging, optimizer=optimizer, lr_scheduler=lr_scheduler)
+        super().__init__(
+            averaging=averaging, optimizer=optimizer, parameter_groups=parameter_groups, lr_scheduler=lr_scheduler
+        )
         self.networks = networks
         self.kl_weight = kl_weight
         self.laplacian_weight = laplacian_weight

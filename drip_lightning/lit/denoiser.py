@@ -8,6 +8,7 @@ from drip_lightning.data.sample import MattingBatch
 from drip_lightning.lit.averaging import Averaging, NoAveraging
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.lit.objectives import Denoising, Objective
+from drip_lightning.lit.parameter_groups import ParameterGroups
 from drip_lightning.nn.attention import CrossDomainAttention, DomainAttention
 from drip_lightning.nn.fine_tuning import AllWeights, FineTuning
 from drip_lightning.nn.joint_denoiser import Switcher
@@ -42,6 +43,7 @@ class Denoiser(MattingStage):
         seed: Decides, with the sample's number, timesteps and noise.
         averaging: What is kept beside the trained weights, to be used after training.
         optimizer: Makes the optimizer from the trainable parameters.
+        parameter_groups: Which of them have another learning rate or weight decay.
         lr_scheduler: Makes the learning-rate schedule, advanced every step; none keeps the rate constant.
     """
 
@@ -65,6 +67,7 @@ class Denoiser(MattingStage):
         seed: int = 0,
         averaging: Averaging = NoAveraging(),  # noqa: B008
         optimizer: OptimizerCallable = lambda p: torch.optim.Adam(p, lr=1e-5),
+        parameter_groups: tuple[ParameterGroups, ...] = (),
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__(
@@ -74,6 +77,7 @@ class Denoiser(MattingStage):
             seed=seed,
             averaging=averaging,
             optimizer=optimizer,
+            parameter_groups=parameter_groups,
             lr_scheduler=lr_scheduler,
         )
         self.networks = networks

@@ -112,6 +112,8 @@ def differing(
 
 def short(value: Any) -> str:
     """A description's class, or the plain value."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(short, value))}]"
     return str(value["class_path"]).rsplit(".", 1)[-1] if isinstance(value, Mapping) else str(value)
 
 

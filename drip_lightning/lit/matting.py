@@ -8,6 +8,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.errors import InputError
 from drip_lightning.lit.averaging import Averaging
+from drip_lightning.lit.parameter_groups import ParameterGroups
 from drip_lightning.lit.scores import MatteScores
 from drip_lightning.lit.stage import Stage
 from drip_lightning.ops.randomness import sample_generator
@@ -25,6 +26,7 @@ class MattingStage(Stage):
         seed: Decides, with the sample's number, every random draw.
         averaging: What is kept beside the trained weights, to be used after training.
         optimizer: Makes the optimizer from the trainable parameters.
+        parameter_groups: Which of them have another learning rate or weight decay.
         lr_scheduler: Makes the learning-rate schedule, advanced every step; none keeps the rate constant.
     """
 
@@ -37,9 +39,12 @@ class MattingStage(Stage):
         seed: int,
         averaging: Averaging,
         optimizer: OptimizerCallable,
+        parameter_groups: tuple[ParameterGroups, ...] = (),
         lr_scheduler: LRSchedulerCallable | None,
     ) -> None:
-        super().__init__(averaging=averaging, optimizer=optimizer, lr_scheduler=lr_scheduler)
+        super().__init__(
+            averaging=averaging, optimizer=optimizer, parameter_groups=parameter_groups, lr_scheduler=lr_scheduler
+        )
         if sampling_steps < 1:
             raise InputError(f"sampling_steps: expected at least 1, got {sampling_steps}")
         self.sampling_steps = sampling_steps

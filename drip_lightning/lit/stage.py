@@ -20,6 +20,7 @@ from drip_lightning.lit.averaging import Averaging
 from drip_lightning.lit.callbacks.step_log import is_logged
 from drip_lightning.lit.description import check_rebuilt, choice_to_config, config_to_choice
 from drip_lightning.lit.learning_rate import schedule_for
+from drip_lightning.lit.parameter_groups import ParameterGroups, check_rates_kept, make_optimizer
 from drip_lightning.lit.resume.checkpoint_io import BEST, checkpoint_to_use, read_checkpoint
 from drip_lightning.lit.resume.optimizer import describe_optimization
 from drip_lightning.lit.resume.same_run import check_same_model
@@ -29,7 +30,7 @@ from drip_lightning.shipped import shipped_model
 FORMAT_VERSION = 3
 """Of what a checkpoint holds. Read, too: 1, without the run's place and random state, and 2, with dotted paths."""
 
-_TRAINING_ONLY_ARGUMENTS = {"averaging", "latents", "optimizer", "lr_scheduler", "loss"}
+_TRAINING_ONLY_ARGUMENTS = {"averaging", "latents", "loss", "lr_scheduler", "optimizer", "parameter_groups"}
 """Arguments that decide nothing but how weights come about: a checkpoint does not describe them."""
 
 
@@ -44,15 +45,22 @@ class Stage(LightningModule):
     Args:
         averaging: What is kept beside the trained weights, to be used after training.
         optimizer: Makes the optimizer from the trainable parameters.
+        parameter_groups: Which of them have another learning rate or weight decay.
         lr_scheduler: Makes the learning-rate schedule, advanced every step; none keeps the rate constant.
     """
 
     def __init__(
-        self, *, averaging: Averaging, optimizer: OptimizerCallable, lr_scheduler: LRSchedulerCallable | None
+        self,
+        *,
+        averaging: Averaging,
+        optimizer: OptimizerCallable,
+        parameter_groups: tuple[ParameterGroups, ...] = (),
+        lr_scheduler: LRSchedulerCallable | None,
     ) -> None:
         super().__init__()
         self.averaging = averaging
         self.optimizer = optimizer
+        self.parameter_groups = parameter_groups
         self.lr_scheduler = lr_scheduler
         self.weights = "not loaded"
         """Which of a checkpoint's weights these are, in words."""
@@ -88,20 +96,23 @@ class Stage(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Optimise every parameter that is not frozen, if there are any."""
-        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        trained = {name: weight for name, weight in self.named_parameters() if weight.requires_grad}
         if not trained:
             return None
         with _making("optimizer"):
-            optimizer = self.optimizer(trained)
+            optimizer = make_optimizer(self.optimizer, trained, self.parameter_groups)
             _check_needs_no_closure(optimizer)
         # a fused optimizer would undo a gradient scaler's factor itself, too late for clipping
         optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
         if self.lr_scheduler is None:
-            self.optimization = describe_optimization(optimizer, None)
+            self.optimization = describe_optimization(optimizer, None, self.parameter_groups)
             return optimizer
+        rates = [group["lr"] for group in optimizer.param_groups]
         with _making("lr_scheduler"):
             schedule = schedule_for(self.trainer, optimizer, self.lr_scheduler)
-        self.optimization = describe_optimization(optimizer, schedule["scheduler"])
+        if self.parameter_groups:
+            check_rates_kept(optimizer, rates, schedule["scheduler"])
+        self.optimization = describe_optimization(optimizer, schedule["scheduler"], self.parameter_groups)
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_train_start(self) -> None:

@@ -15,6 +15,7 @@ from drip_lightning.lit.datamodule import MattingDataModule
 from drip_lightning.lit.denoiser import Denoiser
 from drip_lightning.lit.latent_source import LatentSource, LiveLatents
 from drip_lightning.lit.matting import MattingStage
+from drip_lightning.lit.parameter_groups import ParameterGroups
 from drip_lightning.nn.digest import weights_digest
 from drip_lightning.nn.latents import LatentPairs
 from drip_lightning.nn.losses import MattingLoss
@@ -44,6 +45,7 @@ class TransparencyDecoder(MattingStage):
         seed: Decides, with the sample's number, steps and noise.
         averaging: What is kept beside the trained weights, to be used after training.
         optimizer: Makes the optimizer from the trainable parameters.
+        parameter_groups: Which of them have another learning rate or weight decay.
         lr_scheduler: Makes the learning-rate schedule, advanced every step; none keeps the rate constant.
     """
 
@@ -64,6 +66,7 @@ class TransparencyDecoder(MattingStage):
         seed: int = 0,
         averaging: Averaging = NoAveraging(),  # noqa: B008
         optimizer: OptimizerCallable = lambda p: torch.optim.Adam(p, lr=1e-4),
+        parameter_groups: tuple[ParameterGroups, ...] = (),
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__(
@@ -73,6 +76,7 @@ class TransparencyDecoder(MattingStage):
             seed=seed,
             averaging=averaging,
             optimizer=optimizer,
+            parameter_groups=parameter_groups,
             lr_scheduler=lr_scheduler,
         )
         if max_steps < 1:

@@ -49,7 +49,7 @@ class StepLog(Callback):
     - `seconds/validation`, `seconds/checkpoint`: of one validation; of all checkpoints since the last logged step.
     - `speed/samples_per_second`: of all ranks, validation and checkpoints apart.
     - `memory/process_peak_gib`, `memory/gpu_peak_gib`: of this process so far; on the GPU what torch allocated.
-    - `optimizer/gradient_norm`, `optimizer/learning_rate`: of the logged step.
+    - `optimizer/gradient_norm`, `optimizer/learning_rate` (the highest): of the logged step.
 
     Nothing waits for a GPU on the steps that are not logged.
 
@@ -84,7 +84,7 @@ class StepLog(Callback):
             ]
             self._at_step = {
                 "optimizer/gradient_norm": torch.nn.utils.get_total_norm(gradients),
-                "optimizer/learning_rate": optimizer.param_groups[0]["lr"],
+                "optimizer/learning_rate": max(group["lr"] for group in optimizer.param_groups),
             }
 
     def on_train_batch_end(

@@ -1,7 +1,7 @@
 """A resumed run's optimizer and schedule are those of its checkpoint, or are taken anew."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from drip_lightning.choices import name_of
 from drip_lightning.errors import InputError
+from drip_lightning.lit.description import choice_to_config
 from drip_lightning.lit.learning_rate import span_run
 from drip_lightning.lit.resume.same_run import differences
 
@@ -20,16 +21,21 @@ _RATES = {"base_lrs", "last_lr"}
 """Of a schedule: they follow from the optimizer's."""
 
 
-def describe_optimization(optimizer: Optimizer, schedule: Any) -> dict[str, Any]:
+def describe_optimization(optimizer: Optimizer, schedule: Any, parameter_groups: Sequence[Any]) -> dict[str, Any]:
     """What decides a training's steps, in plain values that `differences` compares.
 
     Args:
         optimizer: Any; described by its class and its defaults.
         schedule: Of its learning rate, not yet stepped; described by its class and its state, which holds its
             arguments, as only it knows them. Or nothing.
+        parameter_groups: The choices that made the optimizer's groups.
+
+    Raises:
+        InputError: one of them cannot be described.
     """
     return {
         "optimizer": {"class_path": name_of(type(optimizer)), "init_args": _plain(optimizer.defaults)},
+        "parameter_groups": choice_to_config(parameter_groups),
         "lr_scheduler": None
         if schedule is None
         else {"class_path": name_of(type(schedule)), "init_args": _plain(schedule.state_dict())},

@@ -111,14 +111,14 @@ def test_a_checkpoint_that_does_not_tell_is_resumed_or_taken_anew(
 
 def test_schedules_are_described_by_their_arguments() -> None:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5, momentum=0.9)
-    description = describe_optimization(optimizer, None)
+    description = describe_optimization(optimizer, None, ())
     assert description["lr_scheduler"] is None
     assert description["optimizer"]["class_path"] == "torch.optim.sgd.SGD"
     assert {"lr": 0.5, "momentum": 0.9, "nesterov": False}.items() <= description["optimizer"]["init_args"].items()
     assert "fused" not in description["optimizer"]["init_args"]
 
     def described(schedule: LRScheduler) -> Any:
-        return describe_optimization(optimizer, schedule)["lr_scheduler"]["init_args"]
+        return describe_optimization(optimizer, schedule, ())["lr_scheduler"]["init_args"]
 
     parts: list[LRScheduler] = [LinearLR(optimizer, total_iters=3), MultiStepLR(optimizer, [30, 10], gamma=0.5)]
     assert (described(parts[1])["milestones"], described(parts[1])["gamma"]) == ([10, 30], 0.5)
