@@ -29,6 +29,7 @@ data
 
 use
   matte       cut objects out of pictures with a trained checkpoint
+  trimap      trimaps of masks and mattes; what is doubtful about a trimap
   export      a trained checkpoint as one self-contained folder
 
 Every verb explains itself: drip VERB --help. DRIP_TRACEBACK=1 in the environment shows where an error came from.
@@ -40,6 +41,7 @@ MODULES = dict.fromkeys(("fit", "validate", "predict"), "fit") | {
     "prepare": "prepare",
     "data": "data.main",
     "matte": "matte",
+    "trimap": "trimap",
     "export": "export",
     "sweep": "sweep",
     "report": "report",

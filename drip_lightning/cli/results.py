@@ -1,11 +1,22 @@
-"""What `drip matte` writes for a picture."""
+"""What `drip matte` writes for a picture: which of its layers, in which format, and where."""
 
+import argparse
+import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-import torch
-from PIL import Image
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageColor, ImageOps
 from torch import Tensor
 
+from drip_lightning.data.encode import FORMATS, Format, encode_picture
+from drip_lightning.data.own_colours import OwnColours, density_of, linear_colours, profile_colours, srgb_colours
+from drip_lightning.data.picture_files import FORMATS as READ
+from drip_lightning.data.picture_files import read_file
+from drip_lightning.data.pictures import colour_pixels, open_picture
+from drip_lightning.errors import InputError
 from drip_lightning.files import whole_file
 from drip_lightning.ops.panel import matte_panel
 from drip_lightning.ops.picture import as_picture
@@ -14,21 +25,143 @@ from drip_lightning.pipeline import Matte
 JPEG_SIDE = 65500
 """Longest side of a JPEG that Pillow writes, in pixels."""
 
+STREAM = Path("-")
+"""Stands for standard input and output."""
+
+Layer = Literal["cut-out", "alpha", "foreground", "composite"]
+
+
+@dataclass(frozen=True)
+class Results:
+    """How every picture's result is written.
+
+    Attributes:
+        out: A folder, the file of a single result, or `STREAM`.
+        form: The files' format.
+        bits: Of each channel.
+        layer: Straight colour with alpha, alpha alone, straight colour alone, or the foreground over `backdrop`.
+        backdrop: What a composite has behind it: a colour or a picture, in sRGB.
+        keep_profile: Colours stay in the picture's own colour profile.
+    """
+
+    out: Path
+    form: Format
+    bits: int
+    layer: Layer = "cut-out"
+    backdrop: Image.Image | None = None
+    keep_profile: bool = False
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> "Results":
+        """Make sense of the options of `add_result_options`.
+
+        Raises:
+            InputError: they contradict each other.
+        """
+        named = None if options.out.is_dir() else _format_of(options.out)
+        form = FORMATS[options.format] if options.format else named or FORMATS["png"]
+        if named not in (None, form):
+            raise InputError(f"--out {options.out} and --format {form.name} contradict each other: leave one out")
+        bits = options.bits or form.bits[0]
+        if bits not in form.bits:
+            raise InputError(f"--bits {bits}: {form.name} has {form.bits[0]} (16 go with png, tiff and exr)")
+        if form.is_linear and options.keep_profile:
+            raise InputError("--keep-profile: OpenEXR has no profile, its colours are linear with sRGB's primaries")
+        if options.out == STREAM and (options.panel or options.json):
+            raise InputError("--panel and --json need a file: the picture goes to standard output")
+        layer: Layer = "alpha" if options.only_alpha else "foreground" if options.foreground else "cut-out"
+        layer = "composite" if options.over else layer
+        backdrop = _backdrop(options.over) if options.over else None
+        return cls(options.out, form, bits, layer, backdrop, options.keep_profile)
+
+    @property
+    def file(self) -> Path | None:
+        """The file of the single result, if `out` names one; else none."""
+        return self.out if self.out == STREAM or (not self.out.is_dir() and _format_of(self.out)) else None
+
+    @property
+    def folder(self) -> Path:
+        """The folder that must be there to write."""
+        return self.out if self.file is None else self.out.parent
+
+    def write(self, path: Path, matte: Matte, image: Tensor, *, picture: Path) -> None:
+        """Write a picture's result, whole or not at all.
+
+        Args:
+            path: Where to.
+            matte: Of one picture.
+            image: The picture (1, 3, H, W) as the networks saw it.
+            picture: Its file, which says its density, profile and colours beyond sRGB.
+
+        Raises:
+            InputError: the format cannot hold it, or the picture has no profile that can be kept.
+        """
+        content = read_file(picture)
+        own = self._own_colours(content, name=str(picture))
+        encoded = encode_picture(
+            self.pixels(matte, image, own),
+            self.form,
+            bits=self.bits,
+            profile=None if self.layer == "alpha" else own.profile,
+            dpi=density_of(content),
+        )
+        if path == STREAM:
+            sys.stdout.buffer.write(encoded)
+            sys.stdout.buffer.flush()
+            return
+        with whole_file(path) as file:
+            file.write_bytes(encoded)
+
+    def pixels(self, matte: Matte, image: Tensor, own: OwnColours) -> NDArray[np.floating]:
+        """What is written, (H, W, C), in the picture's own values.
+
+        Colour is 0 where alpha is: what the networks say there means nothing, and would double the file.
+        """
+        colour, alpha, seen = map(_channels_last, (matte.foreground, matte.alpha, image))
+        if self.layer == "alpha":
+            return alpha
+        colour = own.of(colour, image=seen, alpha=alpha)
+        if self.layer == "composite":
+            assert self.backdrop is not None
+            height, width = alpha.shape[:2]
+            behind = np.asarray(ImageOps.fit(self.backdrop, (width, height)), np.float32) / 255
+            return alpha * colour + (1 - alpha) * own.encode(behind)
+        is_seen = alpha > 0 if self.form.is_linear else np.rint(alpha * (2**self.bits - 1)) > 0
+        return colour * is_seen if self.layer == "foreground" else np.dstack([colour * is_seen, alpha])
+
+    def _own_colours(self, content: bytes, *, name: str) -> OwnColours:
+        if self.form.is_linear:
+            return linear_colours(content, name=name)
+        return profile_colours(content, name=name) if self.keep_profile else srgb_colours()
+
+
+def add_result_options(parser: argparse.ArgumentParser) -> None:
+    """The options of which `Results.of` makes sense."""
+
+
+def _format_of(path: Path) -> Format | None:
+    return next((form for form in FORMATS.values() if path.suffix.lower() in form.suffixes), None)
+
+
+def _backdrop(colour_or_picture: str) -> Image.Image:
+    path = Path(colour_or_picture)
+    if path.is_file():
+        return Image.fromarray(colour_pixels(open_picture(read_file(path), name=str(path), formats=READ)))
+    try:
+        return Image.new("RGB", (1, 1), ImageColor.getrgb(colour_or_picture)[:3])
+    except ValueError as error:
+        raise InputError(
+            f"--over {colour_or_picture}: no picture there, and no colour (such as white, #00ff00 or 'rgb(0,177,64)')"
+        ) from error
+
+
+def _channels_last(values: Tensor) -> NDArray[np.floating]:
+    return values[0].detach().float().permute(1, 2, 0).cpu().numpy()
+
 
 def panel_path(result: Path) -> Path:
     """Where the panel lies that belongs to a result."""
     return result.with_suffix(".panel.jpg")
-
-
-def write_result(path: Path, matte: Matte) -> None:
-    """Write a cut-out with straight colour as RGBA PNG, whole or not at all.
-
-    Colour is 0 where alpha is: what the networks say there means nothing, and would double the file.
-    """
-    alpha = matte.alpha[0].cpu()
-    colour = matte.foreground[0].cpu() * ((alpha * 255).round() > 0)
-    with whole_file(path) as file:
-        as_picture(torch.cat([colour, alpha])).save(file)
 
 
 def write_panel(path: Path, image: Tensor, trimap: Tensor, matte: Matte) -> None:

@@ -141,7 +141,8 @@ class Augmentation:
             return Chance(seed, number, f"augmentation: {name}")
 
         joint = self.joint_jitter.draw(stream("joint colours").uniform)
-        trimap, second = stream("trimap"), stream("second foreground")
+        dilation, erosion = draw_radii(self.trimap_dilation, self.trimap_erosion, seed, number)
+        second = stream("second foreground")
         has_second, which = second.happens(self.second_foreground_probability), second.uniform(0, 1)
         return SampleChoices(
             foreground=self._place(stream("foreground's placement"), warped=True),
@@ -150,8 +151,8 @@ class Augmentation:
             background=self._place(stream("background's placement"), warped=False),
             foreground_colours=chain(joint, self.foreground_jitter.draw(stream("foreground's colours").uniform)),
             background_colours=chain(joint, self.background_jitter.draw(stream("background's colours").uniform)),
-            dilation=trimap.integer(*self.trimap_dilation),
-            erosion=trimap.integer(*self.trimap_erosion),
+            dilation=dilation,
+            erosion=erosion,
             linear_light=stream("linear light").happens(self.linear_light_probability),
             image_changes=tuple(
                 degradation.draw(chance)
@@ -194,3 +195,16 @@ class Augmentation:
             stretch=stretch if warped else 1.0,
             flip=chance.happens(self.flip_probability),
         )
+
+
+def draw_radii(dilation: tuple[int, int], erosion: tuple[int, int], seed: int, number: int) -> tuple[int, int]:
+    """Draw a trimap's radii, outwards and inwards, from ranges whose ends are included; a sample's are always the same.
+
+    Args:
+        dilation: Smallest and largest, in pixels.
+        erosion: The same.
+        seed: The run's.
+        number: The sample's.
+    """
+    chance = Chance(seed, number, "augmentation: trimap")
+    return chance.integer(*dilation), chance.integer(*erosion)

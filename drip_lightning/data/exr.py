@@ -27,6 +27,11 @@ class LinearPicture:
     """(H, W) in [0, 1]; none where the file has none. A single grey channel is an alpha."""
 
 
+def is_exr(content: bytes) -> bool:
+    """Whether a file is OpenEXR, by its first bytes."""
+    return content.startswith(b"\x76\x2f\x31\x01")
+
+
 def read_exr(content: bytes, *, name: str) -> LinearPicture:
     """Read the first part's R, G, B and A, or its only channel, within the display window.
 

@@ -1,24 +1,32 @@
 """A picture and its trimap or mask, read for `drip matte`."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from drip_lightning.data.exr import is_exr, read_exr
 from drip_lightning.data.matte_jobs import MatteJob
 from drip_lightning.data.orientation import Orientation, apply_orientation, fit_guide
 from drip_lightning.data.picture_files import FORMATS, read_file
 from drip_lightning.data.pictures import colour_floats, map_pixels, opacity, open_picture, open_values, orientation_of
 from drip_lightning.errors import InputError
+from drip_lightning.ops.srgb import linear_to_srgb
 from drip_lightning.ops.trimap import quantise_trimap, trimap_from_mask, unknown_mask
 
 
-def read_inputs(job: MatteJob, *, band: int | None, guide_lies: Orientation | None = None) -> tuple[Tensor, Tensor]:
+def read_inputs(
+    job: MatteJob, *, band: int | None, guide_lies: Orientation | None = None, inverted: bool = False
+) -> tuple[Tensor, Tensor]:
     """Read a picture and its trimap.
 
     Args:
         job: What to read.
         band: Half the unknown band if the guide is a mask; none if it is a trimap.
         guide_lies: How the guide of a picture lies that its EXIF rotates; None tells by the sizes.
+        inverted: The guide is black where it should be white.
 
     Returns:
         Image (1, 3, H, W) in [0, 1], of as many bits as it has, and trimap (1, 1, H, W), background where the picture
@@ -27,15 +35,9 @@ def read_inputs(job: MatteJob, *, band: int | None, guide_lies: Orientation | No
     Raises:
         InputError: a file cannot be read, sizes differ or do not tell how the guide lies, or nothing is unknown.
     """
-    content, name = read_file(job.picture), str(job.picture)
-    picture = open_picture(content, name=name, formats=FORMATS)
-    orientation = orientation_of(content, name=name, formats=FORMATS)
-    values = open_values(content, name=name, formats=FORMATS)
-    image = colour_floats(picture, None if values is None else apply_orientation(values, orientation))
-
-    content, name = read_file(job.guide), str(job.guide)
-    guide = map_pixels(open_picture(content, name=name, formats=FORMATS), name=name)
-    if orientation_of(content, name=name, formats=FORMATS) != 1:
+    image, opaque, orientation = _read_picture(job.picture)
+    guide, guide_orientation = read_map(job.guide)
+    if guide_orientation != 1:
         orientation = 1  # its own has been applied
     guide = fit_guide(
         guide,
@@ -43,11 +45,46 @@ def read_inputs(job: MatteJob, *, band: int | None, guide_lies: Orientation | No
         orientation=orientation,
         lies=guide_lies,
         picture_name=str(job.picture),
-        guide_name=name,
+        guide_name=str(job.guide),
     )
-    known = torch.tensor(np.ascontiguousarray(guide))[None, None] / 255
+    known = torch.tensor(np.ascontiguousarray(255 - guide if inverted else guide))[None, None] / 255
     trimap = quantise_trimap(known) if band is None else trimap_from_mask(known, band)
-    trimap[torch.from_numpy(opacity(picture) == 0)[None, None]] = 0
+    trimap[torch.from_numpy(opaque == 0)[None, None]] = 0
     if not unknown_mask(trimap).any():
         raise InputError(f"{job.guide} leaves no pixel unknown: there is nothing to find out")
     return torch.from_numpy(image).permute(2, 0, 1)[None].contiguous(), trimap
+
+
+def _read_picture(path: Path) -> tuple[NDArray[np.float32], NDArray[np.floating | np.integer], int]:
+    """Colour (H, W, 3) in sRGB, the picture's own alpha (H, W), and how it lay in the file."""
+    content, name = read_file(path), str(path)
+    if is_exr(content):
+        linear = read_exr(content, name=name)
+        if linear.colour is None:
+            raise InputError(f"{name} has no colour: it is a matte")
+        alpha = np.ones(linear.colour.shape[:2], np.float32) if linear.alpha is None else linear.alpha
+        return linear_to_srgb(linear.colour.clip(0, 1)).astype(np.float32), alpha, 1
+    picture = open_picture(content, name=name, formats=FORMATS)
+    orientation = orientation_of(content, name=name, formats=FORMATS)
+    deep = open_values(content, name=name, formats=FORMATS)
+    image = colour_floats(picture, None if deep is None else apply_orientation(deep, orientation))
+    return image, opacity(picture), orientation
+
+
+def read_map(path: Path) -> tuple[NDArray[np.uint8], int]:
+    """Read a trimap, mask or matte from any tool, as `map_pixels` understands it; of OpenEXR the alpha.
+
+    Returns:
+        (H, W), 0 to 255, upright; and how it lay in the file, in EXIF's numbers.
+
+    Raises:
+        InputError: it cannot be read, or says nothing.
+    """
+    content, name = read_file(path), str(path)
+    if is_exr(content):
+        alpha = read_exr(content, name=name).alpha
+        if alpha is None:
+            raise InputError(f"{name} has neither an alpha nor a single channel: it is no trimap or mask")
+        return np.rint(alpha * 255).astype(np.uint8), 1
+    guide = map_pixels(open_picture(content, name=name, formats=FORMATS), name=name)
+    return guide, orientation_of(content, name=name, formats=FORMATS)

@@ -3,11 +3,12 @@
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from drip_lightning.data.picture_files import SUFFIXES, Pictures, find_pictures
+from drip_lightning.data.sequences import natural, sequence_of
 from drip_lightning.errors import InputError
 
 
@@ -38,6 +39,8 @@ class _Meant:
 
     path: Path
     name: str
+    frame: int | None = None
+    """Its number, if it is a frame of a sequence that a pattern stands for."""
 
     @property
     def full_name(self) -> str:
@@ -45,7 +48,14 @@ class _Meant:
 
 
 def find_jobs(
-    pictures: Sequence[Path], guide: Path, out: Path, *, guide_ending: str, recursive: bool = True
+    pictures: Sequence[Path],
+    guide: Path,
+    out: Path,
+    *,
+    guide_ending: str,
+    recursive: bool = True,
+    suffix: str = ".png",
+    result: Path | None = None,
 ) -> MatteJobs:
     """Pair every picture with its trimap or mask, and with the name of its result.
 
@@ -53,41 +63,57 @@ def find_jobs(
     names: `a.jpg.png` beside `a.png.png`.
 
     Args:
-        pictures: Files, and folders of them.
-        guide: The trimap or mask of a single picture, or a folder of them: that of `sub/a.jpg` is `sub/a.jpg.png`,
-            `sub/a.png` or, with an ending, `sub/a_trimap.png`, of whatever suffix.
+        pictures: Files, folders of them, and patterns of frames as `sequence_of` understands them.
+        guide: The trimap or mask of a single picture, a pattern of those of frames, or a folder of them: that of
+            `sub/a.jpg` is `sub/a.jpg.png`, `sub/a.png` or, with an ending, `sub/a_trimap.png`, of whatever suffix.
         out: The folder of the results; pictures in it are none to matte.
         guide_ending: What may be added to a picture's name in its guide's: `_trimap`, `_mask`.
         recursive: Whether folders in the folders are looked at.
+        suffix: What the results' names end with.
+        result: The result's file, if there is to be one alone.
 
     Raises:
-        InputError: there is no such guide, it is a file for several pictures, or a folder cannot be listed.
+        InputError: there is no such guide, it is a file for several pictures, as is the result, a folder cannot be
+            listed, or results would lie among what was given.
     """
-    if not guide.exists():
+    for folder in (*pictures, guide):
+        if folder.is_dir() and result is None and os.path.realpath(folder) == os.path.realpath(out):
+            raise InputError(
+                f"results in {folder} itself would be taken for pictures the next time: choose another --out, such as "
+                f"{folder / 'cutouts'}"
+            )
+    guide_frames = sequence_of(guide)
+    if guide_frames is None and not guide.exists():
         raise InputError(f"no trimap or mask at {guide}")
     found = MatteJobs()
     meant = [picture for path in pictures for picture in _pictures_in(path, out, found, recursive=recursive)]
     if guide.is_dir():  # it may be the pictures' folder, too
         guide_names = {picture.name + guide_ending for picture in meant}
         meant = [picture for picture in meant if picture.name not in guide_names]
-    elif len(meant) > 1:
+    elif len(meant) > 1 and guide_frames is None:
         raise InputError(f"{len(meant)} pictures but one trimap or mask {guide}: give a folder of equally named ones")
+    if result is not None and len(meant) > 1:
+        raise InputError(f"{len(meant)} pictures but one result {result}: name a folder as --out")
     guides = find_pictures(guide, recursive=recursive) if guide.is_dir() else None
     taken: dict[Path, Path] = {}
     twins = Counter(picture.name.casefold() for picture in meant)
     for picture in meant:
         try:
-            own = guide if guides is None else _guide_of(picture, guides, guide_ending)
-            result = out / f"{picture.full_name if twins[picture.name.casefold()] > 1 else picture.name}.png"
-            if os.path.realpath(result) in map(os.path.realpath, (picture.path, own)):
-                raise InputError(f"{result} would replace what was given: choose another --out")
-            if result in taken:
-                raise InputError(f"{taken[result]} and {picture.path} would both become {result}")
+            if guide_frames is not None:
+                own = _frame_of(picture, guide_frames, guide)
+            else:
+                own = guide if guides is None else _guide_of(picture, guides, guide_ending)
+            name = picture.full_name if twins[picture.name.casefold()] > 1 else picture.name
+            target = result or out / f"{name}{suffix}"
+            if os.path.realpath(target) in map(os.path.realpath, (picture.path, own)):
+                raise InputError(f"{target} would replace what was given: choose another --out")
+            if target in taken:
+                raise InputError(f"{taken[target]} and {picture.path} would both become {target}")
         except InputError as error:
             found.problems.append(str(error))
         else:
-            taken[result] = picture.path
-            found.jobs.append(MatteJob(picture.path, own, result))
+            taken[target] = picture.path
+            found.jobs.append(MatteJob(picture.path, own, target))
     return found
 
 
@@ -95,16 +121,27 @@ def _pictures_in(path: Path, out: Path, found: MatteJobs, *, recursive: bool) ->
     if path.is_file():
         yield _Meant(path, unicodedata.normalize("NFC", path.stem))
         return
+    frames = sequence_of(path)
+    if frames is not None:
+        yield from (_Meant(file, unicodedata.normalize("NFC", file.stem), number) for number, file in frames.items())
     if not path.is_dir():
-        found.problems.append(f"no picture or folder at {path}")
+        found.problems += [] if frames else [f"no picture or folder at {path}"]
         return
     below = find_pictures(path, recursive=recursive, without=out)
     found.ignored += below.ignored - Counter(file.suffix.lower() for file in below.not_read)
     found.problems += [f"{file} is of a kind that is not read: save it as PNG or TIFF" for file in below.not_read]
     if not below.files and not below.not_read:
         found.problems.append(f"no pictures ({', '.join(SUFFIXES)}) in {path}")
-    for name, files in below.files.items():
+    for name, files in sorted(below.files.items(), key=lambda item: natural(item[0])):
         yield from (_Meant(file, name) for file in files)
+
+
+def _frame_of(picture: _Meant, guides: Mapping[int, Path], pattern: Path) -> Path:
+    if picture.frame is None:
+        raise InputError(f"{pattern} stands for frames, and {picture.path} is none: give pictures by a pattern, too")
+    if picture.frame not in guides:
+        raise InputError(f"no frame {picture.frame} of {pattern} for {picture.path}")
+    return guides[picture.frame]
 
 
 def _guide_of(picture: _Meant, guides: Pictures, ending: str) -> Path:

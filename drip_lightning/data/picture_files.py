@@ -25,11 +25,11 @@ _SUFFIXES_OF = {
 FORMATS = tuple(_SUFFIXES_OF)
 """Pillow's names of the formats that are read."""
 
-SUFFIXES = tuple(suffix for suffixes in _SUFFIXES_OF.values() for suffix in suffixes)
+SUFFIXES = (*(suffix for suffixes in _SUFFIXES_OF.values() for suffix in suffixes), ".exr")
 """What the names of such pictures end with, in lower case."""
 
 _OTHER_PICTURES = re.compile(
-    r"\.(jxl|jp2|j2k|jpx|psd|psb|xcf|kra|exr|hdr|tga|dds|qoi|svg|ai|eps|ico|pcx|p[bgnp]m"
+    r"\.(jxl|jp2|j2k|jpx|psd|psb|xcf|kra|hdr|tga|dds|qoi|svg|ai|eps|ico|pcx|p[bgnp]m"
     r"|dng|cr[23]|nef|arw|raf|orf|rw2|pef|srw)",
     re.IGNORECASE,
 )

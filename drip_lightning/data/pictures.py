@@ -155,7 +155,7 @@ def colour_pixels(picture: Image.Image) -> NDArray[np.uint8]:
 
     An embedded colour profile says what the numbers mean. Without one, or with one that cannot be used, they are sRGB.
     """
-    profile, space = _foreign_profile(picture)
+    profile, space = foreign_profile(picture)
     if picture.mode.startswith("I"):
         picture = Image.fromarray(grey_pixels(picture))
     if profile is None or picture.mode not in _MODES_IN[space]:
@@ -181,13 +181,13 @@ def colour_floats(picture: Image.Image, values: NDArray[np.uint16] | None) -> ND
         picture: As `colour_pixels` takes it.
         values: Its `open_values`, in the same orientation.
     """
-    if values is None or _foreign_profile(picture)[0] is not None:  # Pillow converts profiles in eight bits
+    if values is None or foreign_profile(picture)[0] is not None:  # Pillow converts profiles in eight bits
         return np.divide(colour_pixels(picture), 255, dtype=np.float32)
     colour = values[..., :3] if values.shape[2] >= 3 else values[..., :1].repeat(3, axis=2)
     return np.divide(colour, 65535, dtype=np.float32)
 
 
-def _foreign_profile(picture: Image.Image) -> tuple[ImageCms.ImageCmsProfile | None, str]:
+def foreign_profile(picture: Image.Image) -> tuple[ImageCms.ImageCmsProfile | None, str]:
     """The embedded profile and its colour space; none where the numbers are sRGB already or the profile is broken."""
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(picture.info["icc_profile"] or b""))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from drip_lightning.data.exr import read_exr
+from drip_lightning.data.exr import is_exr, read_exr
 from drip_lightning.data.picture_files import read_file
 from drip_lightning.data.pictures import colour_pixels, grey_pixels, open_picture, rgba_pixels
 from drip_lightning.data.sample import MattingBatch
@@ -106,7 +106,7 @@ def read_matte(file: Path, *, image: Tensor) -> Matte:
 def _layers(file: Path) -> tuple[NDArray[np.floating] | None, NDArray[np.floating] | None]:
     """A file's alpha (H, W) and straight colour (H, W, 3) in sRGB, as far as it has them for a matte."""
     content, name = read_file(file), str(file)
-    if file.suffix.lower() == ".exr":
+    if is_exr(content):
         linear = read_exr(content, name=name)
         return linear.alpha, None if linear.colour is None else linear_to_srgb(linear.colour.clip(0, 1))
     picture = open_picture(content, name=name, formats=_FORMATS)

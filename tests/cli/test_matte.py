@@ -1,4 +1,6 @@
 import errno
+import io
+import json
 import os
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ from PIL import Image
 
 import drip_lightning.cli.main as command
 from drip_lightning import load, shipped
+from drip_lightning.data.exr import read_exr, write_exr
 from drip_lightning.data.matte_inputs import read_inputs
 from drip_lightning.data.matte_jobs import MatteJob
 from drip_lightning.errors import reason_of
@@ -18,6 +21,7 @@ from drip_lightning.evaluation.named import methods_of
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.ops.panel import matte_panel
 from drip_lightning.ops.randomness import sample_generator
+from drip_lightning.ops.srgb import srgb_to_linear
 from drip_lightning.ops.trimap import trimap_from_mask
 from drip_lightning.pipeline import Matte, MattingPipeline
 from tests.shards import disc_rgba
@@ -203,7 +207,7 @@ def test_want_of_memory_costs_the_picture_alone(
     ("place", "error"),
     [
         ("os.fsync", OSError(errno.ENOSPC, "No space left on device")),
-        ("PIL.Image.Image.save", OSError("encoder error -2 when writing image file")),  # Pillow's words for the same
+        ("pathlib.Path.write_bytes", OSError(errno.ENOSPC, "No space left on device")),
     ],
 )
 def test_a_full_disk_ends_the_run_in_one_line(
@@ -261,11 +265,11 @@ def test_a_result_is_written_whole_or_not_at_all(
 ) -> None:
     picture, trimap = _picture(tmp_path / "cat.png"), _trimap(tmp_path / "trimap.png")
 
-    def full_disk(self: Image.Image, path: Path, **options: object) -> None:
-        path.write_bytes(b"half")
+    def interrupted(self: Path, content: bytes) -> None:
+        self.write_text("half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Image.Image, "save", full_disk)
+    monkeypatch.setattr(Path, "write_bytes", interrupted)
     assert _matte(picture, "--trimap", trimap, *common) == 130
     assert not (tmp_path / "out" / "cat.png").exists()
     monkeypatch.undo()
@@ -285,7 +289,11 @@ def test_a_result_is_written_whole_or_not_at_all(
         ("{0}/a.png --trimap {0}/twins {1}", "{0}/twins/a.png and {0}/twins/a.webp are both named a: keep one"),
         ("{0}/empty --trimap {0}/t.png {1}", "no pictures (.png, .apng, .jpg, "),
         ("{0}/a.png --trimap {0}/t.png {1} --out {0}", "{0}/a.png would replace what was given: choose another --out"),
-        ("{0}/a.png --trimap {0}/t.png {1} --out {0}/t.png", "cannot make the folder --out {0}/t.png (File exists)"),
+        ("{0}/a.png --trimap {0}/t.png {1} --out {0}/t.png", "{0}/t.png would replace what was given: choose another"),
+        ("{0}/a.png --trimap {0}/t.png {1} --out {0}/notes", "cannot make the folder --out {0}/notes (File exists)"),
+        ("{0} --trimap {0}/trimaps {1} --out {0}", "results in {0} itself would be taken for pictures the next time"),
+        ("{0}/a.png {0}/b.jpg --trimap {0}/trimaps {1} --out {0}/x.png", "2 pictures but one result {0}/x.png: name a"),
+        ("{0}/a.png --trimap {0}/t.png {1} --invert-mask", "--band and --invert-mask belong to --mask"),
         ("{0}/a.png --trimap {0}/t.png {1} --checkpoint {2}/autoencoder", "expected Denoiser or TransparencyDecoder"),
         ("{0}/a.png --trimap {0}/t.png {1} --checkpoint {2}/nowhere", "no checkpoint at {2}/nowhere"),
         ("{0}/a.png --trimap {0}/t.png {1} --device warp", "--device warp cannot be used here"),
@@ -307,6 +315,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     _trimap(tmp_path / "low.png", height=30)
     _trimap(tmp_path / "sure.png", (0, 255))
     (tmp_path / "empty").mkdir()
+    (tmp_path / "notes").touch()
     before = (tmp_path / "a.png").read_bytes()
     assert _matte(*arguments.format(tmp_path, " ".join(common), runs).split()) == 1
     said = capsys.readouterr().err
@@ -340,7 +349,7 @@ def test_where_the_picture_is_transparent_the_result_is(tmp_path: Path, common: 
 def test_a_band_belongs_to_a_mask(tmp_path: Path, common: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     picture, trimap = _picture(tmp_path / "cat.png"), _trimap(tmp_path / "trimap.png")
     assert _matte(picture, "--trimap", trimap, "--band=3", *common) != 0
-    assert "--band belongs to --mask" in capsys.readouterr().err
+    assert "--band and --invert-mask belong to --mask" in capsys.readouterr().err
 
 
 def test_a_trimap_lies_as_its_picture_is_seen_or_as_it_lies_in_the_file(
@@ -390,3 +399,86 @@ def test_sizes_and_precision_are_the_command_line_s(
     capsys.readouterr()
     assert _matte(*common, "--out", tmp_path / "none", "--tile-size=3") == 1
     assert "tile size: expected at least" in capsys.readouterr().err
+
+
+def test_a_panel_that_is_missing_is_drawn_of_the_result_that_is_kept(
+    tmp_path: Path, common: tuple[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture, trimap = _picture(tmp_path / "cat.png"), _trimap(tmp_path / "trimap.png")
+    panel, result = tmp_path / "out" / "cat.panel.jpg", tmp_path / "out" / "cat.png"
+    assert _matte(picture, "--trimap", trimap, *common, "--panel") == 0
+    before = panel.read_bytes(), result.read_bytes()
+    panel.unlink()
+    monkeypatch.setattr(MattingStage, "from_checkpoint", None)  # nothing is matted again
+    assert _matte(picture, "--trimap", trimap, *common, "--panel") == 0
+    drawn, drawn_again = (np.asarray(Image.open(io.BytesIO(content))) for content in (before[0], panel.read_bytes()))
+    without_foreground = np.arange(5 * WIDTH) // WIDTH != 3  # which is kept only where alpha is not 0
+    assert np.abs(drawn.astype(int) - drawn_again)[:, without_foreground].mean() < 1
+    assert result.read_bytes() == before[1]
+    capsys.readouterr()
+    panel.unlink()
+    Image.new("RGB", (WIDTH, HEIGHT), "red").save(result)
+    assert _matte(picture, "--trimap", trimap, *common, "--panel") == 1
+    assert "cat.png is a colour picture without alpha" in capsys.readouterr().err
+
+
+def test_the_picture_may_come_from_standard_input_and_go_to_standard_output(
+    tmp_path: Path, common: tuple[str, str], monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    picture, trimap = _picture(tmp_path / "cat.png"), _trimap(tmp_path / "trimap.png")
+    checkpoint, _ = common
+    assert _matte(picture, "--trimap", trimap, checkpoint, "--out", tmp_path / "deep" / "cat.png") == 0
+    assert capfdbinary.readouterr().out == f"{tmp_path}/deep/cat.png\n".encode()
+    monkeypatch.setattr(sys, "stdin", picture.open())
+    assert _matte("-", "--trimap", trimap, checkpoint, "--out", "-") == 0
+    assert capfdbinary.readouterr().out == (tmp_path / "deep" / "cat.png").read_bytes()
+
+
+def test_a_line_of_json_for_each_result(
+    tmp_path: Path, common: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b"):
+        _picture(tmp_path / "pictures" / f"{name}.png")
+        _trimap(tmp_path / "trimaps" / f"{name}.png", (0, 128, 255) if name == "a" else (0, 255))
+    call = (tmp_path / "pictures", "--trimap", tmp_path / "trimaps", *common, "--json")
+    assert _matte(*call) == 1
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first.pop("seconds") > 0
+    files = {"picture": "pictures/a.png", "guide": "trimaps/a.png", "result": "out/a.png"}
+    sizes = {"width": WIDTH, "height": HEIGHT, "unknown_share": round(1 / 3, 4)}
+    assert first == {**{role: str(tmp_path / file) for role, file in files.items()}, **sizes}
+    assert second["error"] == f"{tmp_path}/trimaps/b.png leaves no pixel unknown: there is nothing to find out"
+    assert _matte(*call) == 1
+    assert json.loads(capsys.readouterr().out.splitlines()[0])["kept"] is True
+
+
+def test_frames_of_a_still_do_not_flicker(tmp_path: Path, common: tuple[str, str]) -> None:
+    for number in (1, 2, 10):
+        _picture(tmp_path / "frames" / f"shot.{number:04}.png")
+        _trimap(tmp_path / "trimaps" / f"shot.{number:04}.png")
+    assert _matte(tmp_path / "frames", "--trimap", tmp_path / "trimaps", *common) == 0
+    first, *others = (path.read_bytes() for path in (tmp_path / "out").iterdir())
+    assert others == [first, first]
+
+
+def test_an_openexr_picture_and_mask(tmp_path: Path, common: tuple[str, str]) -> None:
+    light = srgb_to_linear(disc_rgba(0, HEIGHT, WIDTH)[..., :3] / np.float32(255))
+    light[:, -10:] *= 8  # within what is surely foreground, brighter than white
+    mask = np.tile(np.arange(WIDTH) >= 20, (HEIGHT, 1))
+    (tmp_path / "cat.exr").write_bytes(write_exr(colour=light, alpha=None))
+    (tmp_path / "mask.exr").write_bytes(write_exr(colour=None, alpha=mask))
+    call = (tmp_path / "cat.exr", "--mask", tmp_path / "mask.exr", *common, "--band=5", "--format=exr")
+    assert _matte(*call) == 0
+    found = read_exr((tmp_path / "out" / "cat.exr").read_bytes(), name="x")
+    assert (found.alpha[:, :15] == 0).all()
+    assert (found.alpha[:, 25:] == 1).all()
+    assert np.allclose(found.colour[:, 25:], light[:, 25:], rtol=2e-3, atol=1e-5)
+    assert found.colour.max() > 2
+
+
+def test_an_inverted_mask_says_the_same(tmp_path: Path) -> None:
+    picture = _picture(tmp_path / "cat.png")
+    white, black = _trimap(tmp_path / "white.png", (0, 255)), _trimap(tmp_path / "black.png", (255, 0))
+    _, expected = read_inputs(MatteJob(picture, white, tmp_path), band=5)
+    _, found = read_inputs(MatteJob(picture, black, tmp_path), band=5, inverted=True)
+    assert torch.equal(found, expected)
