@@ -31,7 +31,7 @@ Often set:
   --trainer.default_root_dir DIR    the run's folder: checkpoints/, tensorboard/, config.yaml
   --trainer.max_steps N             length of the training
   --data.foregrounds DIR            foreground shards, or '{{DIR: WEIGHT, DIR: WEIGHT}}'; also --data.backgrounds
-  --data.evaluation DIR             evaluation shards
+  --data.evaluation DIR             evaluation shards, or '{{NAME: DIR, NAME: DIR}}'
   --data.batch_size N               training samples in a step, over all ranks
   --model.networks.source DIR       Stable Diffusion 2: a folder in diffusers' format, or a Hub id
   --model.denoiser DIR              transparency stage: run folder or checkpoint of the trained denoiser

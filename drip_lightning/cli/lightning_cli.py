@@ -17,6 +17,7 @@ from drip_lightning.cli.config_parser import OneLineArgumentParser, one_line
 from drip_lightning.cli.environment import with_environment
 from drip_lightning.cli.integers import keep_integers
 from drip_lightning.cli.trainer_settings import as_list, check_end, check_run_folder, check_trainer_settings
+from drip_lightning.data.evaluation_sets import sets_by_name
 from drip_lightning.errors import DripError, InputError, raised_as
 from drip_lightning.lit.autoencoder import Autoencoder
 from drip_lightning.lit.callbacks.compilation import Compilation
@@ -157,8 +158,9 @@ class DripCLI(LightningCLI):
         stage = type(self.model).from_checkpoint(ckpt_path, **self.model.as_config()["init_args"])
         out = Path(self.trainer.default_root_dir)
         method = Model(stage, name=type(stage).__name__.lower(), source=ckpt_path)
-        plan = EvaluationPlan(data=self.datamodule.evaluation, out=out / "test", seeds=(stage.seed,))
-        conclude(evaluate([Trimap(), method], plan, trainer=self.trainer), plan)
+        plan = EvaluationPlan(data="", out=out / "test", seeds=(stage.seed,))
+        for one in plan.of_sets(sets_by_name(self.datamodule.evaluation)):
+            conclude(evaluate([Trimap(), method], one, trainer=self.trainer), one)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Log to `tensorboard` in the run folder and show progress, unless the configuration says how.

@@ -26,7 +26,8 @@ METHOD is what makes mattes, or NAME=METHOD to call it NAME in the table:
 
 Of a stage with a transparency decoder, the plain VAE decoder is measured on the same latents, too.
 
-A single run folder needs no more: its config.yaml names the shards, and the results go to RUN/test:
+A single run folder needs no more: its config.yaml names the shards, and the results go to RUN/test, of several
+evaluation sets by name to RUN/test/NAME:
 
   table.md        scores in the field's units, with the protocol, beside published ones, and by kinds of alpha
   per_image.csv   every metric of every picture, raw
@@ -118,7 +119,7 @@ def main(arguments: list[str]) -> int:
     if options.data is None and not runs:
         raise InputError("--data is needed: a baseline names no evaluation shards")
     plan = EvaluationPlan(
-        data=options.data or evaluation_data(runs[0]),
+        data="",
         out=options.out or runs[0] / ("ceiling" if options.vae_only else "test"),
         set_name=options.set,
         region=options.region,
@@ -129,6 +130,9 @@ def main(arguments: list[str]) -> int:
     )
     methods = methods_of(options.methods, vae_only=options.vae_only)
     trainer = quiet_trainer(options.accelerator, options.devices, options.precision)
-    report = evaluate(methods, plan, trainer=trainer, overwrite=options.overwrite)
-    conclude(report, plan, allow_broken=options.allow_broken)
+    sets = {"": options.data} if options.data else evaluation_data(runs[0])
+    plans = plan.of_sets(sets)
+    reports = [evaluate(methods, one, trainer=trainer, overwrite=options.overwrite) for one in plans]
+    for report, one in zip(reports, plans, strict=True):
+        conclude(report, one, allow_broken=options.allow_broken)
     return 0

@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from drip_lightning.choices import class_of
+from drip_lightning.data.evaluation_sets import sets_by_name
 from drip_lightning.errors import InputError, raised_as
 from drip_lightning.evaluation.classical import SOLVERS, Classical, TrueAlpha
 from drip_lightning.evaluation.hinted import Hinted
@@ -100,8 +101,8 @@ def run_folder(word: str) -> Path | None:
     return next((folder for folder in above if path.exists() and (folder / "config.yaml").is_file()), None)
 
 
-def evaluation_data(folder: Path) -> str:
-    """Where a run's configuration says that its evaluation shards are; a tree that was moved as a whole is found.
+def evaluation_data(folder: Path) -> dict[str, str]:
+    """Name to folder of a run's evaluation sets by its configuration; a tree that was moved as a whole is found.
 
     Raises:
         InputError: it names none.
@@ -110,7 +111,7 @@ def evaluation_data(folder: Path) -> str:
     data = (config.get("data") or {}).get("evaluation")
     if not data:
         raise InputError(f"{folder}/config.yaml names no evaluation shards: give them with --data")
-    return moved_paths(data, folder / "config.yaml")
+    return moved_paths(sets_by_name(data), folder / "config.yaml")
 
 
 def _split(word: str) -> tuple[str | None, str]:

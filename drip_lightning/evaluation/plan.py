@@ -1,6 +1,7 @@
 """What is measured, and how: the settings that all methods of one evaluation share."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,6 +44,10 @@ class EvaluationPlan:
             raise InputError(f"--ensemble: expected at least 1, got {self.ensemble}")
         if self.limit is not None and self.limit < 1:
             raise InputError(f"--limit: expected at least 1, got {self.limit}")
+
+    def of_sets(self, sets: Mapping[str, str]) -> list["EvaluationPlan"]:
+        """The same for each of several sets, name to folder: results go to a folder of that name."""
+        return [replace(self, data=data, out=self.out / name) for name, data in sets.items()]
 
     def tasks(self, method: Method, numbers: list[int]) -> list["Task"]:
         """Everything that has to be done for a method, picture by picture."""

@@ -13,6 +13,7 @@ from drip_lightning.data.sample import MattingBatch
 from drip_lightning.files import whole_folder
 from drip_lightning.lit.averaging import Averaging, NoAveraging
 from drip_lightning.lit.parameter_groups import ParameterGroups
+from drip_lightning.lit.scores import OfEachSet, validation_prefix
 from drip_lightning.lit.stage import Stage
 from drip_lightning.nn.latents import from_vae_range, stack_for_vae, vae_downsampling
 from drip_lightning.nn.pretrained import FromScratch, Networks
@@ -62,9 +63,7 @@ class Autoencoder(Stage):
         self.laplacian_weight = laplacian_weight
         self.seed = seed
         self.register_buffer("latent_variance", torch.ones(()))
-        self.errors = MetricCollection(
-            {name: MeanMetric() for name in (*(f"{one}_l1" for one in _MAPS), "loss")}, compute_groups=False
-        )
+        self.errors = OfEachSet(_mean_errors)
 
     def build(self, *, pretrained: bool = True) -> None:
         """Make the autoencoder."""
@@ -94,23 +93,25 @@ class Autoencoder(Stage):
         """Follow the latents' variance; not in `training_step`, for a step that fails must leave no trace."""
         self.latent_variance.lerp_(self._batch_variance, max(0.05, 1 / max(1, self.global_step)))
 
-    def validation_step(self, batch: MattingBatch, batch_index: int) -> None:
+    def validation_step(self, batch: MattingBatch, batch_index: int, dataloader_idx: int = 0) -> None:
         """Measure the mean absolute error of each map, encoded to the posterior's mode and decoded."""
         maps = _maps(batch)
         pictures, size = pad_to_multiple(stack_for_vae(*maps), vae_downsampling(self.vae))
         preds = unpad(self.vae.decode(self.vae.encode(pictures).latent_dist.mode()).sample, size)
         error = (from_vae_range(preds) - from_vae_range(unpad(pictures, size))).abs()
+        errors = self.errors.of(dataloader_idx, self.device)
         for name, one in zip(_MAPS, error.chunk(len(maps)), strict=False):
-            self.errors[f"{name}_l1"].update(one.mean(), weight=len(one))
-        self.errors["loss"].update(error.mean(), weight=len(batch["key"]))
+            errors[f"{name}_l1"].update(one.mean(), weight=len(one))
+        errors["loss"].update(error.mean(), weight=len(batch["key"]))
 
     def on_validation_epoch_end(self) -> None:
         """Log the errors' means over all pictures of all ranks; of the foreground, if some picture has one."""
-        means = {name: error.compute() for name, error in self.errors.items()}
-        loss = means.pop("loss")
-        self.errors.reset()
-        self.log_dict({f"val/{name}": mean for name, mean in means.items() if not mean.isnan()})
-        self.log("val/loss", loss, prog_bar=True)
+        for number, errors in enumerate(self.errors.take()):
+            prefix = validation_prefix(self.trainer, number)
+            means = {name: error.compute() for name, error in errors.items()}
+            loss = means.pop("loss")
+            self.log_dict({f"{prefix}/{name}": mean for name, mean in means.items() if not mean.isnan()})
+            self.log(f"{prefix}/loss", loss, prog_bar=True)
 
     def on_fit_end(self) -> None:
         """Write the autoencoder where the denoiser's configuration finds it."""
@@ -122,6 +123,11 @@ class Autoencoder(Stage):
         self.vae.register_to_config(scaling_factor=1 / self.latent_variance.sqrt().clamp_min(1e-6).item())
         with whole_folder(folder / "vae") as partial:
             self.vae.save_pretrained(partial)
+
+
+def _mean_errors() -> MetricCollection:
+    names = (*(f"{one}_l1" for one in _MAPS), "loss")
+    return MetricCollection({name: MeanMetric() for name in names}, compute_groups=False)
 
 
 def _maps(batch: MattingBatch) -> list[Tensor]:

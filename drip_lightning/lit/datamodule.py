@@ -25,6 +25,7 @@ from drip_lightning.data.compose import (
 )
 from drip_lightning.data.damage import DamageLedger
 from drip_lightning.data.datasets import EvaluationPictures, TrainingLayers
+from drip_lightning.data.evaluation_sets import EvaluationSets, sets_by_name
 from drip_lightning.data.mixture import Folders, ShardMixture
 from drip_lightning.data.order import BatchNumbers
 from drip_lightning.data.sample import MattingBatch
@@ -46,7 +47,7 @@ class MattingDataModule(LightningDataModule):
         self,
         foregrounds: Folders,
         backgrounds: Folders,
-        evaluation: str | None = None,
+        evaluation: EvaluationSets | None = None,
         image_size: int = 512,
         batch_size: int = 8,
         num_workers: int = 2,
@@ -64,7 +65,8 @@ class MattingDataModule(LightningDataModule):
             foregrounds: Folder (or URL) of foreground shards, or several as a mapping from folder to weight: its part
                 of the training samples, relative to the others'.
             backgrounds: The same of background shards.
-            evaluation: Folder (or URL) of evaluation shards, for validation and test, one whole picture a batch; none
+            evaluation: Folder (or URL) of evaluation shards, for validation and test, one whole picture a batch, or
+                several as a mapping from a name, under which a set's scores are logged, to its folder; none
                 by default.
             image_size: Side of the training pictures, in pixels.
             batch_size: Training samples in a step of the optimizer, shared evenly by all ranks and their accumulated
@@ -107,7 +109,7 @@ class MattingDataModule(LightningDataModule):
         self._composer = Composer(foreground_padding, augmentation.trimap_structuring_element)
         self._damage = DamageLedger({}, allowed_share=damaged_share)
         self._training: TrainingLayers | None = None
-        self._evaluation: EvaluationPictures | None = None
+        self._evaluation: dict[str, EvaluationPictures] = {}
         self._loaders: list[EndlessLoader | _EvaluationLoader] = []
         self._resumed_step, self._resumed_number = 0, 0
 
@@ -129,9 +131,17 @@ class MattingDataModule(LightningDataModule):
             samples = dict(zip(("foregrounds", "backgrounds"), map(len, mixtures), strict=True))
             self._damage = DamageLedger(samples, allowed_share=self.damaged_share)
         if self.evaluation is not None:
-            self._evaluation = EvaluationPictures(ShardFolder(self.evaluation, cache=self._cache))
+            self._evaluation = {
+                name: EvaluationPictures(ShardFolder(folder, cache=self._cache))
+                for name, folder in sets_by_name(self.evaluation).items()
+            }
         elif stage in ("validate", "test", "predict"):
             raise InputError(f"data.evaluation is not set, and there is nothing else to {TrainerFn(stage).value} on")
+
+    @property
+    def evaluation_names(self) -> tuple[str, ...]:
+        """Names of the evaluation sets, in the order of their loaders; that of a single folder is empty."""
+        return tuple(self._evaluation)
 
     @property
     def next_number(self) -> int:
@@ -200,18 +210,12 @@ class MattingDataModule(LightningDataModule):
         self._loaders.append(endless)
         return endless
 
-    def val_dataloader(self) -> DataLoader[MattingBatch] | list[Any]:
-        """Every evaluation picture once, in order, a batch each; nothing without an evaluation folder."""
-        return [] if self._evaluation is None else self._evaluation_loader(self._evaluation)
+    def val_dataloader(self) -> DataLoader[MattingBatch] | list[DataLoader[MattingBatch]]:
+        """Every evaluation picture once, in order, a batch each; a list of such loaders of sets by name, or of none."""
+        loaders = {name: self._evaluation_loader(pictures, name) for name, pictures in self._evaluation.items()}
+        return loaders[""] if "" in loaders else list(loaders.values())
 
-    def test_dataloader(self) -> DataLoader[MattingBatch]:
-        """Every evaluation picture once, in order, a batch each."""
-        assert self._evaluation is not None, "setup('test') comes first"
-        return self._evaluation_loader(self._evaluation)
-
-    def predict_dataloader(self) -> DataLoader[MattingBatch]:
-        """As `test_dataloader`."""
-        return self.test_dataloader()
+    test_dataloader = predict_dataloader = val_dataloader
 
     def on_exception(self, exception: BaseException) -> None:
         """End all workers.
@@ -244,10 +248,11 @@ class MattingDataModule(LightningDataModule):
         """What the stage in training wants of the worker, which has the time."""
         return getattr(getattr(self.trainer, "lightning_module", None), "hints", NoHints())
 
-    def _evaluation_loader(self, pictures: EvaluationPictures) -> DataLoader[MattingBatch]:
+    def _evaluation_loader(self, pictures: EvaluationPictures, name: str) -> DataLoader[MattingBatch]:
         rank, world_size = self._rank
         if len(pictures) < world_size:
-            raise InputError(f"{self.evaluation} has {len(pictures)} pictures, too few for {world_size} ranks")
+            folder = sets_by_name(self.evaluation or "")[name]
+            raise InputError(f"{folder} has {len(pictures)} pictures, too few for {world_size} ranks")
         # Lightning leaves a sampler of this kind alone; its own choice would repeat pictures to even out the ranks.
         own = UnrepeatedDistributedSampler(pictures, num_replicas=world_size, rank=rank, shuffle=False)
         loader = _EvaluationLoader(

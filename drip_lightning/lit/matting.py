@@ -9,7 +9,7 @@ from drip_lightning.data.sample import MattingBatch
 from drip_lightning.errors import InputError
 from drip_lightning.lit.averaging import Averaging
 from drip_lightning.lit.parameter_groups import ParameterGroups
-from drip_lightning.lit.scores import MatteScores
+from drip_lightning.lit.scores import MatteScores, OfEachSet, validation_prefix
 from drip_lightning.lit.stage import Stage
 from drip_lightning.ops.randomness import sample_generator
 from drip_lightning.ops.sizes import Sizes
@@ -51,7 +51,7 @@ class MattingStage(Stage):
         self.processing_size = processing_size
         self.tile_size = tile_size
         self.seed = seed
-        self.scores = MatteScores()
+        self.scores = OfEachSet(MatteScores)
 
     @property
     def sizes(self) -> Sizes:
@@ -68,19 +68,20 @@ class MattingStage(Stage):
         generators = [sample_generator(self.seed, number, "sampling") for number in batch["number"]]
         return pipeline(batch["image"], batch["trimap"], steps=self.sampling_steps, generators=generators)
 
-    def validation_step(self, batch: MattingBatch, batch_index: int) -> Matte:  # type: ignore[override]
+    def validation_step(self, batch: MattingBatch, batch_index: int, dataloader_idx: int = 0) -> Matte:  # type: ignore[override]
         """Score the stage's mattes; the panels are drawn from what is returned."""
         matte = self.matte(batch, self.pipeline)
-        self.scores.update(matte, batch)
+        self.scores.of(dataloader_idx, self.device).update(matte, batch)
         return matte
 
     def on_validation_epoch_end(self) -> None:
-        """Log the scores under names that say their region."""
-        scores, _ = self.scores.compute_and_reset()
-        self.log_dict({f"val/{name}": score for name, score in scores.items()})
-        self.log("val/sad", scores["alpha_sad_unknown"], prog_bar=True, logger=False)
+        """Log each evaluation set's scores under names that say their region."""
+        for number, own in enumerate(self.scores.take()):
+            prefix, scores = validation_prefix(self.trainer, number), own.compute()
+            self.log_dict({f"{prefix}/{name}": score for name, score in scores.items()})
+            self.log(f"{prefix}/sad", scores["alpha_sad_unknown"], prog_bar=True, logger=False)
 
-    def predict_step(self, batch: MattingBatch, batch_index: int) -> dict[str, Any]:
+    def predict_step(self, batch: MattingBatch, batch_index: int, dataloader_idx: int = 0) -> dict[str, Any]:
         """Matte a batch: `key`, `foreground` and `alpha`, as Lightning collects them."""
         matte = self.matte(batch, self.pipeline)
         return {"key": batch["key"], "foreground": matte.foreground, "alpha": matte.alpha}

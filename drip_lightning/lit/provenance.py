@@ -13,7 +13,8 @@ from typing import Any
 from lightning.pytorch import Trainer
 
 from drip_lightning import __version__
-from drip_lightning.data.mixture import Folders, weights_of
+from drip_lightning.data.evaluation_sets import EvaluationSets, folders_in
+from drip_lightning.data.mixture import Folders
 from drip_lightning.data.shards.index import read_index
 from drip_lightning.errors import InputError
 from drip_lightning.files import write_text_whole
@@ -62,12 +63,12 @@ def code_hash() -> str:
     return _short_hash(b"".join(str(file.relative_to(_PACKAGE)).encode() + file.read_bytes() for file in files))
 
 
-def index_hash(folders: Folders | None) -> str:
+def index_hash(folders: Folders | EvaluationSets | None) -> str:
     """Of folders of shards, which their indices give by checksum: the same data has the same twelve digits each."""
     if folders is None:
         return "none"
     try:
-        return " ".join(_short_hash(repr(read_index(folder).shards).encode()) for folder in weights_of(folders))
+        return " ".join(_short_hash(repr(read_index(folder).shards).encode()) for folder in folders_in(folders))
     except InputError as error:
         return str(error)
 

@@ -21,7 +21,7 @@ def keep_pictures(run: Path, folder: Path, *, count: int, steps: int | None = No
         steps: Denoising steps; none takes the stage's own.
     """
     (method,) = methods_of([str(run)])
-    pictures = EvaluationPictures(ShardFolder(evaluation_data(run)))
+    pictures = EvaluationPictures(ShardFolder(next(iter(evaluation_data(run).values()))))
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(min(count, len(pictures))):
         batch = pictures[number]

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from drip_lightning.data.evaluation_sets import folders_in
 from drip_lightning.errors import InputError
 from drip_lightning.files import write_text_whole
 from drip_lightning.sweep.overlays import check_overlays, settings_of_stages
@@ -257,6 +258,8 @@ def _settings(stage: StageSettings, inputs: Sequence[str]) -> dict[str, str]:
 
 
 def _plan_test(options: dict[str, Any], last: PlannedStage) -> PlannedStage:
+    if isinstance(yaml.safe_load(last.config)["data"]["evaluation"], Mapping) and "data" not in options:
+        raise InputError(f"{last.kind} has several evaluation sets: say by `test: {{data: DIR}}` which one counts")
     digest = _digest(json.dumps(options, sort_keys=True), last.key)
     return PlannedStage(key=f"{TEST}-{digest}", kind=TEST, inputs=(last.key,), config="", options=options, steps=0)
 
@@ -264,8 +267,7 @@ def _plan_test(options: dict[str, Any], last: PlannedStage) -> PlannedStage:
 def _data_digest(data: Mapping[str, Any]) -> str:
     """What is in the folders of shards, where they can be looked at: other data makes another stage."""
     splits = [data[split] for split in ("foregrounds", "backgrounds", "evaluation")]
-    folders = [folder for split in splits for folder in (split if isinstance(split, Mapping) else [split])]
-    paths = [Path(str(folder)) / "index.json" for folder in folders]
+    paths = [Path(folder) / "index.json" for split in splits for folder in folders_in(split)]
     return _digest(*(path.read_text() if path.is_file() else "" for path in paths))
 
 

@@ -22,6 +22,7 @@ from drip_lightning.lit.resume.checkpoint_io import newest_checkpoint, read_chec
 from drip_lightning.lit.transparency import TransparencyDecoder
 from tests.runs import CONFIGS, NETWORKS, STAGES, tiny_arguments
 from tests.same_run import logged
+from tests.shards import evaluation_shards
 
 NAMES = ("val/loss", "train/loss", "optimizer/gradient_norm")
 
@@ -163,6 +164,32 @@ def _complaint(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     lines = capsys.readouterr().err.splitlines()
     assert [line for line in lines if line.startswith("drip ")] == lines[-1:]
     return lines[-1]
+
+
+def test_several_evaluation_sets_are_scored_by_name(synth: Path, runs: Path, tmp_path: Path) -> None:
+    folders = {"mix": str(synth / "evaluation"), "discs-3": evaluation_shards(tmp_path / "discs")}
+
+    def scores(stage: str, evaluation: str) -> dict[str, Any]:
+        log = f"--trainer.logger={{class_path: CSVLogger, init_args: {{save_dir: {tmp_path}, name: {stage}}}}}"
+        more = (f"--data.evaluation={evaluation}", log, "--panels.count=1")
+        return run(tiny_arguments(stage, synth, runs, *more, verb="validate")).trainer.callback_metrics
+
+    several = scores("denoiser", json.dumps(folders))
+    for name, folder in folders.items():
+        alone = scores("denoiser", folder)
+        assert several[f"val/{name}/alpha_sad_unknown"] == alone["val/alpha_sad_unknown"]
+    assert len(several) == 2 * len(alone)
+    losses = scores("autoencoder", json.dumps(folders))
+    assert losses["val/discs-3/loss"] == scores("autoencoder", folders["discs-3"])["val/loss"]
+    assert losses["val/mix/loss"] != losses["val/discs-3/loss"]
+    panels = sorted(file.name for file in (tmp_path / "denoiser" / "version_0" / "panels").iterdir())
+    assert [name.split("_")[:2] for name in panels] == [["val", "discs-3"], ["val", "mix"]]
+
+
+def test_a_name_of_an_evaluation_set_is_one_word(synth: Path, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    more = '--data.evaluation={"a/b": "there"}'
+    said = _complaint(tiny_arguments("denoiser", synth, runs, more, verb="validate"), capsys)
+    assert said.endswith("expected DIR, or names of letters, digits, _ and - to DIRs, got 'a/b'")
 
 
 def test_a_run_that_keeps_its_best_checkpoint_is_used_by_it(

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 import drip_lightning.cli.main as command
 from drip_lightning.lit.resume.checkpoint_io import newest_checkpoint
@@ -23,6 +24,18 @@ def per_image(out: Path) -> list[dict[str, str]]:
     """The lines of `per_image.csv`, but for the seconds, which no two runs share."""
     with (out / "per_image.csv").open() as stream:
         return [{**line, "seconds": ""} for line in csv.DictReader(stream)]
+
+
+def test_each_of_a_runs_evaluation_sets_has_results_of_its_own(runs: Path, synth: Path, tmp_path: Path) -> None:
+    own = Path(shutil.copytree(runs / "denoiser", tmp_path / "denoiser"))
+    config = yaml.safe_load((own / "config.yaml").read_text())
+    config["data"]["evaluation"] = {"mix": str(synth / "evaluation"), "discs": evaluation_shards(tmp_path / "discs")}
+    (own / "config.yaml").write_text(yaml.safe_dump(config))
+    assert command.run(["test", "trimap", str(own), "--steps=1", "--limit=1", "--accelerator=cpu"]) == 0
+    found = {name: (own / "test" / name / "per_image.csv").read_text().splitlines() for name in ("mix", "discs")}
+    assert [len(lines) for lines in found.values()] == [3, 3]  # a heading, and a picture by two methods
+    assert found["mix"][1:] != found["discs"][1:]
+    assert not (own / "test" / "per_image.csv").exists()
 
 
 def test_a_run_folder_is_all_that_is_needed(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

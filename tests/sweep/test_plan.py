@@ -143,6 +143,10 @@ def test_a_folder_that_is_no_sweeps(tmp_path: Path) -> None:
         ),
         ({"factors": {"a": {"x": {"without": ["denoiser"]}}}}, "stage decoder needs denoiser"),
         ({"factors": {"a": {"x": {"without": list(STAGES)}}}}, "leaves out every stage"),
+        (
+            {"stages": {"decoder": {"configs": ["base.yaml", "sets.yaml"]}}, "factors": {"a": {"x": {}}}},
+            "decoder has several evaluation sets: say by `test: {data: DIR}` which one counts",
+        ),
         ({"factors": {"a": {"x y": {}, "x.y": {}}}}, "differ in nothing but signs"),
         ({"set": {"model.colour": ["red"]}}, "no stage of the run has the key model.colour, which a factor sets"),
         ({"set": {"decoder.model.width": [8]}}, "no stage of the run has the key decoder.model.width"),

@@ -7,6 +7,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger
 from torch import Tensor
 
+from drip_lightning.lit.scores import validation_prefix
 from drip_lightning.ops.panel import matte_panel
 from drip_lightning.ops.picture import as_picture
 from drip_lightning.pipeline import Matte
@@ -18,7 +19,7 @@ class MattePanels(Callback):
     A logger that takes no pictures, such as CSVLogger, gets them as PNG files, in `panels` in its folder.
 
     Args:
-        count: How many of the evaluation set's first pictures to draw, on the first rank.
+        count: How many of each evaluation set's first pictures to draw, on the first rank.
     """
 
     def __init__(self, count: int = 4) -> None:
@@ -37,9 +38,10 @@ class MattePanels(Callback):
         if not isinstance(outputs, Matte) or batch_idx >= self.count or not trainer.is_global_zero:
             return
         panel = matte_panel(batch["image"], batch["trimap"], outputs.alpha, outputs.foreground)[0].cpu()
+        name = f"{validation_prefix(trainer, dataloader_idx)}/{batch['key'][0]}"
         for logger in trainer.loggers:
             folder = Path(logger.log_dir or logger.save_dir or trainer.default_root_dir)
-            log_picture(logger, f"val/{batch['key'][0]}", panel, step=trainer.global_step, folder=folder)
+            log_picture(logger, name, panel, step=trainer.global_step, folder=folder)
 
 
 def log_picture(logger: Logger, name: str, picture: Tensor, *, step: int, folder: Path) -> None:
