@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
             results.out,
             guide_ending="_trimap" if options.trimap else "_mask",
             recursive=options.recursive,
-            suffix=results.form.suffixes[0],
+            suffix=results.suffix,
             result=results.file,
         )
         for problem in found.problems:
@@ -170,33 +170,39 @@ def _matte_one(
 ) -> dict[str, Any]:
     """Write a picture's result; what a script may want to know of it."""
     from drip_lightning.cli.results import panel_path, write_panel
-    from drip_lightning.data.matte_inputs import read_inputs
+    from drip_lightning.data.matte_inputs import find_frames, read_inputs
     from drip_lightning.ops.randomness import sample_generator
     from drip_lightning.ops.trimap import unknown_mask
 
     start = time.perf_counter()
-    image, trimap = read_inputs(job, **_guide_options(options))
+    frames, places = find_frames(job)
     device = pipeline.codec.vae.device
-    with in_precision(options, device):
-        matte = pipeline(
-            image.to(device),
-            trimap.to(device),
-            steps=options.steps,
-            generators=[
-                sample_generator(options.seed, 0, "sampling")
-            ],  # alike for all: a still's frames do not flicker
-            progress=progress,
-        )
+    pages, shares = [], []
+    for place in places:
+        image, trimap = read_inputs(job, place=place, **_guide_options(options))
+        with in_precision(options, device):
+            matte = pipeline(
+                image.to(device),
+                trimap.to(device),
+                steps=options.steps,
+                generators=[sample_generator(options.seed, 0, "sampling")],  # alike for all: a still does not flicker
+                progress=progress,
+            )
+        shares.append(unknown_mask(trimap).float().mean().item())
+        pages += [results.page(matte, image)] if len(places) > 1 else []
     advice = "free some space or choose another --out, and run it again: results that exist are kept"
     with raised_as(RunError, OSError, message=lambda why: f"cannot write {job.result} ({why}): {advice}"):
         job.result.parent.mkdir(parents=True, exist_ok=True)
-        results.write(job.result, matte, image, picture=job.picture)
+        if pages:
+            results.write_frames(job.result, pages, frames)
+        else:
+            results.write(job.result, matte, image, picture=job.picture)
         if options.panel:
             write_panel(panel_path(job.result), image, trimap, matte)
     return {
         "width": image.shape[-1],
         "height": image.shape[-2],
-        "unknown_share": round(unknown_mask(trimap).float().mean().item(), 4),
+        "unknown_share": round(sum(shares) / len(shares), 4),
         "seconds": round(time.perf_counter() - start, 3),
     }
 

@@ -16,6 +16,7 @@ itself (alpha 0), the result is, too.
 
 PICTURE, --trimap and --mask may be folders: the trimap of sub/a.jpg is sub/a.png or sub/a_trimap.png, of whatever
 suffix (a mask: sub/a_mask.png), and its result OUT/sub/a.png. Of a.jpg beside a.webp, a.jpg.png and a.webp.png.
+Every frame of an animation and every page of a TIFF file is done, into a file of as many.
 Frames of a sequence may be named by their pattern, shot.%04d.png, and so may their trimaps.
 Results that exist are kept. A picture that fails is reported, the rest are made, and the exit status is 1.
 """

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,7 @@ from PIL import Image, ImageColor, ImageOps
 from torch import Tensor
 
 from drip_lightning.data.encode import FORMATS, Format, encode_picture
+from drip_lightning.data.frames import Frames, encode_frames, frames_of
 from drip_lightning.data.own_colours import OwnColours, density_of, linear_colours, profile_colours, srgb_colours
 from drip_lightning.data.picture_files import FORMATS as READ
 from drip_lightning.data.picture_files import read_file
@@ -42,6 +44,7 @@ class Results:
         layer: Straight colour with alpha, alpha alone, straight colour alone, or the foreground over `backdrop`.
         backdrop: What a composite has behind it: a colour or a picture, in sRGB.
         keep_profile: Colours stay in the picture's own colour profile.
+        is_chosen: Whether the user chose the format; else several frames are written as they came.
     """
 
     out: Path
@@ -50,6 +53,7 @@ class Results:
     layer: Layer = "cut-out"
     backdrop: Image.Image | None = None
     keep_profile: bool = False
+    is_chosen: bool = False
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> "Results":
@@ -72,7 +76,8 @@ class Results:
         layer: Layer = "alpha" if options.only_alpha else "foreground" if options.foreground else "cut-out"
         layer = "composite" if options.over else layer
         backdrop = _backdrop(options.over) if options.over else None
-        return cls(options.out, form, bits, layer, backdrop, options.keep_profile)
+        is_chosen = bool(options.format or named)
+        return cls(options.out, form, bits, layer, backdrop, options.keep_profile, is_chosen)
 
     @property
     def file(self) -> Path | None:
@@ -83,6 +88,33 @@ class Results:
     def folder(self) -> Path:
         """The folder that must be there to write."""
         return self.out if self.file is None else self.out.parent
+
+    def suffix(self, picture: Path) -> str:
+        """What the name of a picture's result ends with.
+
+        Raises:
+            InputError: the picture cannot be decoded.
+        """
+        if not self.is_chosen and picture.suffix.lower() in (".webp", ".tif", ".tiff"):
+            frames = frames_of(read_file(picture), name=str(picture))
+            return frames.suffix if len(frames.numbers) > 1 else self.form.suffixes[0]
+        return self.form.suffixes[0]
+
+    def page(self, matte: Matte, image: Tensor) -> Image.Image:
+        """One of several frames of a result.
+
+        Raises:
+            InputError: what was asked for is only to be had of a single one.
+        """
+        if self.form.is_linear or self.bits != 8 or self.keep_profile:
+            raise InputError("several frames are written with 8 bits in sRGB alone, as PNG, WebP or TIFF")
+        levels = np.rint(self.pixels(matte, image, srgb_colours()).clip(0, 1) * 255).astype(np.uint8)
+        return Image.fromarray(levels[..., 0] if levels.shape[2] == 1 else levels)
+
+    def write_frames(self, path: Path, pages: Sequence[Image.Image], frames: Frames) -> None:
+        """Write a result of several frames, whole or not at all."""
+        suffix = self.form.suffixes[0] if path == STREAM else path.suffix.lower().replace(".tiff", ".tif")
+        _put(path, encode_frames(pages, frames, suffix=suffix))
 
     def write(self, path: Path, matte: Matte, image: Tensor, *, picture: Path) -> None:
         """Write a picture's result, whole or not at all.
@@ -105,12 +137,7 @@ class Results:
             profile=None if self.layer == "alpha" else own.profile,
             dpi=density_of(content),
         )
-        if path == STREAM:
-            sys.stdout.buffer.write(encoded)
-            sys.stdout.buffer.flush()
-            return
-        with whole_file(path) as file:
-            file.write_bytes(encoded)
+        _put(path, encoded)
 
     def pixels(self, matte: Matte, image: Tensor, own: OwnColours) -> NDArray[np.floating]:
         """What is written, (H, W, C), in the picture's own values.
@@ -137,6 +164,15 @@ class Results:
 
 def add_result_options(parser: argparse.ArgumentParser) -> None:
     """The options of which `Results.of` makes sense."""
+
+
+def _put(path: Path, encoded: bytes) -> None:
+    if path == STREAM:
+        sys.stdout.buffer.write(encoded)
+        sys.stdout.buffer.flush()
+        return
+    with whole_file(path) as file:
+        file.write_bytes(encoded)
 
 
 def _format_of(path: Path) -> Format | None:

@@ -28,6 +28,8 @@ def deep_size(content: bytes, *, page: int = 0) -> tuple[int, int] | None:
         Exception: a library's own, where the file is broken.
     """
     if content.startswith(_PNG):
+        if page:
+            return None  # further frames of an animation are left to Pillow
         return struct.unpack(">II", content[16:24]) if content[24:25] == b"\x10" else None
     if not is_tiff(content):
         return None
@@ -74,6 +76,16 @@ def deep_values(content: bytes, *, name: str, page: int = 0) -> NDArray[np.uint1
         return values[..., :colours]
     values = values[..., [*range(colours), colours + alpha]]
     return _straight(values) if kinds[alpha] == _PREMULTIPLIED else values
+
+
+def tiff_pages(content: bytes) -> tuple[int, ...]:
+    """The pages of a TIFF file that are pictures of their own, neither smaller copies nor masks of others.
+
+    Raises:
+        Exception: a library's own, where the file is broken.
+    """
+    with _tiff(content) as file:
+        return tuple(number for number, page in enumerate(file.pages) if not (page.is_reduced or page.is_mask))
 
 
 def is_tiff(content: bytes) -> bool:

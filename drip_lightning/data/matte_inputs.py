@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from drip_lightning.data.exr import is_exr, read_exr
+from drip_lightning.data.frames import Frames, frames_of
 from drip_lightning.data.matte_jobs import MatteJob
 from drip_lightning.data.orientation import Orientation, apply_orientation, fit_guide
 from drip_lightning.data.picture_files import FORMATS, read_file
@@ -18,7 +19,12 @@ from drip_lightning.ops.trimap import quantise_trimap, trimap_from_mask, unknown
 
 
 def read_inputs(
-    job: MatteJob, *, band: int | None, guide_lies: Orientation | None = None, inverted: bool = False
+    job: MatteJob,
+    *,
+    band: int | None,
+    guide_lies: Orientation | None = None,
+    inverted: bool = False,
+    place: tuple[int, int] = (0, 0),
 ) -> tuple[Tensor, Tensor]:
     """Read a picture and its trimap.
 
@@ -27,6 +33,7 @@ def read_inputs(
         band: Half the unknown band if the guide is a mask; none if it is a trimap.
         guide_lies: How the guide of a picture lies that its EXIF rotates; None tells by the sizes.
         inverted: The guide is black where it should be white.
+        place: Which frame or page of the picture, and of the guide.
 
     Returns:
         Image (1, 3, H, W) in [0, 1], of as many bits as it has, and trimap (1, 1, H, W), background where the picture
@@ -35,8 +42,8 @@ def read_inputs(
     Raises:
         InputError: a file cannot be read, sizes differ or do not tell how the guide lies, or nothing is unknown.
     """
-    image, opaque, orientation = _read_picture(job.picture)
-    guide, guide_orientation = read_map(job.guide)
+    image, opaque, orientation = _read_picture(job.picture, frame=place[0])
+    guide, guide_orientation = read_map(job.guide, frame=place[1])
     if guide_orientation != 1:
         orientation = 1  # its own has been applied
     guide = fit_guide(
@@ -55,7 +62,21 @@ def read_inputs(
     return torch.from_numpy(image).permute(2, 0, 1)[None].contiguous(), trimap
 
 
-def _read_picture(path: Path) -> tuple[NDArray[np.float32], NDArray[np.floating | np.integer], int]:
+def find_frames(job: MatteJob) -> tuple[Frames, list[tuple[int, int]]]:
+    """The picture's frames or pages, and for each its place and that of its trimap or mask in their files.
+
+    Raises:
+        InputError: a file cannot be read, or the guide has neither one page for all nor one for each.
+    """
+    frames, guides = (frames_of(read_file(path), name=str(path)) for path in (job.picture, job.guide))
+    count, guide_count = len(frames.numbers), len(guides.numbers)
+    if guide_count not in (1, count):
+        counts = f"{job.picture} has {count} frames or pages but {job.guide} {guide_count}"
+        raise InputError(f"{counts}: give one for all, or one for each")
+    return frames, list(zip(frames.numbers, guides.numbers * (count // guide_count), strict=True))
+
+
+def _read_picture(path: Path, *, frame: int) -> tuple[NDArray[np.float32], NDArray[np.floating | np.integer], int]:
     """Colour (H, W, 3) in sRGB, the picture's own alpha (H, W), and how it lay in the file."""
     content, name = read_file(path), str(path)
     if is_exr(content):
@@ -64,15 +85,19 @@ def _read_picture(path: Path) -> tuple[NDArray[np.float32], NDArray[np.floating 
             raise InputError(f"{name} has no colour: it is a matte")
         alpha = np.ones(linear.colour.shape[:2], np.float32) if linear.alpha is None else linear.alpha
         return linear_to_srgb(linear.colour.clip(0, 1)).astype(np.float32), alpha, 1
-    picture = open_picture(content, name=name, formats=FORMATS)
-    orientation = orientation_of(content, name=name, formats=FORMATS)
-    deep = open_values(content, name=name, formats=FORMATS)
+    picture = open_picture(content, name=name, formats=FORMATS, frame=frame)
+    orientation = orientation_of(content, name=name, formats=FORMATS, frame=frame)
+    deep = open_values(content, name=name, formats=FORMATS, page=frame)
     image = colour_floats(picture, None if deep is None else apply_orientation(deep, orientation))
     return image, opacity(picture), orientation
 
 
-def read_map(path: Path) -> tuple[NDArray[np.uint8], int]:
+def read_map(path: Path, *, frame: int = 0) -> tuple[NDArray[np.uint8], int]:
     """Read a trimap, mask or matte from any tool, as `map_pixels` understands it; of OpenEXR the alpha.
+
+    Args:
+        path: The file.
+        frame: Which one of an animation, or which page of a TIFF file.
 
     Returns:
         (H, W), 0 to 255, upright; and how it lay in the file, in EXIF's numbers.
@@ -86,5 +111,5 @@ def read_map(path: Path) -> tuple[NDArray[np.uint8], int]:
         if alpha is None:
             raise InputError(f"{name} has neither an alpha nor a single channel: it is no trimap or mask")
         return np.rint(alpha * 255).astype(np.uint8), 1
-    guide = map_pixels(open_picture(content, name=name, formats=FORMATS), name=name)
-    return guide, orientation_of(content, name=name, formats=FORMATS)
+    guide = map_pixels(open_picture(content, name=name, formats=FORMATS, frame=frame), name=name)
+    return guide, orientation_of(content, name=name, formats=FORMATS, frame=frame)

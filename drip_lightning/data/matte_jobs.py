@@ -3,7 +3,7 @@
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,7 +54,7 @@ def find_jobs(
     *,
     guide_ending: str,
     recursive: bool = True,
-    suffix: str = ".png",
+    suffix: Callable[[Path], str] = lambda picture: ".png",
     result: Path | None = None,
 ) -> MatteJobs:
     """Pair every picture with its trimap or mask, and with the name of its result.
@@ -69,7 +69,7 @@ def find_jobs(
         out: The folder of the results; pictures in it are none to matte.
         guide_ending: What may be added to a picture's name in its guide's: `_trimap`, `_mask`.
         recursive: Whether folders in the folders are looked at.
-        suffix: What the results' names end with.
+        suffix: What a picture's result's name ends with.
         result: The result's file, if there is to be one alone.
 
     Raises:
@@ -104,7 +104,7 @@ def find_jobs(
             else:
                 own = guide if guides is None else _guide_of(picture, guides, guide_ending)
             name = picture.full_name if twins[picture.name.casefold()] > 1 else picture.name
-            target = result or out / f"{name}{suffix}"
+            target = result or out / f"{name}{suffix(picture.path)}"
             if os.path.realpath(target) in map(os.path.realpath, (picture.path, own)):
                 raise InputError(f"{target} would replace what was given: choose another --out")
             if target in taken:

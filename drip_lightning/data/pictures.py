@@ -54,7 +54,7 @@ def open_picture(
         TooBigError: it has more than `MAX_PIXELS`.
         InputError: it cannot be decoded.
     """
-    with _told(name, formats):
+    with told(name, formats):
         values = open_values(content, name=name, formats=formats, page=frame)
         with _opened(content, formats, frame, name) if values is None else _rounded(content, values, frame) as picture:
             require_size(*picture.size, name=name)
@@ -69,7 +69,7 @@ def open_values(
 
     Arguments and errors are those of `open_picture`.
     """
-    with _told(name, formats):
+    with told(name, formats):
         size = deep_size(content, page=page) if "TIFF" in formats or not is_tiff(content) else None
         if size is None:
             return None
@@ -82,7 +82,7 @@ def orientation_of(content: bytes, *, name: str, formats: tuple[str, ...] = FORM
 
     Arguments and errors are those of `open_picture`.
     """
-    with _told(name, formats):
+    with told(name, formats):
         if is_tiff(content):
             orientation = tiff_tag(content, _ORIENTATION, page=frame)
         else:
@@ -102,7 +102,7 @@ def require_size(width: int, height: int, *, name: str) -> None:
 
 
 @contextmanager
-def _told(name: str, formats: tuple[str, ...]) -> Iterator[None]:
+def told(name: str, formats: tuple[str, ...]) -> Iterator[None]:
     """Say what libraries complain of in a line."""
     try:
         yield
@@ -117,7 +117,7 @@ def _told(name: str, formats: tuple[str, ...]) -> Iterator[None]:
 
 
 def _opened(content: bytes, formats: tuple[str, ...], frame: int, name: str) -> Image.Image:
-    picture = Image.open(io.BytesIO(content), formats=_usable(formats, content, name))
+    picture = Image.open(io.BytesIO(content), formats=usable_formats(formats, content, name))
     picture.seek(frame)
     return picture
 
@@ -138,7 +138,7 @@ def _rounded(content: bytes, values: NDArray[np.uint16], page: int) -> Image.Ima
     return picture
 
 
-def _usable(formats: tuple[str, ...], content: bytes, name: str) -> tuple[str, ...]:
+def usable_formats(formats: tuple[str, ...], content: bytes, name: str) -> tuple[str, ...]:
     """The formats, with HEIF only where the file is in it: pillow-heif is an extra."""
     if "HEIF" not in formats or content[4:12] not in _HEIF or b"avif" in content[12:64]:
         return tuple(form for form in formats if form != "HEIF")

@@ -14,6 +14,7 @@ from PIL import Image
 import drip_lightning.cli.main as command
 from drip_lightning import load, shipped
 from drip_lightning.data.exr import read_exr, write_exr
+from drip_lightning.data.frames import frames_of
 from drip_lightning.data.matte_inputs import read_inputs
 from drip_lightning.data.matte_jobs import MatteJob
 from drip_lightning.errors import reason_of
@@ -482,3 +483,60 @@ def test_an_inverted_mask_says_the_same(tmp_path: Path) -> None:
     _, expected = read_inputs(MatteJob(picture, white, tmp_path), band=5)
     _, found = read_inputs(MatteJob(picture, black, tmp_path), band=5, inverted=True)
     assert torch.equal(found, expected)
+
+
+def _frames(path: Path, number: int, **options: object) -> Path:
+    frames = [Image.fromarray(disc_rgba(seed, HEIGHT, WIDTH)[..., :3]) for seed in range(number)]
+    frames[0].save(path, save_all=True, append_images=frames[1:], **options)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("suffix", "result"), [(".gif", ".png"), (".png", ".png"), (".webp", ".webp"), (".tif", ".tif")]
+)
+def test_every_frame_is_done_and_the_kind_stays(
+    tmp_path: Path, common: tuple[str, str], suffix: str, result: str
+) -> None:
+    times = {} if suffix == ".tif" else {"duration": [100, 300], "loop": 0}
+    picture = _frames(tmp_path / f"cat{suffix}", 2, **times, **({"lossless": True} if suffix == ".webp" else {}))
+    trimap = _trimap(tmp_path / "trimap.png")
+    assert _matte(picture, "--trimap", trimap, *common) == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [f"cat{result}"]
+    found = frames_of((tmp_path / "out" / f"cat{result}").read_bytes(), name="cat")
+    assert found.milliseconds == ((100, 300) if times else ())
+    with Image.open(picture) as source, Image.open(tmp_path / "out" / f"cat{result}") as animation:
+        for number in range(2):
+            source.seek(number)
+            source.convert("RGB").save(tmp_path / f"still{number}.png")
+            assert _matte(tmp_path / f"still{number}.png", "--trimap", trimap, *common) == 0
+            animation.seek(number)
+            still = _rgba(tmp_path / "out" / f"still{number}.png")[0].permute(1, 2, 0)
+            assert torch.equal(torch.from_numpy(np.array(animation.convert("RGBA"))), still)
+
+
+def test_a_trimap_has_a_page_for_all_or_one_for_each(
+    tmp_path: Path, common: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = _frames(tmp_path / "cat.png", 2)
+    pages = [Image.fromarray(np.full((HEIGHT, WIDTH), level, np.uint8)) for level in (0, 255, 128)]
+    for page in pages:
+        page.paste(128, (0, 0, 5, 5))
+    pages[0].save(tmp_path / "two.tif", save_all=True, append_images=pages[1:2])
+    pages[0].save(tmp_path / "three.tif", save_all=True, append_images=pages[1:])
+    assert _matte(picture, "--trimap", tmp_path / "three.tif", *common) == 1
+    two = f"{picture} has 2 frames or pages but {tmp_path}/three.tif 3: give one for all, or one for each"
+    assert capsys.readouterr().err == f"drip matte: {two}\n"
+    assert _matte(picture, "--trimap", tmp_path / "two.tif", *common) == 0
+    with Image.open(tmp_path / "out" / "cat.png") as animation:
+        for number, level in enumerate((0, 255)):
+            animation.seek(number)
+            assert (np.array(animation.convert("RGBA"))[6:, 6:, 3] == level).all()
+    assert _matte(_picture(tmp_path / "one.png"), "--trimap", tmp_path / "two.tif", *common) == 1
+
+
+def test_what_is_for_single_frames_is_refused_of_several(
+    tmp_path: Path, common: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture, trimap = _frames(tmp_path / "cat.png", 2), _trimap(tmp_path / "trimap.png")
+    assert _matte(picture, "--trimap", trimap, *common, "--bits=16") == 1
+    assert "several frames are written with 8 bits in sRGB" in capsys.readouterr().err

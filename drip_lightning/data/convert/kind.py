@@ -1,11 +1,17 @@
 """What every kind of source can do; kept apart from the writing so that worker processes start without PyTorch."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from drip_lightning.data.convert.outcome import Refusal, Sample
 from drip_lightning.data.convert.sources import ConversionJob, Finding, Listing
-from drip_lightning.data.picture_files import printable
+from drip_lightning.data.frames import frames_of
+from drip_lightning.data.picture_files import printable, read_file
+from drip_lightning.errors import InputError
+
+MORE_FRAMES = "several frames or pages, of which the first is taken"
+"""A warning's name."""
 
 
 class Kind(Protocol):
@@ -37,8 +43,18 @@ class Kind(Protocol):
 
 
 def attempt(kind: Kind, job: ConversionJob) -> Sample | Finding:
-    """Make one sample, or say why not."""
+    """Make one sample, or say why not; frames and pages that it leaves out are told of."""
     try:
-        return kind.convert(job)
+        sample = kind.convert(job)
     except Refusal as refusal:
         return Finding(printable(refusal.file) or job.label, refusal.what, refusal.detail)
+    if any(map(_has_more_frames, job.files.values())):
+        return replace(sample, warnings=(*sample.warnings, MORE_FRAMES))
+    return sample
+
+
+def _has_more_frames(path: str) -> bool:
+    try:
+        return len(frames_of(read_file(Path(path)), name=path).numbers) > 1
+    except InputError:  # the first was read: a further one is broken
+        return True

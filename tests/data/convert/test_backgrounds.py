@@ -65,3 +65,17 @@ def test_the_same_picture_in_two_formats_is_a_duplicate(tmp_path: Path) -> None:
     found, report = prepare(source, tmp_path / "out")
     assert list(found) == ["a.jpg"]
     assert report.refused[0].detail == f"the same picture as {source}/a.png"
+
+
+def test_frames_and_pages_that_are_left_out_are_told_of(tmp_path: Path) -> None:
+    source, more = tmp_path / "s", [Image.fromarray(255 - NOISE)]
+    for name, options in (("a.gif", {}), ("b.webp", {"lossless": True}), ("c.tif", {}), ("d.png", {})):
+        save(source / name, np.roll(NOISE, ord(name[0]), axis=1), save_all=True, append_images=more, **options)
+    save(source / "one.tif", NOISE)
+    torn = save(source / "torn.gif", NOISE[::-1].copy(), save_all=True, append_images=more)
+    torn.write_bytes(torn.read_bytes()[:-200])
+    found, report = prepare(source, tmp_path / "out")
+    assert len(found) == 6
+    assert {finding.what for finding in report.warned} == {"several frames or pages, of which the first is taken"}
+    assert [Path(finding.file).name for finding in report.warned] == ["a.gif", "b.webp", "c.tif", "d.png", "torn.gif"]
+    assert np.abs(pixels(found["b.jpg"]).astype(int) - np.roll(NOISE, ord("b"), axis=1)).mean() < 5

@@ -1,0 +1,80 @@
+"""Frames of animations and pages of TIFF files: how many a file has, and one written of as many."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+
+from drip_lightning.data.deep import is_tiff, tiff_pages
+from drip_lightning.data.exr import is_exr
+from drip_lightning.data.picture_files import FORMATS
+from drip_lightning.data.pictures import told, usable_formats
+
+_WRITTEN_AS = {"PNG": ".png", "GIF": ".png", "AVIF": ".png", "WEBP": ".webp", "TIFF": ".tif"}
+"""What a file of as many frames is written as: GIF has no partial transparency."""
+
+_OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    ".png": ("PNG", {"blend": 0}),  # a frame replaces what was there
+    ".webp": ("WEBP", {"lossless": True, "exact": True}),
+    ".tif": ("TIFF", {"compression": "tiff_adobe_deflate"}),
+}
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The frames or pages of a file that are pictures of their own."""
+
+    numbers: tuple[int, ...]
+    """Their places in the file: a TIFF's smaller copies, and a still that stands for an APNG, are left out."""
+    milliseconds: tuple[float, ...] = ()
+    """How long each is shown, in an animation."""
+    loop: int = 0
+    """How often they are shown; 0 is for ever."""
+    suffix: str = ".png"
+    """What a file of as many is to be called."""
+
+
+def frames_of(content: bytes, *, name: str) -> Frames:
+    """Look through a file for its frames.
+
+    Raises:
+        InputError: it cannot be decoded.
+    """
+    if is_exr(content):
+        return Frames((0,))
+    with told(name, FORMATS):
+        if is_tiff(content):
+            return Frames(tiff_pages(content), suffix=".tif")
+        with Image.open(io.BytesIO(content), formats=usable_formats(FORMATS, content, name)) as picture:
+            form = picture.format or ""
+            count = getattr(picture, "n_frames", 1) if form in _WRITTEN_AS else 1
+            if count == 1:
+                return Frames((0,))
+            numbers = tuple(range(1 if picture.info.get("default_image") else 0, count))
+            milliseconds = tuple(_milliseconds(picture, number) for number in numbers)
+            loop = int(picture.info.get("loop", 1 if form == "GIF" else 0))  # a GIF that does not say it plays once
+            return Frames(numbers, milliseconds, loop, _WRITTEN_AS[form])
+
+
+def _milliseconds(picture: Image.Image, number: int) -> float:
+    picture.seek(number)
+    picture.load()  # WebP says it only then
+    return float(picture.info.get("duration", 0))
+
+
+def encode_frames(pictures: Sequence[Image.Image], frames: Frames, *, suffix: str) -> bytes:
+    """Encode as many pictures as there are frames, without loss, as APNG, animated WebP or TIFF.
+
+    Args:
+        pictures: Of 8 bits a channel; those of an animation are of one size.
+        frames: How long they are shown.
+        suffix: `.png`, `.webp` or `.tif`.
+    """
+    form, options = _OPTIONS[suffix]
+    if frames.milliseconds and form != "TIFF":
+        options = {**options, "duration": [round(time) for time in frames.milliseconds], "loop": frames.loop}
+    stream = io.BytesIO()
+    pictures[0].save(stream, form, save_all=True, append_images=pictures[1:], **options)
+    return stream.getvalue()
