@@ -1,8 +1,10 @@
 import pytest
 import torch
+import yaml
 
 from drip_lightning.nn.losses import MattingLoss
 from drip_lightning.ops.losses import gradient_loss, l2_loss, laplacian_loss, region_l1_loss
+from tests.runs import CONFIGS
 
 
 @pytest.fixture
@@ -19,6 +21,12 @@ def maps() -> dict[str, torch.Tensor]:
         "true_alpha": rand(1),
         "trimap": (rand(1) * 2).round() / 2,
     }
+
+
+def test_without_weights_it_is_the_paper_s_stage_3_configuration() -> None:
+    configured = yaml.safe_load((CONFIGS / "transparency.yaml").read_text())["model"]["init_args"]["loss"]
+    loss = MattingLoss()
+    assert loss.weights | {"foreground": loss.foreground} == configured
 
 
 def test_total_is_the_weighted_sum_of_the_terms(maps):
