@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -43,19 +44,34 @@ def no_progress(done: int, total: int) -> None:
 
 
 @dataclass(frozen=True)
+class KnownPixels:
+    """What a result has where the trimap is sure.
+
+    Attributes:
+        alpha: The `trimap`'s, or `predicted` like everywhere else.
+        foreground: The `image`'s own colour where alpha is surely 1 (DRIP Eq. 1), or `predicted`.
+    """
+
+    alpha: Literal["trimap", "predicted"] = "trimap"
+    foreground: Literal["image", "predicted"] = "image"
+
+
+@dataclass(frozen=True)
 class MattingPipeline:
     """The trained parts, put together.
 
     Attributes:
         codec: Frozen VAE.
         joint_unet: The joint-domain denoiser.
-        noise: What sampling starts from: the training noise at t = T.
+        noise: What latents are noised with in training; at t = T, what sampling starts from.
         schedule: How to sample.
         decoder: What makes the result from the sampled latents.
         one_step: Whether the denoiser was taught a single step from pure noise, and no more.
         hints: What the decoder is given beside image and trimap.
         reduction: How many times smaller the denoiser sees the picture, height and width.
         sizes: How pictures of any size are brought to what the networks were trained for.
+        inference_noise: What sampling starts from in place of the training noise.
+        known: What the result is taken from where the trimap is sure.
     """
 
     codec: LatentCodec
@@ -67,6 +83,8 @@ class MattingPipeline:
     hints: Hints = NoHints()  # noqa: RUF009 - frozen
     reduction: int = 1
     sizes: Sizes = Sizes()  # noqa: RUF009 - frozen
+    inference_noise: NoiseSampler | None = None
+    known: KnownPixels = KnownPixels()
 
     def __post_init__(self) -> None:
         """Refuse sizes that no picture could be brought to."""
@@ -86,7 +104,9 @@ class MattingPipeline:
     def starting_noise(self, size: tuple[int, int], generators: Sequence[torch.Generator]) -> Tensor:
         """Draw what sampling starts from, (2B, C, h, w), each picture's from its own generator on the CPU."""
         shape = (self.codec.channels, *size)
-        noise = self.noise.draw_pairs(shape, strengths=[1.0] * len(generators), generators=generators)
+        noise = (self.inference_noise or self.noise).draw_pairs(
+            shape, strengths=[1.0] * len(generators), generators=generators
+        )
         return to_device(noise, self.codec.vae.device)
 
     def sample(self, condition: Tensor, *, steps: Sequence[int], generators: Sequence[torch.Generator]) -> Tensor:
@@ -161,7 +181,8 @@ class MattingPipeline:
     ) -> tuple[Matte, ...]:
         """Decode pictures of any size, where they are unknown, by each of the decoders.
 
-        Where the trimap is sure, alpha is the trimap's, and F = X where alpha is 1, or nothing near is unknown.
+        Where the trimap is sure, alpha is the trimap's, and F = X where alpha is 1, or nothing near is unknown; where
+        `known` has it predicted, the whole picture is worked on.
 
         Args:
             image: (B, 3, H, W) in [0, 1].
@@ -174,14 +195,15 @@ class MattingPipeline:
         mattes = []
         for place in range(len(image)):
             own = image[place : place + 1], trimap[place : place + 1]
-            layout = self.sizes.layout(own[1], self.multiples)
+            wanted = own[1] if self.known == KnownPixels() else torch.full_like(own[1], 0.5)
+            layout = self.sizes.layout(wanted, self.multiples)
             if layout is None:
                 mattes.append([Matte(*own)] * len(decoders))
                 continue
             count = _Count(len(layout.seen.each) * (passes + 1) + len(layout.tiles.each), progress)
             picture = PictureInTiles(*own, layout, self.hints, count.add)
             decoded = picture.decode(decoders, picture.pairs(self.codec, latents(picture, place)))
-            mattes.append([_placed(*own, maps, layout.tiles) for maps in decoded.split(4, dim=1)])
+            mattes.append([_placed(*own, maps, layout.tiles, self.known) for maps in decoded.split(4, dim=1)])
         return tuple(
             Matte(torch.cat([one.foreground for one in row]), torch.cat([one.alpha for one in row]))
             for row in zip(*mattes, strict=True)
@@ -224,12 +246,14 @@ def _shown(image: Tensor, trimap: Tensor, reduction: int) -> tuple[Tensor, Tenso
     return reduce_picture(image, reduction), reduce_trimap(trimap, reduction)
 
 
-def _placed(image: Tensor, trimap: Tensor, maps: Tensor, tiles: Tiles) -> Matte:
-    """Put foreground and alpha of the tiles' window, (1, 4, …), where they belong and the trimap is not sure."""
+def _placed(image: Tensor, trimap: Tensor, maps: Tensor, tiles: Tiles, known: KnownPixels) -> Matte:
+    """Put foreground and alpha of the tiles' window, (1, 4, …), where they belong and nothing else is known."""
     place = tiles.window.within((image.shape[-2], image.shape[-1]))
     foreground, alpha = image.clone(), trimap.clone()
     maps, colour, side = Window(0, 0, *place.size).view(maps), place.view(foreground), place.view(alpha)
-    found = (side < 1) & Window(0, 0, *place.size).view(tiles.covered()).to(image.device)
-    colour.copy_(torch.where(found, maps[:, :3], colour))
-    side.copy_(torch.where(unknown_mask(side), maps[:, 3:], side))
+    covered = Window(0, 0, *place.size).view(tiles.covered()).to(image.device)
+    coloured = covered & (side < 1) if known.foreground == "image" else covered
+    found = unknown_mask(side) if known.alpha == "trimap" else covered
+    colour.copy_(torch.where(coloured, maps[:, :3], colour))
+    side.copy_(torch.where(found, maps[:, 3:], side))
     return Matte(foreground, alpha)

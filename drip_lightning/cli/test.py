@@ -82,6 +82,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--vae-only", action="store_true", help="the ceiling: the truth encoded and decoded, without the denoiser"
     )
+    parser.add_argument(
+        "--foreground-channels",
+        choices=("sum", "mean"),
+        default="sum",
+        help="errors of the foreground add its three channels, as published ones do, or average them (default: sum)",
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="measure the set's first N pictures only")
     parser.add_argument("--overwrite", action="store_true", help="replace results of another protocol in DIR")
     parser.add_argument("--allow-broken", action="store_true", help="exit with 0 although pictures were left out")
@@ -127,6 +133,7 @@ def main(arguments: list[str]) -> int:
         seeds=options.seeds,
         ensemble=options.ensemble,
         limit=options.limit,
+        foreground_channels=options.foreground_channels,
     )
     methods = methods_of(options.methods, vae_only=options.vae_only)
     trainer = quiet_trainer(options.accelerator, options.devices, options.precision)

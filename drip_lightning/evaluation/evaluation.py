@@ -2,6 +2,7 @@
 
 import sys
 import time
+from functools import partial
 from typing import Any
 
 import torch
@@ -81,10 +82,17 @@ class Evaluation(LightningModule):
         except InputError as error:
             self._fail(task, f"{picture['key'][0]}: {error}")
             return
-        files = [as_file(matte, picture["trimap"]) for matte in mattes]
+        files = [as_file(matte, picture["trimap"], takes_known=self.method.takes_known_alpha) for matte in mattes]
         rows = dict(zip(self.plan.rows(self.method, task.steps), files, strict=True))
         height, width = picture["image"].shape[-2:]
         foreground = self.method.brings_foreground(picture["key"][0])
+        measured = partial(
+            measure,
+            batch=picture,
+            region=self.plan.region,
+            foreground=foreground,
+            channel_reduction=self.plan.foreground_channels,
+        )
         result = _result(
             self.method,
             task,
@@ -93,7 +101,7 @@ class Evaluation(LightningModule):
             width=width,
             unknown_pixels=int(unknown_mask(picture["trimap"]).sum()),
             seconds=seconds,
-            rows={row: measure(matte, picture, self.plan.region, foreground=foreground) for row, matte in rows.items()},
+            rows={row: measured(matte) for row, matte in rows.items()},
         )
         if task.seed == self.plan.seeds[0]:
             for row, matte in rows.items():

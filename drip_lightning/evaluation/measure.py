@@ -8,7 +8,7 @@ from torch import Tensor
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.nn.metrics import Region
 from drip_lightning.ops.connectivity import connectivity
-from drip_lightning.ops.metrics import foreground_mse, foreground_sad, gradient, mad, mse, sad
+from drip_lightning.ops.metrics import Reduction, foreground_mse, foreground_sad, gradient, mad, mse, sad
 from drip_lightning.ops.strata import alpha_strata
 from drip_lightning.ops.trimap import unknown_mask
 from drip_lightning.pipeline import Matte
@@ -45,16 +45,30 @@ def region_mask(trimap: Tensor, region: Region) -> Tensor:
     return unknown_mask(trimap) if region == "unknown" else trimap >= 0
 
 
-def as_file(matte: Matte, trimap: Tensor) -> Matte:
-    """What a picture file of the matte would hold, in 8 bits, alpha taken from the trimap where that is sure.
+def as_file(matte: Matte, trimap: Tensor, *, takes_known: bool = True) -> Matte:
+    """What a picture file of the matte would hold, in 8 bits.
 
     Published figures are measured on such files; gradient and connectivity see the known pixels, too.
+
+    Args:
+        matte: As predicted.
+        trimap: (B, 1, H, W), 0, 0.5 or 1.
+        takes_known: Take alpha from the trimap where that is sure.
     """
     alpha, foreground = ((maps.float().clamp(0, 1) * 255).round() / 255 for maps in (matte.alpha, matte.foreground))
-    return Matte(foreground=foreground, alpha=torch.where(unknown_mask(trimap), alpha, trimap))
+    if takes_known:
+        alpha = torch.where(unknown_mask(trimap), alpha, trimap)
+    return Matte(foreground=foreground, alpha=alpha)
 
 
-def measure(matte: Matte, batch: MattingBatch, region: Region, *, foreground: bool = True) -> Scores:
+def measure(
+    matte: Matte,
+    batch: MattingBatch,
+    region: Region,
+    *,
+    foreground: bool = True,
+    channel_reduction: Reduction = "sum",
+) -> Scores:
     """Measure a batch of one picture; the foreground's metrics are there only if its truth is.
 
     Args:
@@ -62,6 +76,7 @@ def measure(matte: Matte, batch: MattingBatch, region: Region, *, foreground: bo
         batch: The picture, with the truth.
         region: Where to measure.
         foreground: Whether the method made a foreground at all.
+        channel_reduction: Add the foreground's three channels, or average them.
     """
     alpha, mask = batch["alpha"], region_mask(batch["trimap"], region)
     metrics = {
@@ -69,7 +84,9 @@ def measure(matte: Matte, batch: MattingBatch, region: Region, *, foreground: bo
     }
     if foreground and "foreground" in batch:
         metrics |= {
-            f"foreground_{name}_{region}": metric(matte.foreground, batch["foreground"], alpha, mask).item()
+            f"foreground_{name}_{region}": metric(
+                matte.foreground, batch["foreground"], alpha, mask, channel_reduction=channel_reduction
+            ).item()
             for name, metric in FOREGROUND_METRICS.items()
         }
     strata = {}

@@ -42,6 +42,11 @@ class Model(Method):
         return self._stage.pipeline
 
     @property
+    def takes_known_alpha(self) -> bool:
+        """As the stage's `known` says."""
+        return self.pipeline.known.alpha == "trimap"
+
+    @property
     def decoders(self) -> dict[str, LatentDecoder]:
         """Row to decoder: all decode the same latents."""
         own = self.pipeline.decoder
@@ -65,7 +70,8 @@ class Model(Method):
         return tuple(median_matte(row) for row in zip(*members, strict=True))
 
     def describe(self) -> dict[str, str | int | float]:
-        """Where the weights came from, whether they are averages, their digest, and at which sizes they work."""
+        """Where the weights came from, whether they are averages, their digest, and how pictures are worked on."""
+        known = self.pipeline.known
         return {
             "kind": type(self._stage).__name__,
             "source": self._source,
@@ -73,6 +79,7 @@ class Model(Method):
             "weights are": self._stage.weights,
             "processing size": self._stage.processing_size or "native",
             "tile size": self._stage.tile_size or "whole",
+            "known": f"alpha {known.alpha}, foreground {known.foreground}",
         }
 
 

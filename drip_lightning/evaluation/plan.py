@@ -8,6 +8,7 @@ from typing import NamedTuple
 from drip_lightning.errors import InputError
 from drip_lightning.evaluation.method import Method
 from drip_lightning.nn.metrics import Region
+from drip_lightning.ops.metrics import Reduction
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class EvaluationPlan:
         seeds: Results are means over these; only methods that sample are evaluated more than once.
         ensemble: Samples whose median is one result.
         limit: Measure the set's first pictures only.
+        foreground_channels: Whether errors of the foreground add its three channels, as published ones do, or average.
     """
 
     data: str
@@ -33,6 +35,7 @@ class EvaluationPlan:
     seeds: tuple[int, ...] = (0,)
     ensemble: int = 1
     limit: int | None = None
+    foreground_channels: Reduction = "sum"
 
     def __post_init__(self) -> None:
         """Refuse impossible settings."""

@@ -142,11 +142,12 @@ def _protocol(
         "shards": [shard.sha256 for shard in index.shards],
         "region": plan.region,
         "resolution": "original, 8 bits",
-        "trimap": "of the set; grey levels 1 to 254 are unknown, elsewhere alpha is the trimap's",
+        "trimap": "of the set; grey levels 1 to 254 are unknown, elsewhere alpha is its, unless a method's line says more",
         "steps": list(plan.steps),
         "seeds": list(plan.seeds),
         "ensemble": plan.ensemble,
         "limit": plan.limit,
+        "foreground_channels": plan.foreground_channels,
         "precision": precision,
         "methods": [
             {"name": method.name, "rows": list(method.rows), "steps": method.default_steps, **method.describe()}

@@ -50,7 +50,7 @@ def protocol_lines(protocol: Mapping[str, Any]) -> str:
         f"resolution: {protocol['resolution']}, {protocol['sizes']}",
         f"trimap: {protocol['trimap']}; {protocol['unknown_share']:.0%} of the pixels are unknown",
         f"means over images, then over seeds; foreground where it is known: {protocol['foregrounds']} images, "
-        "channels added",
+        + ("channels added" if protocol.get("foreground_channels", "sum") == "sum" else "mean of the channels"),
     ]
     if sampled:
         ensemble = f", median of {protocol['ensemble']} samples" if protocol["ensemble"] > 1 else ""
@@ -63,11 +63,17 @@ def protocol_lines(protocol: Mapping[str, Any]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
+_KNOWN = "alpha trimap, foreground image"
+"""A protocol of an earlier version has no other."""
+
+
 def _method_line(method: Mapping[str, Any]) -> str:
     steps = f", {method['steps']} steps unless said otherwise" if method["steps"] is not None else ""
     source = f", {method['source']}" if "source" in method else ""
     weights = f", weights {method['weights']}" if "weights" in method else ""
-    return f"{method['name']}: {method['kind']}{source}{steps}{weights}"
+    known = method.get("known", _KNOWN)
+    known = "" if known == _KNOWN else f", where the trimap is sure: {known}"
+    return f"{method['name']}: {method['kind']}{source}{steps}{weights}{known}"
 
 
 def scores_table(summary: Mapping[str, Any]) -> str:

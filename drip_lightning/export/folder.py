@@ -106,6 +106,8 @@ def _write_parts(stage: MattingStage, folder: Path, dtype: torch.dtype) -> Itera
     _save({name: own[name] for name in own if name.split(".")[0] not in unets}, folder / PROMPT_EMBEDDING, dtype)
     stages[0]["parts"] = {f"joint_unet.{name}.": f"{name}/{WEIGHTS}" for name in unets}
     stages[0]["parts"]["joint_unet."] = PROMPT_EMBEDDING
+    for description in stages:
+        description["init_args"]["start_from"] = None  # the folder is complete without
     stages[0]["init_args"]["fine_tuning"] = choice_to_config(AllWeights())
     yield PROMPT_EMBEDDING
     if isinstance(stage, TransparencyDecoder):

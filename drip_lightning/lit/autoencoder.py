@@ -36,6 +36,8 @@ class Autoencoder(Stage):
         kl_weight: Weight of the KL divergence to the standard normal distribution, per latent element.
         laplacian_weight: Weight of the Laplacian pyramid loss.
         seed: Decides, with the sample's number, the posterior samples.
+        start_from: Run folder, checkpoint or export of this stage whose weights training starts from, without its
+            optimizer and step count; none starts from the networks as they are built.
         averaging: What is kept beside the trained weights, to be used after training.
         optimizer: Makes the optimizer from the trainable parameters.
         parameter_groups: Which of them have another learning rate or weight decay.
@@ -50,13 +52,18 @@ class Autoencoder(Stage):
         kl_weight: float = 1e-5,
         laplacian_weight: float = 0.1,
         seed: int = 0,
+        start_from: str | None = None,
         averaging: Averaging = NoAveraging(),  # noqa: B008
         optimizer: OptimizerCallable = lambda p: torch.optim.Adam(p, lr=1e-4),
         parameter_groups: tuple[ParameterGroups, ...] = (),
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__(
-            averaging=averaging, optimizer=optimizer, parameter_groups=parameter_groups, lr_scheduler=lr_scheduler
+            start_from=start_from,
+            averaging=averaging,
+            optimizer=optimizer,
+            parameter_groups=parameter_groups,
+            lr_scheduler=lr_scheduler,
         )
         self.networks = networks
         self.kl_weight = kl_weight

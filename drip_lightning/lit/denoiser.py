@@ -1,5 +1,7 @@
 """Stage 2: the joint-domain denoiser (DRIP Sec. 3.2)."""
 
+from typing import Self
+
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
@@ -19,7 +21,7 @@ from drip_lightning.nn.pretrained import Networks, StableDiffusion
 from drip_lightning.nn.switcher import PosEncSwitcher
 from drip_lightning.nn.transparency import VaeDecoderModule
 from drip_lightning.ops.randomness import sample_generator
-from drip_lightning.pipeline import MattingPipeline
+from drip_lightning.pipeline import KnownPixels, MattingPipeline
 
 
 class Denoiser(MattingStage):
@@ -30,6 +32,7 @@ class Denoiser(MattingStage):
         switcher: How the U-Net is told which domain is which.
         attention: How self-attention treats the two domains.
         noise: What latents are noised with.
+        inference_noise: What sampling starts from; none for the training noise at the last timestep.
         noise_schedule: Betas, prediction type and sampling.
         objective: What is minimised.
         fine_tuning: Which of the U-Net's weights are trained.
@@ -40,7 +43,10 @@ class Denoiser(MattingStage):
         processing_size: Longest side of what the denoiser sees there; none for every picture's own.
         tile_size: Side of the tiles in which larger pictures are worked on; none for whole pictures.
         gradient_checkpointing: Recompute activations in the backward pass: less memory, about a third more time.
+        known: What results have where the trimap is sure.
         seed: Decides, with the sample's number, timesteps and noise.
+        start_from: Run folder, checkpoint or export of this stage whose weights training starts from, without its
+            optimizer and step count; none starts from the networks as they are built.
         averaging: What is kept beside the trained weights, to be used after training.
         optimizer: Makes the optimizer from the trainable parameters.
         parameter_groups: Which of them have another learning rate or weight decay.
@@ -55,6 +61,7 @@ class Denoiser(MattingStage):
         switcher: Switcher = PosEncSwitcher(),  # noqa: B008
         attention: DomainAttention = CrossDomainAttention(),  # noqa: B008
         noise: NoiseSampler = AnnealedMultiResolutionNoise(),  # noqa: B008
+        inference_noise: NoiseSampler | None = None,
         noise_schedule: NoiseSchedule = NoiseSchedule(),  # noqa: B008
         objective: Objective = Denoising(),  # noqa: B008
         fine_tuning: FineTuning = AllWeights(),  # noqa: B008
@@ -64,7 +71,9 @@ class Denoiser(MattingStage):
         processing_size: int | None = None,
         tile_size: int | None = 512,
         gradient_checkpointing: bool = False,
+        known: KnownPixels = KnownPixels(),  # noqa: B008
         seed: int = 0,
+        start_from: str | None = None,
         averaging: Averaging = NoAveraging(),  # noqa: B008
         optimizer: OptimizerCallable = lambda p: torch.optim.Adam(p, lr=1e-5),
         parameter_groups: tuple[ParameterGroups, ...] = (),
@@ -74,7 +83,9 @@ class Denoiser(MattingStage):
             sampling_steps=sampling_steps,
             processing_size=processing_size,
             tile_size=tile_size,
+            known=known,
             seed=seed,
+            start_from=start_from,
             averaging=averaging,
             optimizer=optimizer,
             parameter_groups=parameter_groups,
@@ -84,6 +95,7 @@ class Denoiser(MattingStage):
         self.switcher = switcher
         self.attention = attention
         self.noise = noise
+        self.inference_noise = inference_noise
         self.noise_schedule = noise_schedule
         self.objective = objective
         self.fine_tuning = fine_tuning
@@ -113,7 +125,13 @@ class Denoiser(MattingStage):
     @property
     def reloaded(self) -> tuple[str, ...]:
         """The VAE, and what stayed as pretrained of the U-Net."""
-        return ("codec", "joint_unet") if self.networks.has_pretrained_unet else ("codec",)
+        is_pretrained = self.networks.has_pretrained_unet and self.start_from is None
+        return ("codec", "joint_unet") if is_pretrained else ("codec",)
+
+    def take_weights(self, source: Self, *, where: str) -> None:
+        """As `Stage.take_weights`, where the schedule is the one that those weights were trained with."""
+        self.noise_schedule.check_base(source.noise_schedule.settings())
+        super().take_weights(source, where=where)
 
     @property
     def pipeline(self) -> MattingPipeline:
@@ -126,6 +144,8 @@ class Denoiser(MattingStage):
             VaeDecoderModule(),
             one_step=self.objective.one_step,
             sizes=self.sizes,
+            inference_noise=self.inference_noise,
+            known=self.known,
         )
 
     def training_step(self, batch: MattingBatch, batch_index: int) -> Tensor:

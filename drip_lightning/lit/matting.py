@@ -13,7 +13,7 @@ from drip_lightning.lit.scores import MatteScores, OfEachSet, validation_prefix
 from drip_lightning.lit.stage import Stage
 from drip_lightning.ops.randomness import sample_generator
 from drip_lightning.ops.sizes import Sizes
-from drip_lightning.pipeline import Matte, MattingPipeline
+from drip_lightning.pipeline import KnownPixels, Matte, MattingPipeline
 
 
 class MattingStage(Stage):
@@ -23,7 +23,9 @@ class MattingStage(Stage):
         sampling_steps: Denoising steps in validation, test and prediction.
         processing_size: Longest side of what the denoiser sees there; none for every picture's own.
         tile_size: Side of the tiles in which larger pictures are worked on; none for whole pictures.
+        known: What results have where the trimap is sure.
         seed: Decides, with the sample's number, every random draw.
+        start_from: Run folder, checkpoint or export of the same stage whose weights training starts from.
         averaging: What is kept beside the trained weights, to be used after training.
         optimizer: Makes the optimizer from the trainable parameters.
         parameter_groups: Which of them have another learning rate or weight decay.
@@ -36,20 +38,27 @@ class MattingStage(Stage):
         sampling_steps: int,
         processing_size: int | None,
         tile_size: int | None,
+        known: KnownPixels,
         seed: int,
+        start_from: str | None = None,
         averaging: Averaging,
         optimizer: OptimizerCallable,
         parameter_groups: tuple[ParameterGroups, ...] = (),
         lr_scheduler: LRSchedulerCallable | None,
     ) -> None:
         super().__init__(
-            averaging=averaging, optimizer=optimizer, parameter_groups=parameter_groups, lr_scheduler=lr_scheduler
+            start_from=start_from,
+            averaging=averaging,
+            optimizer=optimizer,
+            parameter_groups=parameter_groups,
+            lr_scheduler=lr_scheduler,
         )
         if sampling_steps < 1:
             raise InputError(f"sampling_steps: expected at least 1, got {sampling_steps}")
         self.sampling_steps = sampling_steps
         self.processing_size = processing_size
         self.tile_size = tile_size
+        self.known = known
         self.seed = seed
         self.scores = OfEachSet(MatteScores)
 

@@ -24,6 +24,7 @@ from drip_lightning.lit.parameter_groups import ParameterGroups, check_rates_kep
 from drip_lightning.lit.resume.checkpoint_io import BEST, checkpoint_to_use, read_checkpoint
 from drip_lightning.lit.resume.optimizer import describe_optimization
 from drip_lightning.lit.resume.same_run import check_same_model
+from drip_lightning.lit.weights import check_same_autoencoder, check_sizes
 from drip_lightning.nn.pipeline_folder import is_exported, read_exported
 from drip_lightning.shipped import shipped_model
 
@@ -43,6 +44,8 @@ class Stage(LightningModule):
     came from.
 
     Args:
+        start_from: Run folder, checkpoint or export of the same stage whose weights training starts from, without its
+            optimizer and step count; none starts from the networks as they are built.
         averaging: What is kept beside the trained weights, to be used after training.
         optimizer: Makes the optimizer from the trainable parameters.
         parameter_groups: Which of them have another learning rate or weight decay.
@@ -52,12 +55,14 @@ class Stage(LightningModule):
     def __init__(
         self,
         *,
+        start_from: str | None = None,
         averaging: Averaging,
         optimizer: OptimizerCallable,
         parameter_groups: tuple[ParameterGroups, ...] = (),
         lr_scheduler: LRSchedulerCallable | None,
     ) -> None:
         super().__init__()
+        self.start_from = start_from
         self.averaging = averaging
         self.optimizer = optimizer
         self.parameter_groups = parameter_groups
@@ -86,9 +91,31 @@ class Stage(LightningModule):
         if not self._built:
             description = self.as_config()  # what no checkpoint could bring back is refused now, not at the first one
             check_rebuilt(description, config_to_choice(description, type(self)).as_config())
+            resumes = self._trainer is not None and self.trainer.ckpt_path is not None
+            start_from = None if resumes else self.start_from
             with _making("networks"):
-                self.build()
+                self.build(pretrained=start_from is None)
             self._built = True
+            if start_from is not None:
+                self.take_weights(type(self).from_checkpoint(start_from), where=start_from)
+
+    def take_weights(self, source: Self, *, where: str) -> None:
+        """Start from another stage's weights, averaged ones where there are any; frozen parts stay this stage's own.
+
+        Args:
+            source: The other, loaded.
+            where: Where it was loaded from.
+
+        Raises:
+            InputError: its weights do not fit, or are of another autoencoder's latents.
+        """
+        found, own = source.state_dict(), self.state_dict()
+        left_out = set(self._left_out(own))
+        check_same_autoencoder(found, {name: own[name] for name in left_out}, where=where)
+        found, own = ({name: one[name] for name in one if name not in left_out} for one in (found, own))
+        check_sizes(found, own, where=where)
+        self.load_state_dict(found, strict=False)
+        rank_zero_info(f"{type(self).__name__}: starts from {where}, whose weights are {source.weights}")
 
     def configure_callbacks(self) -> list[Callback]:
         """Add the callbacks that keep the averages."""
@@ -171,7 +198,7 @@ class Stage(LightningModule):
             self.weights = f"averages of {averages['updates']} steps" if averages else exported
             rank_zero_info(f"{type(self).__name__} of {where}: weights are {self.weights}")
         checkpoint["state_dict"] = frozen | weights
-        _check_sizes(checkpoint["state_dict"], own, where=where)
+        check_sizes(checkpoint["state_dict"], own, where=where)
         if self._trainer is not None and self.trainer.state.fn == "fit":
             if "optimizer_states" not in checkpoint:
                 raise InputError(
@@ -267,18 +294,6 @@ def _is_stage(description: dict[str, Any], expected: "type[Stage]", *, where: st
     """Whether a description is of the expected class or of one below it, wherever that comes from."""
     kind = class_of(description["class_path"], where=where)
     return isinstance(kind, type) and issubclass(kind, expected)
-
-
-def _check_sizes(found: dict[str, Tensor], expected: dict[str, Tensor], *, where: str) -> None:
-    wrong = [name for name in expected if name not in found or found[name].shape != expected[name].shape]
-    wrong += [name for name in found if name not in expected]
-    if wrong:
-        name = wrong[0]
-        shapes = [str(tuple(weights[name].shape)) if name in weights else "nothing" for weights in (found, expected)]
-        raise InputError(
-            f"{where} does not fit the configured networks: {len(wrong)} of {len(expected)} weights differ, such as "
-            f"{name}: {shapes[0]} in the checkpoint, {shapes[1]} configured"
-        )
 
 
 def moved_paths(init_args: Any, checkpoint: Path) -> Any:

@@ -23,7 +23,7 @@ from drip_lightning.nn.pretrained import Networks, StableDiffusion
 from drip_lightning.nn.transparency import DecoderChoice, UNetDecoder
 from drip_lightning.ops.hints.choice import Hints, NoHints
 from drip_lightning.ops.randomness import sample_generator
-from drip_lightning.pipeline import MattingPipeline
+from drip_lightning.pipeline import KnownPixels, MattingPipeline
 
 
 class TransparencyDecoder(MattingStage):
@@ -42,7 +42,10 @@ class TransparencyDecoder(MattingStage):
         gradient_checkpointing: Recompute the decoder's activations in the backward pass: less memory, more time.
         processing_size: Longest side of what the denoiser sees there; none for every picture's own.
         tile_size: Side of the tiles in which larger pictures are worked on; none for whole pictures.
+        known: What results have where the trimap is sure.
         seed: Decides, with the sample's number, steps and noise.
+        start_from: Run folder, checkpoint or export of this stage whose weights training starts from, without its
+            optimizer and step count; none starts from the networks as they are built.
         averaging: What is kept beside the trained weights, to be used after training.
         optimizer: Makes the optimizer from the trainable parameters.
         parameter_groups: Which of them have another learning rate or weight decay.
@@ -63,7 +66,9 @@ class TransparencyDecoder(MattingStage):
         gradient_checkpointing: bool = False,
         processing_size: int | None = None,
         tile_size: int | None = 512,
+        known: KnownPixels = KnownPixels(),  # noqa: B008
         seed: int = 0,
+        start_from: str | None = None,
         averaging: Averaging = NoAveraging(),  # noqa: B008
         optimizer: OptimizerCallable = lambda p: torch.optim.Adam(p, lr=1e-4),
         parameter_groups: tuple[ParameterGroups, ...] = (),
@@ -73,7 +78,9 @@ class TransparencyDecoder(MattingStage):
             sampling_steps=sampling_steps,
             processing_size=processing_size,
             tile_size=tile_size,
+            known=known,
             seed=seed,
+            start_from=start_from,
             averaging=averaging,
             optimizer=optimizer,
             parameter_groups=parameter_groups,
@@ -121,6 +128,7 @@ class TransparencyDecoder(MattingStage):
             hints=self.hints,
             reduction=self.reduction,
             sizes=self.sizes,
+            known=self.known,
         )
 
     def training_step(self, batch: MattingBatch, batch_index: int) -> Tensor:
@@ -164,7 +172,7 @@ class TransparencyDecoder(MattingStage):
         return {
             "denoiser": weights_digest(self.joint_unet),
             "autoencoder": weights_digest(self.codec),
-            "noise": repr(self.denoiser_pipeline.noise),
+            "noise": repr(self.denoiser_pipeline.inference_noise or self.denoiser_pipeline.noise),
             "schedule": repr(self.denoiser_pipeline.schedule),
             "reduction": self.reduction,
             "max_steps": self.max_steps,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from drip_lightning.ops.domains import split_domains, stack_domains
-from drip_lightning.ops.noise import Upsampling, multi_resolution_noise
+from drip_lightning.ops.noise import Upsampling, marigold_noise, multi_resolution_noise
 
 
 class NoiseSampler(ABC):
@@ -99,6 +99,21 @@ class AnnealedMultiResolutionNoise(MultiResolutionNoise):
     def draw(self, shape: tuple[int, int, int], *, strength: float, generator: torch.Generator) -> Tensor:
         """Draw one sample; see `drip_lightning.ops.noise.multi_resolution_noise`."""
         return self._draw(shape, strength=strength, generator=generator)
+
+
+@dataclass(frozen=True)
+class MarigoldNoise(NoiseSampler):
+    """Annealed noise of several resolutions with the pyramid of Marigold's published code, which Alg. 1 is not.
+
+    Attributes:
+        discount: What level i is weighed by is (discount · t / T)^i.
+    """
+
+    discount: float = 0.9
+
+    def draw(self, shape: tuple[int, int, int], *, strength: float, generator: torch.Generator) -> Tensor:
+        """Draw one sample; see `drip_lightning.ops.noise.marigold_noise`."""
+        return marigold_noise(shape, strength=strength, generator=generator, discount=self.discount)
 
 
 @dataclass(frozen=True)

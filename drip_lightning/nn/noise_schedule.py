@@ -61,7 +61,7 @@ class NoiseSchedule:
         """Compare with the schedule that the pretrained base was trained with, unless that is to be replaced.
 
         Args:
-            found: The base's `scheduler_config.json`; what it leaves out is diffusers' default.
+            found: The base's, as in `scheduler_config.json`; what it leaves out is diffusers' default.
 
         Raises:
             InputError: prediction type, betas or length differ.
@@ -69,18 +69,19 @@ class NoiseSchedule:
         if self.base == "replace":
             return
         bases = DDPMScheduler.from_config(dict(found)).config
-        own = self._settings()
+        own = self.settings()
         names = [name for name in own if name != "timestep_spacing" and bases[name] != own[name]]
         names += [] if bases["trained_betas"] is None else ["trained_betas"]
         if names:
             told = ", ".join(f"{name} {bases[name]}, configured {own.get(name)}" for name in names)
             told = told.replace("rescale_betas_zero_snr", "zero_terminal_snr")
             raise InputError(
-                f"noise_schedule contradicts the base's scheduler_config.json: {told}; set it to the base's, "
+                f"noise_schedule contradicts the base's: {told}; set it to the base's, "
                 "or noise_schedule.base to replace if fine-tuning shall change it"
             )
 
-    def _settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
+        """Betas, prediction type and spacing, in diffusers' terms."""
         return {
             "num_train_timesteps": self.num_train_timesteps,
             "beta_start": self.beta_start,
@@ -93,7 +94,7 @@ class NoiseSchedule:
 
     def alphas_cumprod(self) -> Tensor:
         """The schedule's cumulated products (T,), float32, falling from nearly 1."""
-        return DDPMScheduler(**self._settings(), clip_sample=False).alphas_cumprod
+        return DDPMScheduler(**self.settings(), clip_sample=False).alphas_cumprod
 
     def solver(self, steps: int) -> DPMSolverMultistepScheduler:
         """A fresh DPM-Solver++ (Lu et al. 2022) for `steps` steps, the last landing on the clean latent.
@@ -104,7 +105,7 @@ class NoiseSchedule:
             InputError: the last leading timestep would lie beyond the schedule.
         """
         solver = DPMSolverMultistepScheduler(
-            **self._settings(),
+            **self.settings(),
             steps_offset=self.steps_offset,
             algorithm_type="dpmsolver++",
             solver_order=self.solver_order,

@@ -55,3 +55,40 @@ def multi_resolution_noise(
         if level_height == level_width == 1:
             break
     return noise / noise.std() if normalise else noise
+
+
+def marigold_noise(
+    shape: tuple[int, int, int], *, strength: float, generator: torch.Generator, discount: float = 0.9
+) -> Tensor:
+    """Draw one sample's noise as Marigold's published code does (Ke et al. 2024), from which Alg. 1 differs.
+
+    Sizes shrink from level to level, by `r^i` of the level before; the last level is the first with a side of one
+    pixel, at most the tenth; level i weighs `(discount * strength)**i`; coarse levels are brought up bilinearly.
+
+    Args:
+        shape: (C, H, W) of the latent.
+        strength: t / T in [0, 1].
+        generator: Source of every random number drawn here.
+        discount: Marigold's "strength".
+
+    Returns:
+        (C, H, W) float32 on the generator's device, with standard deviation 1.
+
+    Raises:
+        ValueError: if `strength` is outside [0, 1].
+    """
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength: expected t/T in [0, 1], got {strength}")
+    channels, height, width = shape
+    device = generator.device
+    noise = torch.randn(shape, generator=generator, device=device)
+    level_height, level_width = height, width
+    for level in range(MAX_LEVELS):
+        ratio = 2 + 2 * torch.rand((), generator=generator, device=device).item()
+        level_height, level_width = (max(1, int(side / ratio**level)) for side in (level_height, level_width))
+        coarse = torch.randn((1, channels, level_height, level_width), generator=generator, device=device)
+        full = F.interpolate(coarse, size=(height, width), mode="bilinear", align_corners=False)[0]
+        noise = noise + (discount * strength) ** level * full
+        if level_height == 1 or level_width == 1:
+            break
+    return noise / noise.std()

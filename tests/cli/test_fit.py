@@ -241,6 +241,8 @@ def test_a_run_that_keeps_its_best_checkpoint_is_used_by_it(
         ("denoiser", "--ckpt_path=last", "ckpt_path: 'last' means nothing here; give auto, a run folder or a file"),
         ("denoiser", "--ckpt_path=best", "ckpt_path: training resumes from the newest checkpoint, auto, never from"),
         ("denoiser", "--trainer.accelerator=gpu", "gpu"),
+        ("denoiser", "--model.start_from={1}/autoencoder", "stage Autoencoder, expected Denoiser"),
+        ("autoencoder", "--model.start_from={0}/nowhere", "no checkpoint at {0}/nowhere"),
     ],
 )
 def test_a_mistake_is_one_line(
@@ -295,7 +297,7 @@ def test_a_checkpoint_of_other_sizes_is_refused(
     more = (f"{NETWORKS}unet_channels=[16,16]", f"--ckpt_path={runs / 'denoiser'}")
     arguments = tiny_arguments("denoiser", synth, runs, f"--trainer.default_root_dir={tmp_path}", *more)
     assert "does not fit the configured networks: " in (said := _complaint(arguments, capsys))
-    assert "joint_unet.unet.conv_in.weight: (8, 12, 3, 3) in the checkpoint, (16, 12, 3, 3) configured" in said
+    assert "joint_unet.unet.conv_in.weight: (8, 12, 3, 3) there, (16, 12, 3, 3) configured" in said
 
 
 @pytest.mark.parametrize(

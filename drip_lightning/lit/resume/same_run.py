@@ -7,7 +7,15 @@ from drip_lightning.choices import described
 from drip_lightning.errors import InputError
 from drip_lightning.lit.description import differing, short
 
-_MAY_CHANGE = {"sampling_steps", "processing_size", "tile_size", "gradient_checkpointing", "seed"}
+_MAY_CHANGE = {
+    "sampling_steps",
+    "processing_size",
+    "tile_size",
+    "known",
+    "inference_noise",
+    "gradient_checkpointing",
+    "seed",
+}
 """Of a stage: how it is scored and computed, not what it is."""
 _PLACES = {"vae", "source", "revision", "denoiser"}
 """Where frozen networks are now: a folder may have moved."""

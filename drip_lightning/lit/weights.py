@@ -1,0 +1,53 @@
+"""Whether weights from elsewhere fit the networks that are configured, or one line says what does not."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from drip_lightning.errors import InputError
+
+_HALF_PRECISION = {"rtol": 2**-8, "atol": 1e-6}
+"""What an export in half precision may change."""
+
+
+def check_sizes(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, where: str) -> None:
+    """Compare names and shapes.
+
+    Args:
+        found: Weights by name.
+        expected: Those of the configured networks.
+        where: Where the former come from.
+
+    Raises:
+        InputError: some are missing, too many, or of another shape.
+    """
+    wrong = [name for name in expected if name not in found or found[name].shape != expected[name].shape]
+    wrong += [name for name in found if name not in expected]
+    if wrong:
+        name = wrong[0]
+        shapes = [str(tuple(weights[name].shape)) if name in weights else "nothing" for weights in (found, expected)]
+        raise InputError(
+            f"{where} does not fit the configured networks: {len(wrong)} of {len(expected)} weights differ, such as "
+            f"{name}: {shapes[0]} there, {shapes[1]} configured"
+        )
+
+
+def check_same_autoencoder(found: Mapping[str, Tensor], frozen: Mapping[str, Tensor], *, where: str) -> None:
+    """Check that weights are of the latents of the autoencoder that is configured.
+
+    Args:
+        found: All weights of where training starts from, by name.
+        frozen: The configured stage's frozen ones; the autoencoder's among them are the `codec`'s.
+        where: Where the former come from.
+
+    Raises:
+        InputError: the autoencoders differ.
+    """
+    for name, weight in frozen.items():
+        same = name in found and found[name].shape == weight.shape
+        if name.startswith("codec.") and not (same and torch.allclose(found[name], weight, **_HALF_PRECISION)):
+            raise InputError(
+                f"{where} was trained on the latents of another autoencoder (such as {name}): give networks whose "
+                "autoencoder is the same"
+            )
