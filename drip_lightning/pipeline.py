@@ -104,10 +104,9 @@ class MattingPipeline:
     def starting_noise(self, size: tuple[int, int], generators: Sequence[torch.Generator]) -> Tensor:
         """Draw what sampling starts from, (2B, C, h, w), each picture's from its own generator on the CPU."""
         shape = (self.codec.channels, *size)
-        noise = (self.inference_noise or self.noise).draw_pairs(
-            shape, strengths=[1.0] * len(generators), generators=generators
-        )
-        return to_device(noise, self.codec.vae.device)
+        noise = self.inference_noise or self.noise
+        drawn = noise.draw_pairs(shape, strengths=[1.0] * len(generators), generators=generators)
+        return to_device(drawn, self.codec.vae.device)
 
     def sample(self, condition: Tensor, *, steps: Sequence[int], generators: Sequence[torch.Generator]) -> Tensor:
         """Sample both domains' latents (2B, C, h, w), domains stacked.

@@ -1,4 +1,4 @@
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import pytest
 import torch
@@ -7,14 +7,14 @@ from torch import Tensor, nn
 
 from drip_lightning.nn.attention import CrossDomainAttention
 from drip_lightning.nn.latents import LatentCodec
-from drip_lightning.nn.noise import AnnealedMultiResolutionNoise
+from drip_lightning.nn.noise import AnnealedMultiResolutionNoise, GaussianNoise
 from drip_lightning.nn.noise_schedule import NoiseSchedule
 from drip_lightning.nn.skip_decoder import SkipDecoderModule
 from drip_lightning.nn.switcher import PosEncSwitcher
 from drip_lightning.nn.transparency import LatentDecoder, UNetDecoderModule, VaeDecoderModule
 from drip_lightning.ops.domains import stack_domains
 from drip_lightning.ops.prediction import prediction_target
-from drip_lightning.pipeline import MattingPipeline
+from drip_lightning.pipeline import KnownPixels, MattingPipeline
 from tests.networks import matting_batch, shake, tiny_unet, tiny_vae
 
 SCHEDULES = [
@@ -178,6 +178,38 @@ def test_sure_pixels_are_kept() -> None:
     assert not torch.equal(matte.foreground[~sure], batch["image"][~sure])
     for picture in (matte.alpha, matte.foreground):
         assert 0 <= picture.min() <= picture.max() <= 1
+
+
+@pytest.mark.parametrize(("alpha", "foreground"), [("predicted", "image"), ("trimap", "predicted")])
+def test_what_is_known_may_be_predicted_all_the_same(alpha: str, foreground: str) -> None:
+    """Each alone, and elsewhere nothing changes: the pictures are small enough to be worked on whole either way."""
+    batch, kept = matting_batch(0, 1), pipeline()
+    predicted = replace(kept, known=KnownPixels(alpha, foreground))
+    given = batch["image"], batch["trimap"]
+    one, other = (each(*given, steps=2, generators=generators(0, 1)) for each in (kept, predicted))
+    sure, unknown = batch["trimap"] != 0.5, (batch["trimap"] == 0.5).expand_as(batch["image"])
+    object_ = (batch["trimap"] == 1).expand_as(batch["image"])
+    assert torch.equal(one.alpha[~sure], other.alpha[~sure])
+    assert torch.equal(one.foreground[unknown], other.foreground[unknown])
+    assert torch.equal(other.alpha[sure], batch["trimap"][sure]) == (alpha == "trimap")
+    assert torch.equal(other.foreground[object_], batch["image"][object_]) == (foreground == "image")
+
+
+def test_a_picture_without_anything_unknown_is_predicted_if_told_so() -> None:
+    batch = matting_batch(0)
+    trimap = torch.zeros_like(batch["trimap"])
+    matte = replace(pipeline(), known=KnownPixels("predicted"))(batch["image"], trimap, generators=generators(0))
+    assert matte.alpha.any()
+
+
+def test_sampling_starts_from_the_noise_that_is_told() -> None:
+    """Plain Gaussian noise is drawn as it would be were the denoiser trained with it."""
+    trained = pipeline()
+    plain = replace(trained, inference_noise=GaussianNoise())
+    own = replace(trained, noise=GaussianNoise())
+    start, expected, other = (each.starting_noise((4, 4), generators(0)) for each in (plain, own, trained))
+    assert torch.equal(start, expected)
+    assert not torch.equal(start, other)
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ Make the report of a sweep again, from what is finished in its folder; nothing i
 """
 _EXAMPLE = """\
 example:
-  drip report runs/sweep/paper_table3-tiny
+  drip report runs/sweep/parts-tiny
 """
 
 

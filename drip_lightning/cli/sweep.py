@@ -29,8 +29,8 @@ stage that fails stops what builds on it and nothing else; the exit status is th
 """
 _EXAMPLE = """\
 examples:
-  drip sweep configs/sweep/paper_table3.yaml --dry-run
-  drip sweep configs/sweep/paper_table3.yaml --scale tiny --jobs 2
+  drip sweep configs/sweep/parts.yaml --dry-run
+  drip sweep configs/sweep/parts.yaml --scale tiny --jobs 2
   drip sweep configs/sweep/decoder.yaml --launcher slurm --slurm partition=gpu --slurm gpus_per_node=1
 """
 
@@ -47,7 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
         "file",
         metavar="FILE",
         type=_config,
-        help="a file, or a shipped sweep by name, such as sweep/paper_table3.yaml",
+        help="a file, or a shipped sweep by name, such as sweep/parts.yaml",
     )
     parser.add_argument("--out", metavar="DIR", type=Path, help="folder of the sweep (default: runs/sweep/FILE-SCALE)")
     parser.add_argument("--scale", metavar="NAME", help="tiny or small, in place of the file's scale")

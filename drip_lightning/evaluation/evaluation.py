@@ -18,6 +18,7 @@ from drip_lightning.evaluation.measure import as_file, measure
 from drip_lightning.evaluation.method import Method
 from drip_lightning.evaluation.plan import EvaluationPlan, Task
 from drip_lightning.evaluation.worst import WorstCases
+from drip_lightning.ops.memory import is_out_of_memory
 from drip_lightning.ops.trimap import unknown_mask
 from drip_lightning.pipeline import Matte
 
@@ -81,6 +82,11 @@ class Evaluation(LightningModule):
             mattes, seconds = self._matte(picture, task)
         except InputError as error:
             self._fail(task, f"{picture['key'][0]}: {error}")
+            return
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            self._fail(task, f"{picture['key'][0]} is too big for the memory of {self.device}: set model.tile_size")
             return
         files = [as_file(matte, picture["trimap"], takes_known=self.method.takes_known_alpha) for matte in mattes]
         rows = dict(zip(self.plan.rows(self.method, task.steps), files, strict=True))

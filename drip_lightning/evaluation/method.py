@@ -17,15 +17,18 @@ class Method(ABC):
         networks: What has to be on the device, if anything.
         default_steps: Denoising steps if nobody asks for others; none for what does not sample, which is then
             evaluated once whatever the seeds and steps.
-        takes_known_alpha: Whether alpha is measured as the trimap's where that is sure, whatever was predicted.
     """
 
     networks: nn.Module | None = None
     default_steps: int | None = None
-    takes_known_alpha: bool = True
 
     def __init__(self, name: str) -> None:
         self.name = name
+
+    @property
+    def takes_known_alpha(self) -> bool:
+        """Whether alpha is measured as the trimap's where that is sure, whatever was predicted."""
+        return True
 
     @property
     def rows(self) -> tuple[str, ...]:

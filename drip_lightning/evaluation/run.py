@@ -142,7 +142,7 @@ def _protocol(
         "shards": [shard.sha256 for shard in index.shards],
         "region": plan.region,
         "resolution": "original, 8 bits",
-        "trimap": "of the set; grey levels 1 to 254 are unknown, elsewhere alpha is its, unless a method's line says more",
+        "trimap": "of the set; grey levels 1 to 254 are unknown, elsewhere alpha is the trimap's",
         "steps": list(plan.steps),
         "seeds": list(plan.seeds),
         "ensemble": plan.ensemble,

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from drip_lightning.errors import InputError
 
-_HALF_PRECISION = {"rtol": 2**-8, "atol": 1e-6}
-"""What an export in half precision may change."""
+_HALF_PRECISION = 2**-8
+"""What an export in half precision may change, relatively."""
 
 
 def check_sizes(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, where: str) -> None:
@@ -45,8 +45,13 @@ def check_same_autoencoder(found: Mapping[str, Tensor], frozen: Mapping[str, Ten
         InputError: the autoencoders differ.
     """
     for name, weight in frozen.items():
-        same = name in found and found[name].shape == weight.shape
-        if name.startswith("codec.") and not (same and torch.allclose(found[name], weight, **_HALF_PRECISION)):
+        other = found.get(name)
+        same = (
+            other is not None
+            and other.shape == weight.shape
+            and torch.allclose(other, weight, rtol=_HALF_PRECISION, atol=1e-6)
+        )
+        if name.startswith("codec.") and not same:
             raise InputError(
                 f"{where} was trained on the latents of another autoencoder (such as {name}): give networks whose "
                 "autoencoder is the same"

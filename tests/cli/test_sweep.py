@@ -7,11 +7,15 @@ import yaml
 
 import drip_lightning.cli.main as command
 from drip_lightning.cli.configuration import FitConfigurations
+from drip_lightning.nn.noise_schedule import NoiseSchedule
+from drip_lightning.nn.pretrained import StableDiffusion
 from drip_lightning.sweep.plan import Resolve, SweepPlan, make_plan
 from drip_lightning.sweep.settings import FactorValue, read_sweep
 from tests.runs import CONFIGS, tiny_arguments
+from tests.sd2_folder import write_sd2_folder
 
 SWEEPS = sorted(CONFIGS.glob("sweep/*.yaml"))
+PAPER = [path for path in sorted(CONFIGS.glob("sweep/paper/*.yaml")) if "stages" in yaml.safe_load(path.read_text())]
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +32,7 @@ def test_a_configuration_is_resolved_as_fit_stores_it(resolve: Resolve, synth: P
 
 
 @pytest.mark.parametrize(
-    ("name", "scale"), [*((path.stem, "tiny") for path in SWEEPS), ("paper_table3", "small"), ("noise", "small")]
+    ("name", "scale"), [*((path.stem, "tiny") for path in SWEEPS), ("parts", "small"), ("noise", "small")]
 )
 def test_a_shipped_sweep_holds_together(name: str, scale: str, resolve: Resolve) -> None:
     path = CONFIGS / "sweep" / f"{name}.yaml"
@@ -44,8 +48,37 @@ def test_a_shipped_sweep_holds_together(name: str, scale: str, resolve: Resolve)
             )
 
 
+@pytest.mark.parametrize("path", PAPER, ids=lambda path: path.stem)
+def test_the_papers_sweeps_are_at_its_scale(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On a folder in Stable Diffusion 2's format: epsilon, no autoencoder, each stage's own learning rate."""
+    folder = write_sd2_folder(tmp_path / "sd2")
+    overlay = tmp_path / "source.yaml"
+    overlay.write_text(f"model: {{init_args: {{networks: {{init_args: {{source: {folder}}}}}}}}}")
+    assert command.run(["sweep", str(path), "--config", str(overlay), "--dry-run"]) == 0
+    assert "30000" in capsys.readouterr().out.replace(",", "").replace(" ", "")
+    plan = make_plan(read_sweep(path), FitConfigurations(), overlays=[overlay])
+    rates = {"denoiser": 1e-5, "transparency": 1e-4}
+    trained = [stage for stage in plan.stages.values() if stage.kind != "test"]
+    for stage in trained:
+        config = yaml.safe_load(stage.config)
+        model, data = config["model"]["init_args"], config["data"]
+        assert (config["trainer"]["max_steps"], data["batch_size"], data["image_size"]) == (30000, 96, 512)
+        assert model["optimizer"]["init_args"]["lr"] == rates[stage.kind]
+        networks = StableDiffusion(**model["networks"]["init_args"])
+        assert networks.source == str(folder)
+        if stage.kind == "denoiser":
+            assert model["noise_schedule"]["prediction_type"] == "epsilon"
+            NoiseSchedule(**model["noise_schedule"]).check_base(networks.base_schedule())
+
+
+def test_only_the_papers_sweeps_bear_its_numbers() -> None:
+    for path in SWEEPS:
+        assert "DRIP" not in yaml.safe_load(path.read_text())["title"]
+    assert all("DRIP" in yaml.safe_load(path.read_text())["title"] for path in PAPER)
+
+
 def test_the_papers_table_has_its_rows(resolve: Resolve) -> None:
-    plan = make_plan(read_sweep(CONFIGS / "sweep" / "paper_table3.yaml"), resolve)
+    plan = make_plan(read_sweep(CONFIGS / "sweep" / "parts.yaml"), resolve)
     assert len(plan.runs) == 12
     rows = ["full", "without cross-domain attention", "without switcher", "without D_trans"]
     assert plan.factors == {"variant": rows}

@@ -13,6 +13,8 @@ def test_a_matte_is_measured_as_its_file_would_be() -> None:
     written = as_file(Matte(foreground=alpha.expand(1, 3, 1, 4), alpha=alpha), trimap)
     assert written.alpha.flatten().tolist() == pytest.approx([0, 128 / 255, 1, 1])
     assert written.foreground[0, 0, 0].tolist() == pytest.approx([76 / 255, 128 / 255, 1, 230 / 255])
+    as_predicted = as_file(Matte(foreground=alpha.expand(1, 3, 1, 4), alpha=alpha), trimap, takes_known=False)
+    assert torch.equal(as_predicted.alpha[0, 0, 0], written.foreground[0, 0, 0])
 
 
 @pytest.mark.parametrize("region", ["unknown", "whole"])

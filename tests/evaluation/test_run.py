@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from drip_lightning.data.sample import MattingBatch
@@ -14,7 +15,7 @@ from drip_lightning.errors import InputError, RunError
 from drip_lightning.evaluation.journal import Journal
 from drip_lightning.evaluation.method import Trimap
 from drip_lightning.evaluation.plan import EvaluationPlan
-from drip_lightning.evaluation.run import EvaluationReport, evaluate, quiet_trainer
+from drip_lightning.evaluation.run import EvaluationReport, conclude, evaluate, quiet_trainer
 from tests.evaluation.mattes import Noisy
 from tests.shards import evaluation_shards, write_shards
 
@@ -63,6 +64,44 @@ def test_every_file_is_written_and_tells_the_same(data: str, tmp_path: Path) -> 
     points = list(csv.DictReader(io.StringIO((out / "steps.csv").read_text())))
     assert [(point["row"], point["steps"]) for point in points] == [("noisy", "1"), ("noisy", "4")]
     assert float(points[0]["alpha_sad_unknown"]) == pytest.approx(score["mean"])
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
+def test_a_picture_too_big_for_the_memory_costs_itself_alone(data: str, tmp_path: Path, error: Exception) -> None:
+    class Small(Noisy):
+        def mattes(self, batch: MattingBatch, **settings: object) -> tuple:
+            if batch["number"] == [1]:
+                raise error
+            return super().mattes(batch, **settings)
+
+    report = run([Trimap(), Small()], tmp_path / "out", data)
+    assert list(report.excluded) == [1]
+    assert "is too big for the memory of cpu: set model.tile_size" in report.excluded[1]
+    assert {line["row"] for line in lines(tmp_path / "out")} == {"trimap", "noisy"}
+    assert {line["number"] for line in lines(tmp_path / "out")} == {"0", "2"}
+    with pytest.raises(InputError, match="1 pictures were left out"):
+        conclude(report, EvaluationPlan(data=data, out=tmp_path / "out"))
+
+
+def test_a_defect_is_no_lack_of_memory(data: str, tmp_path: Path) -> None:
+    class Broken(Noisy):
+        def mattes(self, batch: MattingBatch, **settings: object) -> tuple:
+            raise RuntimeError("shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="shapes cannot"):
+        run([Broken()], tmp_path / "out", data)
+
+
+def test_the_foreground_s_channels_are_added_or_averaged(data: str, tmp_path: Path) -> None:
+    added = run([Trimap()], tmp_path / "sum", data)
+    averaged = run([Trimap()], tmp_path / "mean", data, foreground_channels="mean")
+    assert "channels added" in added.table
+    assert "mean of the channels" in averaged.table
+    for one, other in zip(lines(tmp_path / "sum"), lines(tmp_path / "mean"), strict=True):
+        assert one["alpha_sad_unknown"] == other["alpha_sad_unknown"]
+        for name in ("foreground_sad_unknown", "foreground_mse_unknown"):
+            assert bool(one[name]) == bool(other[name])
+            assert float(one[name] or 0) == pytest.approx(3 * float(other[name] or 0))
 
 
 def test_interrupted_it_goes_on_and_ends_as_if_it_had_not_been(data: str, tmp_path: Path) -> None:

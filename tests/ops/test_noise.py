@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from drip_lightning.nn.noise import AnnealedMultiResolutionNoise, GaussianNoise, NoiseSampler
-from drip_lightning.ops.noise import multi_resolution_noise
+from drip_lightning.ops.noise import marigold_noise, multi_resolution_noise
 
 SHAPE = (4, 32, 32)
 
@@ -48,6 +50,34 @@ def test_without_strength_it_is_the_first_gaussian_draw() -> None:
     noise = multi_resolution_noise(SHAPE, strength=0.0, generator=generator(3))
     plain = torch.randn(SHAPE, generator=generator(3))
     torch.testing.assert_close(noise, plain / plain.std(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (24, 48)])
+def test_equals_marigold_s_published_code(height: int, width: int) -> None:
+    """`multi_res_noise_like` with downscale_strategy "original", for one sample, r read from the same stream."""
+    strength, stream = 0.9 * 0.5, generator(7)
+    x = torch.randn((1, 4, height, width), generator=stream)
+    up_sampler = torch.nn.Upsample(size=(height, width), mode="bilinear")
+    noise, w, h = x, height, width
+    for i in range(10):
+        r = torch.rand((), generator=stream).item() * 2 + 2
+        w, h = max(1, int(w / (r**i))), max(1, int(h / (r**i)))
+        noise = noise + up_sampler(torch.randn(1, 4, w, h, generator=stream)) * strength**i
+        if w == 1 or h == 1:
+            break
+    found = marigold_noise((4, height, width), strength=0.5, generator=generator(7))
+    torch.testing.assert_close(found, (noise / noise.std())[0])
+
+
+def test_marigold_s_pyramid_is_less_coarse_than_alg_1() -> None:
+    """The deviation of the means of channels, at T/2."""
+
+    def deviation(draw: Callable[..., Tensor]) -> float:
+        means = [draw((4, 64, 64), strength=0.5, generator=generator(seed)).mean(dim=(1, 2)) for seed in range(64)]
+        return float(torch.cat(means).std())
+
+    assert deviation(marigold_noise) == pytest.approx(0.11, abs=0.03)
+    assert deviation(multi_resolution_noise) == pytest.approx(0.27, abs=0.05)
 
 
 def test_equals_alg_1_written_out() -> None:

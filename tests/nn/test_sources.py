@@ -1,0 +1,102 @@
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from huggingface_hub import constants
+from safetensors.torch import load_file
+
+from drip_lightning.errors import InputError
+from drip_lightning.nn import sources
+from drip_lightning.nn.pretrained import StableDiffusion
+from tests.sd2_folder import write_sd2_folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_sd2_folder(tmp_path_factory.mktemp("hub") / "sd2")
+
+
+@pytest.fixture
+def silent_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """The Hub at an address of this machine that takes connections and never answers; closed, it refuses them."""
+    assert sources.TIMEOUT_S <= 10
+    monkeypatch.setattr(sources, "TIMEOUT_S", 0.3)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(8)
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        sources.hub_problem.cache_clear()
+        yield listener
+    sources.hub_problem.cache_clear()
+
+
+@pytest.mark.parametrize(("refuses", "reason"), [(True, "Connection refused"), (False, "timed out")])
+@pytest.mark.parametrize("part", ["vae", "unet", "text_encoder", "scheduler"])
+def test_a_hub_out_of_reach_is_told_at_once_and_asked_once(
+    silent_hub: socket.socket, monkeypatch: pytest.MonkeyPatch, part: str, refuses: bool, reason: str
+) -> None:
+    networks = StableDiffusion(source="nobody/nothing-here")
+    load = {
+        "vae": networks.trained_vae, "unet": networks.unet, "text_encoder": networks.prompt_embedding,
+        "scheduler": networks.base_schedule,
+    }[part]  # fmt: skip
+    if refuses:
+        silent_hub.close()
+    with pytest.raises(InputError, match=f"cannot load {part} of 'nobody/nothing-here'") as error:
+        load()
+    assert f"the Hub cannot be reached, {constants.ENDPOINT}: " in str(error.value)
+    assert reason in str(error.value)
+    assert "\n" not in str(error.value)
+    monkeypatch.setattr(sources, "urlopen", None)  # whoever asks again fails
+    with pytest.raises(InputError):
+        load()
+
+
+def test_a_folder_asks_nobody(folder: Path, silent_hub: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "urlopen", None)
+    assert StableDiffusion(source=str(folder)).base_schedule()["beta_end"] == 0.012
+
+
+def test_half_precision_files_load_as_a_variant_and_are_named_otherwise(folder: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(folder, tmp_path / "sd2"))
+    whole = StableDiffusion(source=str(folder))
+    expected = {"vae": whole.trained_vae().state_dict(), "unet": whole.unet().state_dict()}
+    for part, kind in (("vae", AutoencoderKL), ("unet", UNet2DConditionModel)):
+        shutil.rmtree(copied / part)
+        kind.from_pretrained(folder, subfolder=part).half().save_pretrained(copied / part, variant="fp16")
+    (text,) = (copied / "text_encoder").glob("*.safetensors")
+    text.rename(text.with_name("model.fp16.safetensors"))
+    half = StableDiffusion(source=str(copied), variant="fp16")
+    for part, found in (("vae", half.trained_vae().state_dict()), ("unet", half.unet().state_dict())):
+        for name, weight in expected[part].items():
+            assert found[name].dtype == torch.float32
+            assert torch.equal(found[name], weight.half().float()), name
+    assert torch.equal(half.prompt_embedding(), whole.prompt_embedding())
+
+    plain = StableDiffusion(source=str(copied))
+    for load in (plain.trained_vae, plain.unet, plain.prompt_embedding):
+        with pytest.raises(InputError, match=r"fp16\.safetensors: set networks\.variant to fp16, or to null") as error:
+            load()
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("options", [{"safe_serialization": False}, {"max_shard_size": "40KB"}], ids=str)
+def test_pickled_weights_and_weights_in_parts_load(folder: Path, tmp_path: Path, options: dict[str, object]) -> None:
+    copied = Path(shutil.copytree(folder, tmp_path / "sd2"))
+    (weights,) = (folder / "unet").glob("*.safetensors")
+    shutil.rmtree(copied / "unet")
+    UNet2DConditionModel.from_pretrained(folder, subfolder="unet").save_pretrained(copied / "unet", **options)
+    assert len(list((copied / "unet").glob("*.bin"))) == 1 or len(list((copied / "unet").glob("*.safetensors"))) > 1
+    found = StableDiffusion(source=str(copied)).unet().state_dict()
+    torch.testing.assert_close(found, load_file(weights), rtol=0, atol=0)
+
+    next(file for file in sorted((copied / "unet").glob("*")) if file.suffix in (".bin", ".safetensors")).unlink()
+    with pytest.raises(InputError, match=f"cannot load unet of '{copied}'") as error:
+        StableDiffusion(source=str(copied)).unet()
+    assert "\n" not in str(error.value)
