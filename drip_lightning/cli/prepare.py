@@ -103,6 +103,11 @@ def build_parser() -> argparse.ArgumentParser:
     for name, text in (("rgba", _FOREGROUNDS), ("composition1k", _COMPOSITION), ("distinctions646", _DISTINCTIONS)):
         kind = _add_kind(kinds, name, text, several=name == "rgba")
         kind.add_argument("--codec", choices=("webp", "png"), default="webp", help=_CODEC)
+        kind.add_argument(
+            "--hidden-colours",
+            action="store_true",
+            help="keep the colours where alpha is 0, for data.foreground_padding hidden_blur (DRIP Alg. 2)",
+        )
         if name == "rgba":
             colours = kind.add_mutually_exclusive_group()
             colours.add_argument(

@@ -20,11 +20,12 @@ from drip_lightning.ops.padding import (
 )
 from drip_lightning.ops.trimap import StructuringElement, trimap_from_alpha
 
-ForegroundPadding = Literal["push_pull", "blur", "normalised_blur", "none"]
+ForegroundPadding = Literal["push_pull", "blur", "hidden_blur", "normalised_blur", "none"]
 
 _PADDINGS: dict[ForegroundPadding, Callable[[Tensor, Tensor], Tensor]] = {
     "push_pull": pad_foreground_push_pull,
     "blur": lambda foreground, alpha: pad_foreground_blur(_black_out(foreground, alpha), alpha),
+    "hidden_blur": pad_foreground_blur,
     "normalised_blur": pad_foreground_normalised_blur,
     "none": lambda foreground, alpha: _black_out(foreground, alpha),
 }
@@ -113,7 +114,8 @@ class Composer:
 
     Attributes:
         foreground_padding: How the foreground is filled where alpha is 0: `push_pull` (pyramid), `blur` (DRIP Alg. 2),
-            `normalised_blur` (the same, divided by the equally blurred mask) or `none` (black).
+            `hidden_blur` (the same, from the colours that the file has there), `normalised_blur` (`blur` divided by
+            the equally blurred mask) or `none` (black).
         trimap_structuring_element: What the radii of the trimap mean.
     """
 

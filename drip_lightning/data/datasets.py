@@ -18,7 +18,7 @@ from drip_lightning.data.order import ShardOrder
 from drip_lightning.data.placement import Placement
 from drip_lightning.data.sample import MattingBatch, check_batch
 from drip_lightning.data.shards.reader import ShardFolder
-from drip_lightning.data.warp import crop_background, crop_foreground, lay_over
+from drip_lightning.data.warp import crop_background, crop_foreground, lay_over, opaque
 from drip_lightning.errors import InputError
 from drip_lightning.ops.randomness import sample_generator
 from drip_lightning.ops.trimap import quantise_trimap
@@ -44,6 +44,7 @@ class TrainingLayers(Dataset[Layers]):
         image_size: int,
         seed: int,
         cache: LocalCache | None = None,
+        hidden_colours: bool = False,
     ) -> None:
         """Combine foregrounds and backgrounds.
 
@@ -54,6 +55,7 @@ class TrainingLayers(Dataset[Layers]):
             image_size: Side of the pictures, in pixels.
             seed: The run's.
             cache: Where decoded pictures are kept; by default the user's.
+            hidden_colours: Whether foregrounds have the file's colours where alpha is 0, those of the first of two.
         """
         cache = cache or LocalCache()
         self._foregrounds = _Walk(
@@ -68,17 +70,21 @@ class TrainingLayers(Dataset[Layers]):
         self._augmentation = augmentation
         self._image_size = image_size
         self._seed = seed
+        self._hidden_colours = hidden_colours
 
     def __getitem__(self, number: int) -> Layers:
         choices = self._augmentation.draw(self._seed, number)
         size, damage = self._image_size, list[Damage]()
-        key, rgba = self._foreground(number, number, "foreground", choices.foreground, damage)
+        key, rgba, shown = self._foreground(number, number, "foreground", choices.foreground, damage)
         if choices.second_foreground is not None:
             recent = number - 1 - int(choices.second_foreground * min(number, _RECENT)) if number else 1
             placement = choices.second_placement
-            second_key, second = self._foreground(number, recent, "second foreground", placement, damage)
+            second_key, second, _ = self._foreground(number, recent, "second foreground", placement, damage)
             rgba = lay_over(rgba, second)
             key += f"+{second_key}"
+        if self._hidden_colours:
+            hidden = crop_foreground(opaque(shown.levels), shown.centres, choices.foreground, size)
+            rgba[:3] = np.where(rgba[3:] == 0, hidden[:3], rgba[:3])
         background_key, picture, _ = self._backgrounds.at(number, damage)
         return Layers(
             foreground=torch.from_numpy(rgba[:3]),
@@ -92,13 +98,13 @@ class TrainingLayers(Dataset[Layers]):
 
     def _foreground(
         self, number: int, step: int, which: str, placement: Placement, damage: list[Damage]
-    ) -> tuple[str, np.ndarray]:
-        """Key and degraded crop, (4, S, S), of the picture at a step of the walk, as one of a sample's foregrounds."""
+    ) -> tuple[str, np.ndarray, Picture]:
+        """Key, degraded crop, (4, S, S), and the picture, at a step of the walk, as one of a sample's foregrounds."""
         key, picture, kind = self._foregrounds.at(step, damage)
         rgba = crop_foreground(picture.levels, picture.centres, placement, self._image_size)
         for change in self._augmentation.foreground_changes(self._seed, number, kind=kind, which=which):
             rgba = change(rgba)
-        return key, rgba
+        return key, rgba, picture
 
 
 class _Walk:

@@ -25,6 +25,12 @@ def pyramid(rgba: np.ndarray) -> Pyramid:
     return levels
 
 
+def opaque(picture: Pyramid) -> Pyramid:
+    """The same picture with the colours that alpha hides, and alpha 255 throughout; its reductions are made anew."""
+    packed = picture[0] | np.uint32(0xFF000000)
+    return pyramid(packed.view(np.uint8).reshape(*packed.shape, 4))
+
+
 def crop_foreground(picture: Pyramid, centres: np.ndarray, placement: Placement, size: int) -> np.ndarray:
     """Crop around an unknown pixel, and rotate, shear, stretch, resize and flip it in one warp.
 

@@ -74,8 +74,9 @@ class MattingDataModule(LightningDataModule):
             num_workers: Processes that read and crop, per rank; 0 does it in the training process.
             seed: Decides order, pairing and augmentation of the training samples.
             augmentation: Ranges of the random choices made for each training sample.
-            foreground_padding: Fill of the foreground where alpha is 0: a pyramid (`push_pull`), DRIP Alg. 2 (`blur`),
-                the same divided by the equally blurred mask (`normalised_blur`), or `none`.
+            foreground_padding: Fill of the foreground where alpha is 0: a pyramid (`push_pull`), DRIP Alg. 2 from black
+                (`blur`) or from the colours that the file has there (`hidden_blur`; `drip prepare --hidden-colours`),
+                `blur` divided by the equally blurred mask (`normalised_blur`), or `none`.
             compose_on: Where layers become composites: on the training `device`, or in the `worker`, which saves the
                 device's time. Both make the same values.
             cache_bytes: Bound on the local disk cache of decoded pictures and remote shards, which all
@@ -127,6 +128,7 @@ class MattingDataModule(LightningDataModule):
                 image_size=self.image_size,
                 seed=self.seed,
                 cache=self._cache,
+                hidden_colours=self.foreground_padding == "hidden_blur",
             )
             samples = dict(zip(("foregrounds", "backgrounds"), map(len, mixtures), strict=True))
             self._damage = DamageLedger(samples, allowed_share=self.damaged_share)

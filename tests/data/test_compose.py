@@ -29,7 +29,7 @@ def _layers(number: int, augmentation: Augmentation = CLEAN, size: int = 24, **c
     )
 
 
-@pytest.mark.parametrize("padding_name", ["push_pull", "blur", "normalised_blur", "none"])
+@pytest.mark.parametrize("padding_name", ["push_pull", "blur", "hidden_blur", "normalised_blur", "none"])
 def test_batch_is_a_composite_of_8_bit_maps(padding_name: ForegroundPadding) -> None:
     layers = stack_layers([_layers(i, dilation=i) for i in range(4)])
     before = {name: value.clone() for name, value in layers.items() if isinstance(value, torch.Tensor)}
@@ -109,3 +109,13 @@ def test_the_tensors_of_other_devices_make_the_same_values(monkeypatch: pytest.M
         for name in ("image", "alpha", "trimap", "foreground", "background"):
             assert torch.equal(one[name], other[name]), name
         assert torch.equal(as_batch(one)["image"], as_batch(other)["image"])
+
+
+def test_hidden_blur_is_alg_2_on_what_alpha_hides() -> None:
+    layers = stack_layers([_layers(0)])
+    distorted = compose.distort(layers["foreground"], layers["foreground_colours"])
+    expected = padding.pad_foreground_blur(distorted, layers["alpha"])
+    found = Composer(foreground_padding="hidden_blur").compose(layers)["foreground"]
+    black = Composer(foreground_padding="blur").compose(layers)["foreground"]
+    assert torch.equal(found, expected)
+    assert not torch.equal(found, black)

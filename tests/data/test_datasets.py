@@ -1,5 +1,6 @@
 import json
 from collections import Counter
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
@@ -136,3 +137,30 @@ def test_pictures_of_any_size_become_samples(tmp_path: Path, size: tuple[int, in
         sample = training[number]
         assert not sample.damage
         assert sample.alpha.any()
+
+
+def test_hidden_colours_come_with_the_crop_and_what_is_seen_stays(corpus: Path, tmp_path: Path) -> None:
+    def samples() -> Iterable[dict[str, object]]:
+        for i in range(3):
+            rgba = disc_rgba(i, 64, 64)
+            rgba[rgba[..., 3] == 0, :3] = (40, 160, 220)
+            yield {"__key__": f"h{i}", "rgba.png": picture_bytes(rgba)}
+
+    mixtures = [ShardMixture(write_shards(tmp_path / "hidden", samples())), ShardMixture(f"{corpus}/backgrounds")]
+    within = Augmentation(crop_scale=(0.5, 0.9), rotation=0.0, shear=0.0, stretch=0.0)
+    plain, hidden = (
+        TrainingLayers(
+            *mixtures, augmentation=within, image_size=24, seed=0, cache=LocalCache(tmp_path / "cache"),
+            hidden_colours=hidden,
+        )
+        for hidden in (False, True)
+    )  # fmt: skip
+    for number in range(8):
+        one, other = plain[number], hidden[number]
+        assert torch.equal(one.alpha, other.alpha)
+        unseen = (one.alpha == 0).expand(3, -1, -1)
+        assert torch.equal(one.foreground[~unseen], other.foreground[~unseen])
+        assert not one.foreground[unseen].any()
+        far = (torch.nn.functional.max_pool2d(one.alpha.float()[None], 7, 1, 3)[0] == 0)[0]  # no edge mixes in
+        assert far.any()
+        assert (torch.tensor([40, 160, 220]) == other.foreground[:, far].T).all()

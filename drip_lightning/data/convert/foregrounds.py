@@ -51,6 +51,7 @@ class Foregrounds:
         codec: How the shards hold them, without loss.
         estimate_foreground: The colours are those of a composite, and the straight ones are estimated.
         premultiplied: The colours are multiplied by alpha, and divided by it.
+        hidden_colours: The colours are kept where alpha is 0, too; they take room, and `hidden_blur` alone sees them.
         choice: Which pictures are taken.
     """
 
@@ -58,6 +59,7 @@ class Foregrounds:
     codec: Codec = "webp"
     estimate_foreground: bool = False
     premultiplied: bool = False
+    hidden_colours: bool = False
     choice: Choice = EVERYTHING
     name: ClassVar[str] = "rgba"
     noun: ClassVar[str] = "foregrounds"
@@ -67,11 +69,11 @@ class Foregrounds:
 
     def arguments(self) -> dict[str, Any]:
         """What decides the pixels, besides the files."""
-        divided = {"premultiplied": True} if self.premultiplied else {}
+        flags = {"premultiplied": self.premultiplied, "hidden_colours": self.hidden_colours}
         return {
             "codec": self.codec,
             "estimate_foreground": self.estimate_foreground,
-            **divided,
+            **{name: True for name, given in flags.items() if given},
             **self.choice.arguments(),
         }
 
@@ -112,7 +114,8 @@ class Foregrounds:
         elif self.premultiplied:
             colour = divided_by_alpha(colour, alpha)
         rgba = np.dstack([colour, alpha])
-        rgba[alpha == 0] = 0  # no loader looks at it, and it takes room
+        if not self.hidden_colours:
+            rgba[alpha == 0] = 0
         member, content = _encode(rgba, self.codec)
         warnings = BINARY if is_binary(alpha) else None, fading(colour, alpha)
         return Sample({member: content}, digest_of(rgba), tuple(filter(None, warnings)))

@@ -16,6 +16,7 @@ from drip_lightning.data.convert.foregrounds import (
 from drip_lightning.data.convert.mattes import is_binary
 from drip_lightning.data.convert.report import ConversionReport
 from drip_lightning.data.decode import decode_foreground
+from drip_lightning.data.shards.index import read_index
 from drip_lightning.errors import InputError
 from tests.data.convert.folders import ALPHA, COLOUR, RGBA, members, pictures, save
 from tests.shards import disc_rgba
@@ -45,6 +46,15 @@ def test_nothing_that_is_seen_is_lost(tmp_path: Path) -> None:
         }
         picture = decode_foreground({"__key__": "a", **sample})
         assert (picture[..., 3] == ALPHA).all()
+
+
+def test_what_is_hidden_is_kept_where_told(tmp_path: Path) -> None:
+    assert (RGBA != SHOWN).any()
+    save(tmp_path / "source" / "a.png", RGBA)
+    for codec in ("png", "webp"):
+        found, _ = prepare(tmp_path / "source", tmp_path / codec, codec=codec, hidden_colours=True)
+        assert (found[f"a.rgba.{codec}"] == RGBA).all()
+        assert read_index(tmp_path / codec).arguments["hidden_colours"] is True
 
 
 @pytest.mark.parametrize("folder", ["fg", "FG", "foreground"])
