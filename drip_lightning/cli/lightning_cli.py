@@ -120,6 +120,7 @@ class DripCLI(LightningCLI):
             raise
         except ValueError as error:  # a class that refuses its arguments
             raise InputError(one_line(str(error))) from error
+        self.model.resumes = self._get(self.config, "ckpt_path") is not None
         if isinstance(self.trainer.strategy, ComparesRanks):
             self.trainer.strategy.facts = facts_of_run(self.config[self.subcommand])
 

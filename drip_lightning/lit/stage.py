@@ -71,6 +71,8 @@ class Stage(LightningModule):
         """Which of a checkpoint's weights these are, in words."""
         self.optimization: dict[str, Any] | None = None
         """What decides this training's steps, once that is made: see `describe_optimization`."""
+        self.resumes = False
+        """Whether a checkpoint of this run follows, and what it started from is not to be read again."""
         self._built = False
 
     @property
@@ -91,13 +93,11 @@ class Stage(LightningModule):
         if not self._built:
             description = self.as_config()  # what no checkpoint could bring back is refused now, not at the first one
             check_rebuilt(description, config_to_choice(description, type(self)).as_config())
-            resumes = self._trainer is not None and self.trainer.ckpt_path is not None
-            start_from = None if resumes else self.start_from
             with _making("networks"):
-                self.build(pretrained=start_from is None)
+                self.build(pretrained=self.start_from is None)
             self._built = True
-            if start_from is not None:
-                self.take_weights(type(self).from_checkpoint(start_from), where=start_from)
+            if self.start_from is not None and not self.resumes:
+                self.take_weights(type(self).from_checkpoint(self.start_from), where=self.start_from)
 
     def take_weights(self, source: Self, *, where: str) -> None:
         """Start from another stage's weights, averaged ones where there are any; frozen parts stay this stage's own.

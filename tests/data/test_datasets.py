@@ -147,7 +147,7 @@ def test_hidden_colours_come_with_the_crop_and_what_is_seen_stays(corpus: Path, 
             yield {"__key__": f"h{i}", "rgba.png": picture_bytes(rgba)}
 
     mixtures = [ShardMixture(write_shards(tmp_path / "hidden", samples())), ShardMixture(f"{corpus}/backgrounds")]
-    within = Augmentation(crop_scale=(0.5, 0.9), rotation=0.0, shear=0.0, stretch=0.0)
+    within = Augmentation(crop_scale=(2.0, 2.5), rotation=0.0, shear=0.0, stretch=0.0)
     plain, hidden = (
         TrainingLayers(
             *mixtures, augmentation=within, image_size=24, seed=0, cache=LocalCache(tmp_path / "cache"),

@@ -52,7 +52,7 @@ def test_a_run_starts_from_another_s_weights_and_counts_its_own_steps(
 def test_a_run_starts_from_an_export(synth: Path, runs: Path, tmp_path: Path, half: bool) -> None:
     stage = MattingStage.from_checkpoint(runs / "denoiser")
     dtype = torch.float16 if half else torch.float32
-    write_pipeline_folder(stage, tmp_path / "export", card="", dtype=dtype)
+    list(write_pipeline_folder(stage, tmp_path / "export", card="", dtype=dtype))
     at = (f"--trainer.default_root_dir={tmp_path / 'run'}", f"--model.start_from={tmp_path / 'export'}")
     run(tiny_arguments("denoiser", synth, runs, *at, "--model.optimizer.lr=0", "--trainer.max_steps=1"))
     found, expected = _trained(tmp_path / "run"), _trained(runs / "denoiser")
