@@ -64,10 +64,10 @@ def deep_values(content: bytes, *, name: str, page: int = 0) -> NDArray[np.uint1
         found = file.pages[page]
         values = np.asarray(found.asarray())
     kinds, bits = [int(kind) for kind in found.extrasamples], found.bitspersample
-    if found.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB) or values.dtype.kind not in "uf":
+    if found.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB) or values.dtype.kind not in "uif":
         raise InputError(f"{name} is a TIFF of {bits} bits in other colours than grey or RGB: save it as one of these")
     values = values.reshape(*values.shape[:2], -1) if found.axes[0] == "Y" else np.moveaxis(values, 0, -1)
-    values = _of_floats(values, name) if values.dtype.kind == "f" else _of_bits(values, bits)
+    values = _in_sixteen_bits(values, bits, name)
     if found.photometric == _WHITE_IS_ZERO:
         values[..., 0] = 65535 - values[..., 0]
     colours = 3 if found.photometric == _RGB else 1
@@ -85,7 +85,8 @@ def tiff_pages(content: bytes) -> tuple[int, ...]:
         Exception: a library's own, where the file is broken.
     """
     with _tiff(content) as file:
-        return tuple(number for number, page in enumerate(file.pages) if not (page.is_reduced or page.is_mask))
+        whole = [number for number, page in enumerate(file.pages) if not (page.is_reduced or page.is_mask)]
+    return tuple(whole) or (0,)  # some programs call the only page a smaller copy
 
 
 def is_tiff(content: bytes) -> bool:
@@ -112,18 +113,16 @@ def _tiff(content: bytes) -> Iterator[Any]:
         raise ValueError(str(error)) from error
 
 
-def _of_bits(values: NDArray[Any], bits: int) -> NDArray[np.uint16]:
-    if bits == 16:
-        return values.astype(np.uint16)
-    return (values.astype(np.float64) * (65535 / (2**bits - 1))).round().astype(np.uint16)
-
-
-def _of_floats(values: NDArray[Any], name: str) -> NDArray[np.uint16]:
-    least, most = float(values.min()), float(values.max())
-    is_whole = most > 1 and bool((values == values.round()).all())
-    top = 1 if not is_whole else 255 if most <= 255 else 65535
+def _in_sixteen_bits(values: NDArray[Any], bits: int, name: str) -> NDArray[np.uint16]:
+    kind, least, most = values.dtype.kind, float(values.min()), float(values.max())
+    if kind == "u" and bits <= 16:
+        top = 2**bits - 1
+    elif kind == "f" and (most <= 1 or (values != values.round()).any()):
+        top = 1
+    else:  # whole numbers in more room than they need
+        top = next((top for top in (255, 65535) if most <= top), 2**bits - 1 if kind == "u" else 65535)
     if not 0 <= least <= most <= top:  # also where one is no number
-        raise InputError(f"{name} has floating-point numbers from {least:g} to {most:g}: expected 0 to 1")
+        raise InputError(f"{name} has numbers from {least:g} to {most:g}: expected 0 to 1, or 8 or 16 bits")
     return (values.astype(np.float64) * (65535 / top)).round().astype(np.uint16)
 
 

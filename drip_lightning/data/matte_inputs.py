@@ -92,18 +92,18 @@ def _read_picture(path: Path, *, frame: int) -> tuple[NDArray[np.float32], NDArr
     return image, opacity(picture), orientation
 
 
-def read_map(path: Path, *, frame: int = 0) -> tuple[NDArray[np.uint8], int]:
+def read_map(path: Path, *, frame: int | None = None) -> tuple[NDArray[np.uint8], int]:
     """Read a trimap, mask or matte from any tool, as `map_pixels` understands it; of OpenEXR the alpha.
 
     Args:
         path: The file.
-        frame: Which one of an animation, or which page of a TIFF file.
+        frame: Which one of an animation, or which page of a TIFF file; None if there is to be one alone.
 
     Returns:
         (H, W), 0 to 255, upright; and how it lay in the file, in EXIF's numbers.
 
     Raises:
-        InputError: it cannot be read, or says nothing.
+        InputError: it cannot be read, says nothing, or has several frames or pages.
     """
     content, name = read_file(path), str(path)
     if is_exr(content):
@@ -111,5 +111,10 @@ def read_map(path: Path, *, frame: int = 0) -> tuple[NDArray[np.uint8], int]:
         if alpha is None:
             raise InputError(f"{name} has neither an alpha nor a single channel: it is no trimap or mask")
         return np.rint(alpha * 255).astype(np.uint8), 1
+    if frame is None:
+        count = len(frames_of(content, name=name).numbers)
+        if count > 1:
+            raise InputError(f"{name} has {count} frames or pages: give a file of each")
+        frame = 0
     guide = map_pixels(open_picture(content, name=name, formats=FORMATS, frame=frame), name=name)
     return guide, orientation_of(content, name=name, formats=FORMATS, frame=frame)

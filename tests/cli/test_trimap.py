@@ -121,3 +121,11 @@ def test_a_radius_is_a_number_or_a_range(radii: str, capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit):
         trimap("a.png", "--out=o", f"--dilate={radii}")
     assert "expected" in capsys.readouterr().err
+
+
+def test_a_mask_of_several_pages_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pages = [Image.fromarray(ALPHA), Image.fromarray(255 - ALPHA)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    assert trimap(tmp_path / "a.tif", "--out", tmp_path / "out") == 1
+    told = f"drip trimap: {tmp_path}/a.tif has 2 frames or pages: give a file of each\n"
+    assert capsys.readouterr().err == told

@@ -60,6 +60,9 @@ def test_what_is_no_frame_is_left_out() -> None:
     content = stream.getvalue()
     assert frames_of(content, name="x").numbers == (0, 2)
     assert read(content, 2)[0, 0].tolist() == [80, 50, 200, 255]
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, RGBA[0][..., :3], photometric="rgb", subfiletype=1)  # the only page is none of another
+    assert frames_of(stream.getvalue(), name="x").numbers == (0,)
     for form in ("PNG", "JPEG", "WEBP", "TIFF", "BMP"):
         stream = io.BytesIO()
         PICTURES[0].convert("RGB").save(stream, form)
