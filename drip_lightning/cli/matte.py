@@ -37,13 +37,13 @@ def main(arguments: list[str]) -> int:
         InputError: nothing can be done at all: no picture, no trimap, no model.
     """
     options = build_parser().parse_args(arguments)
-    if options.trimap and (options.band is not None or options.invert_mask):
+    if not options.mask and (options.band is not None or options.invert_mask):
         raise InputError("--band and --invert-mask belong to --mask: a trimap says itself what is unknown")
     options.band = 15 if options.band is None else options.band
     if (options.steps is not None and options.steps < 1) or options.band < 0 or options.seed < 0:
         raise InputError("--steps must be at least 1, --band and --seed not negative")
 
-    from drip_lightning.cli.results import Results, panel_path
+    from drip_lightning.cli.results import STREAM, Results, panel_path
 
     results = Results.of(options)
     with _without_streams(options.pictures) as pictures:
@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
             pictures,
             options.trimap or options.mask,
             results.out,
-            guide_ending="_trimap" if options.trimap else "_mask",
+            guide_ending="_mask" if options.mask else "_trimap",
             recursive=options.recursive,
             suffix=results.suffix,
             result=results.file,
@@ -61,7 +61,8 @@ def main(arguments: list[str]) -> int:
         if found.ignored:
             others = ", ".join(f"{count} {suffix}" for suffix, count in sorted(found.ignored.items()))
             print(f"drip matte: left out, as no pictures: {others}", file=sys.stderr)
-        kept = [job for job in found.jobs if job.result.exists() and not options.overwrite]
+        is_kept = results.out != STREAM and not options.overwrite
+        kept = [job for job in found.jobs if is_kept and job.result.exists()]
         waiting = [job for job in found.jobs if job not in kept]
         _tell_kept(kept, options)
         without_panel = [job for job in kept if options.panel and not panel_path(job.result).exists()]
@@ -204,6 +205,7 @@ def _matte_one(
         "height": image.shape[-2],
         "unknown_share": round(sum(shares) / len(shares), 4),
         "seconds": round(time.perf_counter() - start, 3),
+        **({"panel": str(panel_path(job.result))} if options.panel else {}),
     }
 
 

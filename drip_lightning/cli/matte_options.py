@@ -14,6 +14,7 @@ A trimap says what is known: black background, white foreground, anything betwee
 (object above mid-grey) will do: a band around its outline becomes the unknown part. Where a picture is transparent
 itself (alpha 0), the result is, too.
 
+Without --trimap and --mask, the trimap of a.jpg is a_trimap.png beside it, of whatever suffix.
 PICTURE, --trimap and --mask may be folders: the trimap of sub/a.jpg is sub/a.png or sub/a_trimap.png, of whatever
 suffix (a mask: sub/a_mask.png), and its result OUT/sub/a.png. Of a.jpg beside a.webp, a.jpg.png and a.webp.png.
 Every frame of an animation and every page of a TIFF file is done, into a file of as many.
@@ -40,8 +41,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "pictures", metavar="PICTURE", nargs="+", type=Path, help="picture, folder of pictures, or - for standard input"
     )
-    guide = parser.add_mutually_exclusive_group(required=True)
-    guide.add_argument("--trimap", metavar="T", type=Path, help="trimap, or folder of equally named trimaps")
+    guide = parser.add_mutually_exclusive_group()
+    guide.add_argument("--trimap", metavar="T", type=Path, help="trimap, or folder of them (default: those beside)")
     guide.add_argument("--mask", metavar="M", type=Path, help="rough mask, or folder of equally named masks")
     parser.add_argument("--invert-mask", action="store_true", help="with --mask: the object is black")
     parser.add_argument("--band", type=int, metavar="PIXELS", help="with --mask: half the unknown band (default: 15)")

@@ -184,11 +184,14 @@ def _backdrop(colour_or_picture: str) -> Image.Image:
     if path.is_file():
         return Image.fromarray(colour_pixels(open_picture(read_file(path), name=str(path), formats=READ)))
     try:
-        return Image.new("RGB", (1, 1), ImageColor.getrgb(colour_or_picture)[:3])
+        colour = ImageColor.getrgb(colour_or_picture)
     except ValueError as error:
         raise InputError(
             f"--over {colour_or_picture}: no picture there, and no colour (such as white, #00ff00 or 'rgb(0,177,64)')"
         ) from error
+    if len(colour) > 3:
+        raise InputError(f"--over {colour_or_picture}: a backdrop is opaque, give a colour without alpha")
+    return Image.new("RGB", (1, 1), colour)
 
 
 def _channels_last(values: Tensor) -> NDArray[np.floating]:

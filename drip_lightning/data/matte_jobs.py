@@ -3,11 +3,12 @@
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from drip_lightning.data.picture_files import SUFFIXES, Pictures, find_pictures
+from drip_lightning.data.guides import Guides, MeantPicture
+from drip_lightning.data.picture_files import SUFFIXES, find_pictures
 from drip_lightning.data.sequences import natural, sequence_of
 from drip_lightning.errors import InputError
 
@@ -33,23 +34,9 @@ class MatteJobs:
     """Files in the folders that are not pictures, by suffix."""
 
 
-@dataclass(frozen=True)
-class _Meant:
-    """A picture, and its name below the folder that was given, without suffix."""
-
-    path: Path
-    name: str
-    frame: int | None = None
-    """Its number, if it is a frame of a sequence that a pattern stands for."""
-
-    @property
-    def full_name(self) -> str:
-        return self.name + self.path.suffix
-
-
 def find_jobs(
     pictures: Sequence[Path],
-    guide: Path,
+    guide: Path | None,
     out: Path,
     *,
     guide_ending: str,
@@ -64,8 +51,7 @@ def find_jobs(
 
     Args:
         pictures: Files, folders of them, and patterns of frames as `sequence_of` understands them.
-        guide: The trimap or mask of a single picture, a pattern of those of frames, or a folder of them: that of
-            `sub/a.jpg` is `sub/a.jpg.png`, `sub/a.png` or, with an ending, `sub/a_trimap.png`, of whatever suffix.
+        guide: The trimap or mask of a single picture, or where those of all are: see `Guides`.
         out: The folder of the results; pictures in it are none to matte.
         guide_ending: What may be added to a picture's name in its guide's: `_trimap`, `_mask`.
         recursive: Whether folders in the folders are looked at.
@@ -76,33 +62,26 @@ def find_jobs(
         InputError: there is no such guide, it is a file for several pictures, as is the result, a folder cannot be
             listed, or results would lie among what was given.
     """
-    for folder in (*pictures, guide):
+    for folder in (*pictures, *([guide] if guide else [])):
         if folder.is_dir() and result is None and os.path.realpath(folder) == os.path.realpath(out):
             raise InputError(
                 f"results in {folder} itself would be taken for pictures the next time: choose another --out, such as "
                 f"{folder / 'cutouts'}"
             )
-    guide_frames = sequence_of(guide)
-    if guide_frames is None and not guide.exists():
-        raise InputError(f"no trimap or mask at {guide}")
+    guides = Guides(guide, ending=guide_ending, recursive=recursive)
     found = MatteJobs()
-    meant = [picture for path in pictures for picture in _pictures_in(path, out, found, recursive=recursive)]
-    if guide.is_dir():  # it may be the pictures' folder, too
-        guide_names = {picture.name + guide_ending for picture in meant}
-        meant = [picture for picture in meant if picture.name not in guide_names]
-    elif len(meant) > 1 and guide_frames is None:
+    meant = guides.without_own(
+        picture for path in pictures for picture in _pictures_in(path, out, found, recursive=recursive)
+    )
+    if len(meant) > 1 and guides.single is not None:
         raise InputError(f"{len(meant)} pictures but one trimap or mask {guide}: give a folder of equally named ones")
-    if result is not None and len(meant) > 1:
+    if len(meant) > 1 and result is not None:
         raise InputError(f"{len(meant)} pictures but one result {result}: name a folder as --out")
-    guides = find_pictures(guide, recursive=recursive) if guide.is_dir() else None
     taken: dict[Path, Path] = {}
     twins = Counter(picture.name.casefold() for picture in meant)
     for picture in meant:
         try:
-            if guide_frames is not None:
-                own = _frame_of(picture, guide_frames, guide)
-            else:
-                own = guide if guides is None else _guide_of(picture, guides, guide_ending)
+            own = guides.of(picture)
             name = picture.full_name if twins[picture.name.casefold()] > 1 else picture.name
             target = result or out / f"{name}{suffix(picture.path)}"
             if os.path.realpath(target) in map(os.path.realpath, (picture.path, own)):
@@ -117,13 +96,15 @@ def find_jobs(
     return found
 
 
-def _pictures_in(path: Path, out: Path, found: MatteJobs, *, recursive: bool) -> Iterator[_Meant]:
+def _pictures_in(path: Path, out: Path, found: MatteJobs, *, recursive: bool) -> Iterator[MeantPicture]:
     if path.is_file():
-        yield _Meant(path, unicodedata.normalize("NFC", path.stem))
+        yield MeantPicture(path, unicodedata.normalize("NFC", path.stem))
         return
     frames = sequence_of(path)
     if frames is not None:
-        yield from (_Meant(file, unicodedata.normalize("NFC", file.stem), number) for number, file in frames.items())
+        yield from (
+            MeantPicture(file, unicodedata.normalize("NFC", file.stem), number) for number, file in frames.items()
+        )
     if not path.is_dir():
         found.problems += [] if frames else [f"no picture or folder at {path}"]
         return
@@ -133,24 +114,4 @@ def _pictures_in(path: Path, out: Path, found: MatteJobs, *, recursive: bool) ->
     if not below.files and not below.not_read:
         found.problems.append(f"no pictures ({', '.join(SUFFIXES)}) in {path}")
     for name, files in sorted(below.files.items(), key=lambda item: natural(item[0])):
-        yield from (_Meant(file, name) for file in files)
-
-
-def _frame_of(picture: _Meant, guides: Mapping[int, Path], pattern: Path) -> Path:
-    if picture.frame is None:
-        raise InputError(f"{pattern} stands for frames, and {picture.path} is none: give pictures by a pattern, too")
-    if picture.frame not in guides:
-        raise InputError(f"no frame {picture.frame} of {pattern} for {picture.path}")
-    return guides[picture.frame]
-
-
-def _guide_of(picture: _Meant, guides: Pictures, ending: str) -> Path:
-    for name in (picture.full_name, picture.name, picture.name + ending):
-        files = [
-            file for file in guides.files.get(name, ()) if os.path.realpath(file) != os.path.realpath(picture.path)
-        ]
-        if len(files) > 1:
-            raise InputError(f"{files[0]} and {files[1]} are both named {name}: keep one for {picture.path}")
-        if files:
-            return files[0]
-    raise InputError(f"no trimap or mask named {picture.name} in {guides.folder} for {picture.path}")
+        yield from (MeantPicture(file, name) for file in files)

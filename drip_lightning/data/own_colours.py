@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from drip_lightning.data.exr import is_exr, read_exr
 from drip_lightning.data.orientation import apply_orientation
@@ -109,8 +109,9 @@ def _into(profile: bytes) -> Callable[[Colours], Colours]:
 
 def density_of(content: bytes) -> tuple[float, float] | None:
     """A picture's pixels per inch along x and y; none if it does not say."""
-    if is_exr(content):
+    try:
+        with Image.open(io.BytesIO(content)) as picture:
+            x, y = picture.info.get("dpi", (0, 0))
+    except UnidentifiedImageError:  # OpenEXR, and TIFFs that only tifffile reads
         return None
-    with Image.open(io.BytesIO(content)) as picture:
-        x, y = picture.info.get("dpi", (0, 0))
     return (float(x), float(y)) if min(x, y) > 1 else None

@@ -540,3 +540,14 @@ def test_what_is_for_single_frames_is_refused_of_several(
     picture, trimap = _frames(tmp_path / "cat.png", 2), _trimap(tmp_path / "trimap.png")
     assert _matte(picture, "--trimap", trimap, *common, "--bits=16") == 1
     assert "several frames are written with 8 bits in sRGB" in capsys.readouterr().err
+
+
+def test_a_trimap_beside_the_picture_needs_no_option(
+    tmp_path: Path, common: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _picture(tmp_path / "photos" / "cat.jpg")
+    _trimap(tmp_path / "photos" / "cat_trimap.png")
+    assert _matte(tmp_path / "photos", *common) == 0
+    assert capsys.readouterr().out == f"{tmp_path}/out/cat.png\n"
+    assert _matte(_picture(tmp_path / "photos" / "dog.jpg"), *common) == 1
+    assert f"no dog_trimap.png beside {tmp_path}/photos/dog.jpg: give --trimap or --mask" in capsys.readouterr().err

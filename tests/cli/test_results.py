@@ -9,6 +9,7 @@ from PIL import Image
 from drip_lightning.cli import results as module
 from drip_lightning.cli.matte_options import build_parser
 from drip_lightning.cli.results import Results, write_panel
+from drip_lightning.cli.trimap import build_parser as build_trimap_parser
 from drip_lightning.data.deep import deep_values
 from drip_lightning.data.encode import FORMATS, encode_picture
 from drip_lightning.data.exr import read_exr, write_exr
@@ -19,6 +20,7 @@ from drip_lightning.errors import InputError
 from drip_lightning.ops.srgb import srgb_to_linear
 from drip_lightning.pipeline import Matte
 from tests.data.test_pictures import display_p3
+from tests.test_docs import commands
 
 
 def matte(height: int = 6, width: int = 8) -> Matte:
@@ -130,12 +132,22 @@ def _guide(tmp_path: Path) -> Path:
         ("--out o --format webp --bits 16", "--bits 16: webp has 8"),
         ("--out o.exr --keep-profile", "--keep-profile: OpenEXR has no profile"),
         ("--out - --panel", "--panel and --json need a file"),
+        ("--out o --over #00ff0080", "--over #00ff0080: a backdrop is opaque"),
         ("--out o --over nowhere.png", "--over nowhere.png: no picture there, and no colour"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(options: str, complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
         results(*options.split())
+
+
+def test_the_documented_commands_are_understood() -> None:
+    lines = [words[: words.index("<")] if "<" in words else words for words in commands("matting.md")]
+    assert [words[0] for words in lines] == ["matte"] * 4 + ["trimap"] * 3
+    for verb, *options in lines:
+        parsed = (build_parser if verb == "matte" else build_trimap_parser)().parse_args(options)
+        if verb == "matte":
+            assert Results.of(parsed).layer == ("composite" if "--over" in options else "cut-out")
 
 
 def test_out_may_be_a_file_by_its_suffix(tmp_path: Path) -> None:
