@@ -134,7 +134,7 @@ class StableDiffusion(Networks):
         read = partial(UNet2DConditionModel.load_config, **self._where)
         found, latent = read(subfolder=part), read(subfolder="vae")["latent_channels"]
         unlike = {name: found[name] for name in ("_class_name", *_NONE_OF[part]) if found.get(name) is not None}
-        if unlike["_class_name"] == _CLASS[part]:
+        if unlike.get("_class_name") == _CLASS[part]:
             del unlike["_class_name"]
         if part == "unet" and {found["in_channels"], found["out_channels"]} != {latent}:
             unlike["channels"] = f"{found['in_channels']} in, {found['out_channels']} out, {latent} in a latent"
