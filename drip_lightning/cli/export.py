@@ -5,6 +5,7 @@ from pathlib import Path
 
 from drip_lightning.cli.parser import OneLineParser
 from drip_lightning.errors import InputError
+from drip_lightning.moved import MOVED_HELP, moved_places
 
 _DESCRIPTION = """\
 Write a trained denoiser or transparency stage as one self-contained folder in diffusers' format.
@@ -46,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
         default="float32",
         help="of the weights in the files: half of it halves them (default: float32)",
     )
+    parser.add_argument("--moved", metavar="OLD=NEW,…", help=MOVED_HELP)
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier export")
     return parser
 
@@ -76,7 +78,7 @@ def main(arguments: list[str]) -> int:
     if is_exported(options.checkpoint):
         raise InputError(f"{options.checkpoint} is an exported folder already: copy it")
     print(f"reading {options.checkpoint}")
-    stage = MattingStage.from_checkpoint(options.checkpoint)
+    stage = MattingStage.from_checkpoint(options.checkpoint, moved=moved_places(options.moved))
     card = model_card(stage, options.checkpoint, name=out.name)
     dtype = getattr(torch, options.precision)
     for part in write_pipeline_folder(stage, out, card=card, dtype=dtype, overwrite=options.overwrite):

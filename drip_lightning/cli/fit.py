@@ -38,6 +38,7 @@ Often set:
   --checkpoint.every_n_train_steps N
   --ckpt_path auto | RUN | FILE     resume from (fit) or use (others) a checkpoint; auto: this run's newest, if any;
                                     others take the run's best if it keeps one (checkpoint.best.score)
+  --moved OLD=NEW,…                 where what a loaded run names is now, if it was moved, such as its autoencoder
 
   --print_config                    show the resolved configuration and stop
   --help-all                        every option of the trainer, the data and the callbacks

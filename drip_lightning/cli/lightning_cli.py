@@ -42,6 +42,7 @@ from drip_lightning.lit.resume.checkpoint_io import (
 from drip_lightning.lit.resume.checkpoints import Checkpoints
 from drip_lightning.lit.stage import Stage
 from drip_lightning.lit.transparency import TransparencyDecoder
+from drip_lightning.moved import MOVED_HELP, moved_paths, moved_places
 from drip_lightning.shipped import with_found_configs
 
 STAGES = (Autoencoder, Denoiser, TransparencyDecoder)
@@ -83,6 +84,7 @@ class DripCLI(LightningCLI):
         parser.add_lightning_class_args(Watchdog, "watchdog")
         parser.add_lightning_class_args(Compilation, "compilation")
         parser.add_lightning_class_args(GradientAudit, "gradient_audit")
+        parser.add_argument("--moved", type=str | None, default=None, metavar="OLD=NEW,…", help=MOVED_HELP)
         parser.link_arguments("seed_everything", "data.seed", compute_fn=_seed)
         parser.link_arguments("seed_everything", "model.init_args.seed", compute_fn=_seed)
         parser.link_arguments("trainer.default_root_dir", "checkpoint.dirpath", compute_fn=_checkpoint_folder)
@@ -114,6 +116,10 @@ class DripCLI(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Make stage, data and trainer of the configuration."""
+        config = self.config[self.subcommand]
+        moved = moved_places(config.moved)
+        for key, value in config.model.items():
+            config.model[key] = moved_paths(value, moved)
         try:
             super().instantiate_classes()
         except DripError:
@@ -121,6 +127,7 @@ class DripCLI(LightningCLI):
         except ValueError as error:  # a class that refuses its arguments
             raise InputError(one_line(str(error))) from error
         self.model.resumes = self._get(self.config, "ckpt_path") is not None
+        self.model.moved = moved
         if isinstance(self.trainer.strategy, ComparesRanks):
             self.trainer.strategy.facts = facts_of_run(self.config[self.subcommand])
 
@@ -156,7 +163,9 @@ class DripCLI(LightningCLI):
         from drip_lightning.evaluation.run import conclude, evaluate
 
         self.datamodule.setup("test")
-        stage = type(self.model).from_checkpoint(ckpt_path, **self.model.as_config()["init_args"])
+        stage = type(self.model).from_checkpoint(
+            ckpt_path, moved=self.model.moved, **self.model.as_config()["init_args"]
+        )
         out = Path(self.trainer.default_root_dir)
         method = Model(stage, name=type(stage).__name__.lower(), source=ckpt_path)
         plan = EvaluationPlan(data="", out=out / "test", seeds=(stage.seed,))

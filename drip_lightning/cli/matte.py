@@ -15,6 +15,7 @@ from drip_lightning.cli.matte_options import build_parser
 from drip_lightning.cli.size_options import in_precision, set_sizes
 from drip_lightning.data.matte_jobs import MatteJob, find_jobs
 from drip_lightning.errors import InputError, RunError, raised_as
+from drip_lightning.moved import moved_places
 from drip_lightning.shipped import shipped_model
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _matte_all(jobs: Sequence[MatteJob], results: "Results", options: argparse.N
         options.checkpoint = shipped_model()
         print(f"drip matte: no --checkpoint, so the model in {options.checkpoint} is used", file=sys.stderr)
     device = _usable_device(options.device)
-    stage = MattingStage.from_checkpoint(options.checkpoint).to(device)
+    stage = MattingStage.from_checkpoint(options.checkpoint, moved=moved_places(options.moved)).to(device)
     set_sizes(stage, options)
     pipeline, options.steps = stage.pipeline, options.steps or stage.sampling_steps
     if options.steps > pipeline.schedule.num_train_timesteps:

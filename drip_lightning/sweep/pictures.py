@@ -5,13 +5,14 @@ from pathlib import Path
 from drip_lightning.data.datasets import EvaluationPictures
 from drip_lightning.data.shards.reader import ShardFolder
 from drip_lightning.evaluation.named import evaluation_data, methods_of
+from drip_lightning.moved import moved_places
 from drip_lightning.ops.picture import as_picture
 
 KINDS = ("image", "trimap", "truth", "alpha", "foreground")
 """What is kept of each picture, as `NUMBER.KIND.png`."""
 
 
-def keep_pictures(run: Path, folder: Path, *, count: int, steps: int | None = None) -> None:
+def keep_pictures(run: Path, folder: Path, *, count: int, steps: int | None = None, moved: str | None = None) -> None:
     """Matte the first evaluation pictures of a run's own configuration, and write them as PNG files.
 
     Args:
@@ -19,8 +20,9 @@ def keep_pictures(run: Path, folder: Path, *, count: int, steps: int | None = No
         folder: Where to write; made if missing.
         count: How many.
         steps: Denoising steps; none takes the stage's own.
+        moved: As `moved_places` takes it.
     """
-    (method,) = methods_of([str(run)])
+    (method,) = methods_of([str(run)], moved=moved_places(moved))
     pictures = EvaluationPictures(ShardFolder(next(iter(evaluation_data(run).values()))))
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(min(count, len(pictures))):

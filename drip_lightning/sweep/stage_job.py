@@ -81,7 +81,8 @@ class StageJob:
             from drip_lightning.sweep.pictures import keep_pictures
 
             tested, own = self.stages_folder / self.stage.inputs[0], self.folder.path / "pictures"
-            keep_pictures(tested, own, count=self.pictures, steps=self.stage.options.get("steps"))
+            options = {name: self.stage.options.get(name) for name in ("steps", "moved")}
+            keep_pictures(tested, own, count=self.pictures, **options)
         return 0
 
     def checkpoint(self, *args: Any, **kwargs: Any) -> Any:
