@@ -17,6 +17,7 @@ FLOORS = {
     "": 0,
     "errors": 0,
     "files": 0,
+    "moved": 0,
     "shipped": 0,
     "choices": 0,
     "ops": 0,
