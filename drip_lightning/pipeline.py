@@ -10,6 +10,7 @@ from torch import Tensor
 from drip_lightning.errors import InputError
 from drip_lightning.nn.joint_denoiser import JointDenoiser
 from drip_lightning.nn.latents import LatentCodec
+from drip_lightning.nn.memory_bound import ANY_NETWORK, MemoryBound, Need, fitted, need_of
 from drip_lightning.nn.noise import NoiseSampler
 from drip_lightning.nn.noise_schedule import NoiseSchedule
 from drip_lightning.nn.picture import PictureInTiles
@@ -17,7 +18,7 @@ from drip_lightning.nn.sampling import sample_latents
 from drip_lightning.nn.transparency import LatentDecoder
 from drip_lightning.ops.geometry import reduce_picture, reduce_trimap
 from drip_lightning.ops.hints.choice import Hints, NoHints
-from drip_lightning.ops.sizes import Multiples, Sizes
+from drip_lightning.ops.sizes import Layout, Multiples, Sizes
 from drip_lightning.ops.transfer import to_device
 from drip_lightning.ops.trimap import unknown_mask
 from drip_lightning.ops.windows import Tiles, Window, round_up
@@ -72,6 +73,7 @@ class MattingPipeline:
         sizes: How pictures of any size are brought to what the networks were trained for.
         inference_noise: What sampling starts from in place of the training noise.
         known: What the result is taken from where the trimap is sure.
+        memory: How much a picture may take; its tiles are made smaller where that is needed.
     """
 
     codec: LatentCodec
@@ -85,6 +87,7 @@ class MattingPipeline:
     sizes: Sizes = Sizes()  # noqa: RUF009 - frozen
     inference_noise: NoiseSampler | None = None
     known: KnownPixels = KnownPixels()
+    memory: MemoryBound = MemoryBound()  # noqa: RUF009
 
     def __post_init__(self) -> None:
         """Refuse sizes that no picture could be brought to."""
@@ -190,12 +193,15 @@ class MattingPipeline:
             latents: Of a picture that has something unknown, and its place in the batch: (2, C, h, w).
             passes: How often that goes through the denoiser's tiles.
             progress: Told within each picture how far it is.
+
+        Raises:
+            InputError: there is not enough memory for a picture.
         """
         mattes = []
         for place in range(len(image)):
             own = image[place : place + 1], trimap[place : place + 1]
             wanted = own[1] if self.known == KnownPixels() else torch.full_like(own[1], 0.5)
-            layout = self.sizes.layout(wanted, self.multiples)
+            layout = self._layout(wanted, decoders)
             if layout is None:
                 mattes.append([Matte(*own)] * len(decoders))
                 continue
@@ -207,6 +213,13 @@ class MattingPipeline:
             Matte(torch.cat([one.foreground for one in row]), torch.cat([one.alpha for one in row]))
             for row in zip(*mattes, strict=True)
         )
+
+    def _layout(self, trimap: Tensor, decoders: Sequence[LatentDecoder]) -> Layout | None:
+        layout, left = self.sizes.layout(trimap, self.multiples), self.memory.left(trimap.device)
+        if layout is None or Need(ANY_NETWORK, ANY_NETWORK).all_of(layout, trimap.numel(), len(decoders)) <= left:
+            return layout
+        need = need_of(self.codec, self.joint_unet, self.decoder, self.hints, self.multiples)
+        return fitted(self.sizes, trimap, self.multiples, need, decoders=len(decoders), left=left)
 
     def _check_steps(self, steps: int) -> None:
         if self.one_step and steps > 1:

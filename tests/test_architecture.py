@@ -18,6 +18,7 @@ FLOORS = {
     "errors": 0,
     "files": 0,
     "moved": 0,
+    "memory": 0,
     "shipped": 0,
     "choices": 0,
     "ops": 0,

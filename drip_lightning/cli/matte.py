@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drip_lightning.cli.matte_options import build_parser
-from drip_lightning.cli.size_options import in_precision, set_sizes
+from drip_lightning.cli.size_options import in_precision, sized_pipeline
 from drip_lightning.data.matte_jobs import MatteJob, find_jobs
 from drip_lightning.errors import InputError, RunError, raised_as
 from drip_lightning.moved import moved_places
@@ -113,8 +113,7 @@ def _matte_all(jobs: Sequence[MatteJob], results: "Results", options: argparse.N
         print(f"drip matte: no --checkpoint, so the model in {options.checkpoint} is used", file=sys.stderr)
     device = _usable_device(options.device)
     stage = MattingStage.from_checkpoint(options.checkpoint, moved=moved_places(options.moved)).to(device)
-    set_sizes(stage, options)
-    pipeline, options.steps = stage.pipeline, options.steps or stage.sampling_steps
+    pipeline, options.steps = sized_pipeline(stage, options), options.steps or stage.sampling_steps
     if options.steps > pipeline.schedule.num_train_timesteps:
         raise InputError(f"--steps must be at most {pipeline.schedule.num_train_timesteps}, got {options.steps}")
     return _each(jobs, options, device, lambda job, tell: _matte_one(job, pipeline, results, options, tell))

@@ -1,14 +1,17 @@
 """Options that say at which size, in which tiles and in what precision networks work on a picture."""
 
 import argparse
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
 
     from drip_lightning.lit.matting import MattingStage
+    from drip_lightning.pipeline import MattingPipeline
 
 _WORDS = {"processing_size": "native", "tile_size": "whole"}
 """An option's word for no size at all."""
@@ -30,20 +33,29 @@ def add_size_options(parser: argparse.ArgumentParser) -> None:
         help="side of the tiles that larger pictures are worked on in, or `whole` (default: the checkpoint's)",
     )
     parser.add_argument(
+        "--memory",
+        type=parse_bytes,
+        metavar="SIZE",
+        help="of the whole process at most, on a GPU of what is there, such as 4GB (default: what is free)",
+    )
+    parser.add_argument(
         "--precision", choices=("32", *_DTYPES), default="32", help="of the networks' numbers (default: 32)"
     )
 
 
-def set_sizes(stage: "MattingStage", options: argparse.Namespace) -> None:
-    """Have a stage's pipeline work at the sizes that were given; the checkpoint's stay where none were.
+def sized_pipeline(stage: "MattingStage", options: argparse.Namespace) -> "MattingPipeline":
+    """A stage's pipeline at the sizes that were given; the checkpoint's where none were.
 
     Raises:
         InputError: no picture could be brought to them.
     """
+    from drip_lightning.nn.memory_bound import MemoryBound
+
     for name, word in _WORDS.items():
         value = getattr(options, name)
         if value is not None:
             setattr(stage, name, None if value == word else value)
+    return replace(stage.pipeline, memory=MemoryBound(options.memory))
 
 
 def in_precision(options: argparse.Namespace, device: "torch.device") -> AbstractContextManager[None]:
@@ -52,6 +64,15 @@ def in_precision(options: argparse.Namespace, device: "torch.device") -> Abstrac
 
     lower = _DTYPES.get(options.precision)
     return torch.autocast(device.type, getattr(torch, lower) if lower else None, enabled=lower is not None)
+
+
+def parse_bytes(text: str) -> int:
+    """A size such as `4GB`, `512M` or `1.5GiB` in bytes; to be given as an option's `type`."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]?)(i?)B?", text.strip(), re.IGNORECASE)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"expected a size such as 4GB or 512MB, got {text!r}")
+    number, prefix, binary = found.groups()
+    return int(float(number) * (1024 if binary else 1000) ** " KMGT".index(prefix.upper() or " "))
 
 
 def _number_or(word: str) -> Callable[[str], int | str]:

@@ -15,7 +15,7 @@ from drip_lightning.ops.hints.choice import Hints
 from drip_lightning.ops.sizes import Layout
 from drip_lightning.ops.windows import Window, round_up
 
-WHOLE_HINTS_SIDE = 1024
+WHOLE_HINTS_SIDE = 512
 """Hints of a whole picture, for tiles that lack sure pixels, are computed at this longest side at most."""
 
 

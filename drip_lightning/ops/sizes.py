@@ -72,11 +72,13 @@ class Sizes:
         tile_size: Side, in pixels, of the tiles in which VAE, denoiser and transparency decoder work; none for the
             whole picture at once.
         context: Pixels around the unknown region that are looked at, at least; further ones are left as they are.
+        denoiser_tile_size: Side of the denoiser's and the VAE's tiles, where it must be smaller than these say.
     """
 
     processing_size: int | None = None
     tile_size: int | None = 512
     context: int = 64
+    denoiser_tile_size: int | None = None
 
     def check(self, multiples: Multiples) -> None:
         """Refuse what no picture could be brought to.
@@ -117,7 +119,8 @@ class Sizes:
         tiles = _tiles(decoded, self.tile_size, multiple).where(lambda tile: bool(tile.view(unknown).any()))
         needed = [tile.relative_to(window).over(reduction) for tile in tiles.each]
         shown = Window(0, 0, window.height // reduction, window.width // reduction)
-        seen = _tiles(shown, self.processing_size or self.tile_size, multiples.seen)
+        side = self.denoiser_tile_size or self.processing_size or self.tile_size
+        seen = _tiles(shown, side, multiples.seen)
         return Layout(window, reduction, tiles, seen.where(lambda tile: any(map(tile.meets, needed))))
 
     def _reductions(self, least: int) -> Iterator[int]:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
 
 from drip_lightning.errors import ExitStatus, InputError
+from drip_lightning.memory import available_bytes
 from drip_lightning.sweep.launcher import Launcher
-from drip_lightning.sweep.memory import available_bytes
 from drip_lightning.sweep.stage_folder import StageFolder
 from drip_lightning.sweep.stage_job import RunDrip, StageJob
 

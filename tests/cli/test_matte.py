@@ -398,6 +398,10 @@ def test_sizes_and_precision_are_the_command_line_s(
         assert not torch.equal(other, results[0])
         assert torch.equal(other[:, 3:][stripes != 128], stripes[stripes != 128])
     capsys.readouterr()
+    assert _matte(*common, "--out", tmp_path / "none", "--memory=1MB") == 1
+    told = capsys.readouterr().err
+    assert "a picture of 45×37 needs" in told
+    assert "0.00 GB may still be taken: allow more (--memory)" in told
     assert _matte(*common, "--out", tmp_path / "none", "--tile-size=3") == 1
     assert "tile size: expected at least" in capsys.readouterr().err
 

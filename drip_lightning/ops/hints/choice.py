@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -27,6 +28,9 @@ class Hints(ABC):
     @abstractmethod
     def guesses(self) -> tuple[Guess, ...]:
         """What is guessed, the best first: the decoder starts from that."""
+
+    bytes_per_pixel: ClassVar[int] = 250
+    """Of memory that computing them takes at most, about, beside what they are."""
 
     @property
     def channels(self) -> int:
@@ -96,6 +100,8 @@ class SampledAndPropagatedColours(Hints):
 @dataclass(frozen=True)
 class ClosedFormAndColours(Hints):
     """Closed-form matting with multilevel colours first, then both of the others: slowest and nearest to the truth."""
+
+    bytes_per_pixel = 2000  # a sparse matrix of 25 entries a pixel, its parts and its factor
 
     @property
     def guesses(self) -> tuple[Guess, ...]:

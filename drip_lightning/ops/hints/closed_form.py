@@ -7,6 +7,9 @@ from torch import Tensor
 from drip_lightning.ops.hints.colours import propagated_colours
 from drip_lightning.ops.solvers import pymatting, silently
 
+ITERATIONS = 300
+"""Of the solver at most: pictures take tens, and what is too flat to be solved would take minutes to find that out."""
+
 
 def closed_form_colours(image: Tensor, trimap: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Alpha by closed-form matting (Levin et al. 2008), colours by multilevel estimation (Germer et al. 2020).
@@ -30,7 +33,9 @@ def _solve(picture: Tensor, sides: Tensor) -> list[Tensor] | None:
     pixels = picture.double().permute(1, 2, 0).contiguous().numpy()
     try:
         with silently():
-            alpha = np.nan_to_num(pymatting.estimate_alpha_cf(pixels, sides[0].double().numpy()), nan=0.5)
+            known = sides[0].double().numpy()
+            alpha = pymatting.estimate_alpha_cf(pixels, known, cg_kwargs={"maxiter": ITERATIONS})
+        alpha = np.nan_to_num(alpha, nan=0.5)
         colours = pymatting.estimate_foreground_ml(pixels, alpha, return_background=True)
     except (ArithmeticError, ValueError):  # a system that is singular, or does not converge
         return None

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import psutil
 
-from drip_lightning.sweep.memory import available_bytes
+from drip_lightning.memory import available_bytes
 
 
 def test_the_machines_where_there_is_no_group(tmp_path: Path) -> None:
