@@ -175,7 +175,7 @@ def test_a_smooth_ramp_has_no_seams() -> None:
 
 
 def test_a_tile_without_sure_pixels_has_the_whole_picture_s_hints() -> None:
-    image, trimap = picture(600, unknown=slice(100, 500), height=40)
+    image, trimap = picture(500, unknown=slice(60, 440), height=40)
     layout = Sizes(tile_size=128, context=1000).layout(trimap, networks("vae").multiples)
     assert layout is not None
     whole = PropagatedColours()(image, trimap)

@@ -61,7 +61,7 @@ def test_what_cannot_be_solved_falls_back_to_propagated_colours(
 def test_what_pymatting_prints_stays_off_the_users_output(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def chatty(image: np.ndarray, trimap: np.ndarray) -> np.ndarray:
+    def chatty(image: np.ndarray, trimap: np.ndarray, **settings: object) -> np.ndarray:
         print("PERFORMANCE WARNING: Thresholded incomplete Cholesky decomposition failed")
         return trimap
 
