@@ -20,6 +20,7 @@ _MODULES = {
     "data.foreground_degradations": ("Defocus", "MotionBlur", "Multiply", "Tint"),
     "lit.autoencoder": ("Autoencoder",),
     "lit.averaging": ("EMA", "NoAveraging"),
+    "lit.callbacks.learning_rate_range": ("LearningRateRange",),
     "lit.datamodule": ("MattingDataModule",),
     "lit.denoiser": ("Denoiser",),
     "lit.latent_source": ("CachedLatents", "LiveLatents"),

@@ -24,6 +24,7 @@ from drip_lightning.lit.callbacks.compilation import Compilation
 from drip_lightning.lit.callbacks.finite_guard import FiniteGuard
 from drip_lightning.lit.callbacks.gradient_audit import GradientAudit
 from drip_lightning.lit.callbacks.keep_config import KeepConfig
+from drip_lightning.lit.callbacks.learning_rate_range import refuse_to_set_the_rate
 from drip_lightning.lit.callbacks.matte_panels import MattePanels
 from drip_lightning.lit.callbacks.progress import RunProgressBar
 from drip_lightning.lit.callbacks.step_log import PhaseClock, StepLog
@@ -184,6 +185,7 @@ class DripCLI(LightningCLI):
         check_devices(settings["accelerator"], settings["devices"])
         check_trainer_settings(settings)
         callbacks = [*as_list(settings["callbacks"]), FiniteGuard()]
+        refuse_to_set_the_rate(callbacks)
         if settings["enable_progress_bar"] is not False and not any(isinstance(own, ProgressBar) for own in callbacks):
             callbacks.append(RunProgressBar())
         if settings["profiler"] is None:

@@ -110,7 +110,8 @@ class AveragedWeights(Callback):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Add the averages; a run that ends during a validation still saves its own weights as such."""
         checkpoint["state_dict"].update(self._displaced)
-        checkpoint["averages"] = {"updates": self.updates, "weights": self.averages}
+        if self.averages:  # none before training starts, as where a finder of learning rates saves
+            checkpoint["averages"] = {"updates": self.updates, "weights": self.averages}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Keep the checkpoint's averages until training starts."""
