@@ -50,7 +50,9 @@ class BatchNumbers(Sampler[list[int]]):
     a rank; each rank takes its B of them. So the same global batch means the same samples on any number of ranks.
     """
 
-    def __init__(self, *, batch_size: int, rank: int = 0, world_size: int = 1, first_number: int = 0) -> None:
+    def __init__(
+        self, *, batch_size: int, rank: int = 0, world_size: int = 1, first_number: int = 0, period: int | None = None
+    ) -> None:
         """Describe the stream.
 
         Args:
@@ -58,13 +60,16 @@ class BatchNumbers(Sampler[list[int]]):
             rank: This process's.
             world_size: Number of ranks.
             first_number: How many samples the whole run took before.
+            period: After how many samples the whole run takes the same ones again; never by default.
         """
         self.batch_size = batch_size
         self.rank = rank
         self.world_size = world_size
         self.first_number = first_number
+        self.period = period
 
     def __iter__(self) -> Iterator[list[int]]:
         for batch in count():
             start = self.first_number + (batch * self.world_size + self.rank) * self.batch_size
-            yield list(range(start, start + self.batch_size))
+            numbers = range(start, start + self.batch_size)
+            yield [number % self.period for number in numbers] if self.period else list(numbers)

@@ -7,6 +7,7 @@ from typing import Any, Literal, cast
 
 import torch
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import CombinedLoader
@@ -184,6 +185,7 @@ class MattingDataModule(LightningDataModule):
         training, (rank, ranks) = self._training, self._rank
         assert training is not None
         accumulated = 1 if self.trainer is None else self.trainer.accumulate_grad_batches
+        self._check_accumulation()
         if self.batch_size % (ranks * accumulated):
             raise InputError(
                 f"data.batch_size: {self.batch_size} samples a step cannot be shared evenly by {ranks} ranks with "
@@ -196,6 +198,7 @@ class MattingDataModule(LightningDataModule):
                 rank=rank,
                 world_size=ranks,
                 first_number=self.next_number,
+                period=self._overfit_samples,
             )
             return DataLoader(
                 training,
@@ -244,6 +247,32 @@ class MattingDataModule(LightningDataModule):
     def _rank(self) -> tuple[int, int]:
         """This process's, and how many there are."""
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+
+    def _check_accumulation(self) -> None:
+        callbacks = [] if self.trainer is None else self.trainer.callbacks  # type: ignore[attr-defined]
+        if any(isinstance(one, GradientAccumulationScheduler) for one in callbacks):
+            raise InputError(
+                "trainer.callbacks: with GradientAccumulationScheduler no step would have data.batch_size samples; set "
+                "trainer.accumulate_grad_batches, which shares them out"
+            )
+
+    @property
+    def _overfit_samples(self) -> int | None:
+        """Samples in the batches to overfit; nothing where training has no end of them.
+
+        Raises:
+            InputError: a part of an endless stream is asked for, or half a step.
+        """
+        batches = 0 if self.trainer is None else self.trainer.overfit_batches
+        if not batches:
+            return None
+        accumulated = self.trainer.accumulate_grad_batches
+        if not isinstance(batches, int) or batches % accumulated:
+            whole = (
+                "a number of batches" if accumulated == 1 else f"a multiple of accumulate_grad_batches {accumulated}"
+            )
+            raise InputError(f"trainer.overfit_batches: expected {whole}, got {batches}: training samples have no end")
+        return batches // accumulated * self.batch_size
 
     @property
     def _hints(self) -> Hints:

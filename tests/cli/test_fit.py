@@ -18,7 +18,7 @@ from drip_lightning.data.shards.index import read_index
 from drip_lightning.lit.autoencoder import Autoencoder
 from drip_lightning.lit.denoiser import Denoiser
 from drip_lightning.lit.matting import MattingStage
-from drip_lightning.lit.resume.checkpoint_io import newest_checkpoint, read_checkpoint
+from drip_lightning.lit.resume.checkpoint_io import checkpoints_in, newest_checkpoint, read_checkpoint
 from drip_lightning.lit.transparency import TransparencyDecoder
 from tests.runs import CONFIGS, NETWORKS, STAGES, tiny_arguments
 from tests.same_run import logged
@@ -99,15 +99,15 @@ def test_one_folder_holds_one_run(synth: Path, runs: Path, tmp_path: Path, capsy
 def test_another_runs_checkpoint_begins_a_run_of_its_own(synth: Path, runs: Path, tmp_path: Path) -> None:
     more = (f"--ckpt_path={runs}/autoencoder", "--trainer.max_steps=3")
     assert run(tiny_arguments("autoencoder", synth, tmp_path, *more)).trainer.global_step == 3
-    names = [file.name for file in (tmp_path / "autoencoder" / "checkpoints").iterdir()]
+    names = [file.name for file in checkpoints_in(tmp_path / "autoencoder")]
     assert names == ["step=0000003.ckpt"]
 
 
 def test_the_last_step_is_saved_whatever_the_interval(synth: Path, tmp_path: Path) -> None:
     run(tiny_arguments("autoencoder", synth, tmp_path, "--trainer.max_steps=3", "--checkpoint.every_n_train_steps=2"))
-    folder = tmp_path / "autoencoder" / "checkpoints"
-    assert sorted(path.name for path in folder.iterdir()) == ["step=0000002.ckpt", "step=0000003.ckpt"]
-    assert read_checkpoint(folder / "step=0000003.ckpt")["global_step"] == 3
+    saved = sorted(checkpoints_in(tmp_path / "autoencoder"))
+    assert [path.name for path in saved] == ["step=0000002.ckpt", "step=0000003.ckpt"]
+    assert read_checkpoint(saved[-1])["global_step"] == 3
 
 
 def test_validate_scores_the_newest_checkpoint(synth: Path, runs: Path) -> None:
@@ -287,7 +287,7 @@ def test_a_step_is_the_optimizer_s_whatever_is_accumulated(synth: Path, tmp_path
         "train/loss": [0, 1, 2, 3, 4],
         "optimizer/gradient_norm": [0, 1, 2, 3, 4],
     }
-    saved = sorted(file.name for file in (tmp_path / "autoencoder" / "checkpoints").iterdir())
+    saved = sorted(file.name for file in checkpoints_in(tmp_path / "autoencoder"))
     assert saved == [f"step=000000{step}.ckpt" for step in (2, 4, 5)]
 
 
@@ -351,7 +351,7 @@ def test_stable_diffusion_that_is_not_there(synth: Path, tmp_path: Path, capsys:
     arguments += [f"--data.{split}={synth / split}" for split in ("foregrounds", "backgrounds", "evaluation")]
     arguments += [f"{NETWORKS}source={tmp_path / 'sd2'}", "--trainer.accelerator=cpu"]
     said = _complaint(arguments, capsys)
-    assert f"cannot load vae of '{tmp_path / 'sd2'}'" in said
+    assert f"cannot load scheduler of '{tmp_path / 'sd2'}'" in said
     assert "give a folder in diffusers' format or a Hub id" in said
 
 

@@ -30,6 +30,7 @@ def test_order_depends_on_seed_epoch_and_purpose_alone() -> None:
 
 def test_numbers_by_hand() -> None:
     assert list(islice(BatchNumbers(batch_size=3), 2)) == [[0, 1, 2], [3, 4, 5]]
+    assert list(islice(BatchNumbers(batch_size=2, first_number=5, period=3), 2)) == [[2, 0], [1, 2]]
     second_rank = BatchNumbers(batch_size=2, rank=1, world_size=3, first_number=24)
     assert list(islice(second_rank, 2)) == [[26, 27], [32, 33]]
 

@@ -1,14 +1,15 @@
 """When a run is saved, how it stops, and how it resumes as if it had never stopped."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, Timer
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch.optim import Optimizer
 
 from drip_lightning.errors import InputError, Stopped
@@ -103,7 +104,7 @@ class Checkpoints(Checkpoint):
             "step": point.step,
             "validation_due": point.validation_due,
             "random": _of_every_rank(trainer, point.random),
-            "log": log_lengths(trainer),
+            "log": log_lengths(trainer, self.folder),
             "best": self._best.found,
         }
         checkpoint["epoch"] = 0  # the training stream has no end
@@ -135,7 +136,7 @@ class Checkpoints(Checkpoint):
         """Watch for signals; bring random generators and log to where the checkpoint had them; validate if due."""
         self._signals.install(trainer)
         loaded = self._loaded or {"step": 0, "validation_due": False, "log": {}}
-        cut_log_back(trainer, loaded["log"])
+        cut_log_back(trainer, self.folder, loaded["log"])
         self._best.resume(loaded.get("best"), trainer)
         if (self.folder / checkpoint_name(loaded["step"])).exists():
             self._saved = _SavePoint(loaded["step"], loaded["validation_due"], random=None)
@@ -196,6 +197,21 @@ class Checkpoints(Checkpoint):
         self._best.warn_if_none()
         self._signals.restore()
 
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say why a resumed run was not trained: its time was up before, and nothing else tells."""
+        timers = [one for one in trainer.callbacks if isinstance(one, Timer)]  # type: ignore[attr-defined]
+        left = [one.time_remaining() for one in timers]
+        if (
+            self._loaded
+            and trainer.global_step == self._loaded["step"]
+            and any(one is not None and one <= 0 for one in left)
+        ):
+            spent = timedelta(seconds=round(max(one.time_elapsed() for one in timers)))
+            rank_zero_warn(
+                f"trainer.max_time was spent before this start: nothing was trained after step {trainer.global_step}; "
+                f"give more than the {spent} that the run has had"
+            )
+
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Save a run that fails, if it still is between two steps; on several ranks the others may not get here."""
         self._signals.restore()
@@ -223,7 +239,9 @@ class Checkpoints(Checkpoint):
 
     def _save(self, trainer: Trainer) -> None:
         trains = any(weight.requires_grad for weight in trainer.lightning_module.parameters())
-        if self.keep == 0 or (trainer.global_step == 0 and trains):  # a stage that only tells what it is has no steps
+        if (
+            trainer.fast_dev_run or self.keep == 0 or (trainer.global_step == 0 and trains)
+        ):  # a stage that only tells what it is has no steps
             return
         self._saving = True
         trainer.save_checkpoint(self.folder / checkpoint_name(trainer.global_step), weights_only=False)

@@ -6,7 +6,7 @@ from signal import SIGINT, SIGKILL, SIGTERM
 
 import pytest
 
-from drip_lightning.lit.resume.checkpoint_io import newest_checkpoint, step_of
+from drip_lightning.lit.resume.checkpoint_io import checkpoints_in, newest_checkpoint, step_of
 from tests.faults import (
     STEPS,
     Fault,
@@ -112,7 +112,7 @@ def test_a_full_disk_is_told_in_one_line_and_the_last_checkpoint_stays(
     arguments: Callable[[str, Path], list[str]], tmp_path: Path
 ) -> None:
     _launch(arguments("autoencoder", tmp_path), tmp_path, full_disk(2))
-    assert [file.name for file in (tmp_path / "checkpoints").iterdir()] == ["step=0000002.ckpt"]
+    assert [file.name for file in checkpoints_in(tmp_path)] == ["step=0000002.ckpt"]
     last = (tmp_path / "output.txt").read_text().splitlines()[-1]
     assert last.startswith(
         f"drip fit: cannot write checkpoint {tmp_path}/checkpoints/step=0000003.ckpt: File too large"
