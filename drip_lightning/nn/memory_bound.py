@@ -21,7 +21,7 @@ from drip_lightning.ops.windows import round_up
 RESERVE = 0.1
 """Share of what is free that is left for others."""
 SCRATCH = 1.5
-"""By which activations are multiplied for what libraries take besides, measured by `benchmarks.picture_size`."""
+"""By which activations are multiplied for what libraries take besides: an estimate."""
 PICTURE_BYTES = 48
 """For each pixel of the picture: foreground and alpha (16), and what it takes to put them together."""
 WINDOW_BYTES = 22
