@@ -122,7 +122,7 @@ class Autoencoder(Stage):
 
     def on_fit_end(self) -> None:
         """Write the autoencoder where the denoiser's configuration finds it."""
-        if self.trainer.is_global_zero and not self.trainer.fast_dev_run:
+        if self.trainer.is_global_zero and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             self.save_pretrained(Path(self.trainer.default_root_dir) / "pretrained")
 
     def save_pretrained(self, folder: Path) -> None:

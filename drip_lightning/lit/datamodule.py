@@ -263,10 +263,9 @@ class MattingDataModule(LightningDataModule):
         Raises:
             InputError: a part of an endless stream is asked for, or half a step.
         """
-        batches = 0 if self.trainer is None else self.trainer.overfit_batches
-        if not batches:
+        if self.trainer is None or not self.trainer.overfit_batches:  # type: ignore[attr-defined]
             return None
-        accumulated = self.trainer.accumulate_grad_batches
+        batches, accumulated = self.trainer.overfit_batches, self.trainer.accumulate_grad_batches  # type: ignore[attr-defined]
         if not isinstance(batches, int) or batches % accumulated:
             whole = (
                 "a number of batches" if accumulated == 1 else f"a multiple of accumulate_grad_batches {accumulated}"

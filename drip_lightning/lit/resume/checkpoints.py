@@ -239,10 +239,9 @@ class Checkpoints(Checkpoint):
 
     def _save(self, trainer: Trainer) -> None:
         trains = any(weight.requires_grad for weight in trainer.lightning_module.parameters())
-        if (
-            trainer.fast_dev_run or self.keep == 0 or (trainer.global_step == 0 and trains)
-        ):  # a stage that only tells what it is has no steps
-            return
+        is_trial: bool = trainer.fast_dev_run  # type: ignore[attr-defined]
+        if is_trial or self.keep == 0 or (trainer.global_step == 0 and trains):
+            return  # a stage that only tells what it is has no steps, and is saved
         self._saving = True
         trainer.save_checkpoint(self.folder / checkpoint_name(trainer.global_step), weights_only=False)
         self._saving = False
