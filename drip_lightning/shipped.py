@@ -20,7 +20,8 @@ def shipped_model() -> Path:
     """
     if not (MODEL / "model_index.json").is_file():
         raise InputError(
-            f"no checkpoint is named, and {MODEL} holds no model: install drip_lightning again, or name a checkpoint"
+            f"no checkpoint is named, and {MODEL} holds no model: name one; `make fit` trains a toy one in "
+            "minutes, `make model` one worth its hours"
         )
     return MODEL
 

@@ -65,7 +65,7 @@ def test_without_a_checkpoint_the_packages_model_is_used_and_named(
     given = (_picture(tmp_path / "cat.png"), "--trimap", _trimap(tmp_path / "trimap.png"))
     monkeypatch.setattr(shipped, "MODEL", tmp_path / "model")
     assert _matte(*given, f"--out={tmp_path / 'none'}") == 1
-    assert f"{tmp_path / 'model'} holds no model: install drip_lightning again" in capsys.readouterr().err
+    assert f"{tmp_path / 'model'} holds no model: name one; `make fit` trains a toy one" in capsys.readouterr().err
     assert command.run(["export", str(runs / "transparency"), str(tmp_path / "model")]) == 0
     assert _matte(*given, f"--out={tmp_path / 'default'}") == 0
     assert f"no --checkpoint, so the model in {tmp_path / 'model'} is used" in capsys.readouterr().err
