@@ -191,4 +191,5 @@ def test_a_disk_that_refuses_is_one_line_and_what_was_measured_is_kept(
 
 
 def lines_of(report: EvaluationReport) -> list[str]:
-    return [line for line in report.table.splitlines() if line.startswith("| trimap")]
+    """The rows of a table without their last column, seconds."""
+    return [line.rsplit("|", 2)[0] for line in report.table.splitlines() if line.startswith("| trimap")]
