@@ -19,7 +19,7 @@ _OF_EARLIER_VERSIONS = {
     "augmentation.trimap_neighbourhood": "it is augmentation.trimap_structuring_element now",
     "augmentation.degradation": "it is the list augmentation.degradations now, see docs/augmentation.md",
 }
-_MOST_NAMED = 30
+_MOST_NAMED = 20
 """So many right keys are listed where none is close to the wrong one."""
 
 

@@ -10,6 +10,7 @@ from drip_lightning.data.augment import Augmentation
 from drip_lightning.data.compose import Composer, LayerBatch, Layers, stack_layers
 from drip_lightning.data.degradations import Blur, Jpeg, Noise, Shrink
 from drip_lightning.lit.denoiser import Denoiser
+from drip_lightning.nn.latents import LatentCodec
 from tests.networks import with_saved_vae
 
 
@@ -33,7 +34,7 @@ def _stage(tmp_path: Any, device: str) -> Denoiser:
 @pytest.fixture
 def _no_autocast(monkeypatch: pytest.MonkeyPatch) -> None:
     """Which the meta device does not know."""
-    monkeypatch.setattr("drip_lightning.nn.latents._no_float16", lambda tensor: nullcontext())
+    monkeypatch.setattr(LatentCodec, "_autocast", lambda self, tensor: nullcontext())
 
 
 def test_the_meta_device_tells() -> None:

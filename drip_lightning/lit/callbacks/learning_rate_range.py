@@ -6,7 +6,6 @@ from pathlib import Path
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import LearningRateFinder
 from lightning.pytorch.utilities import rank_zero_info
-from lightning.pytorch.utilities.seed import isolate_rng
 
 from drip_lightning.errors import InputError
 from drip_lightning.files import whole_file
@@ -15,8 +14,9 @@ from drip_lightning.files import whole_file
 class LearningRateRange(LearningRateFinder):
     """Trains some steps with rising learning rates, says where the loss fell fastest, and undoes those steps.
 
-    The run then trains as its configuration says, bit for bit as without the test: what was found is for the next
-    configuration. All that was tried lands in `learning_rates.csv` in the run folder. A resumed run is not tested.
+    The run then trains as its configuration says, to the same weights bit for bit as without the test; only PyTorch's
+    global generator, from which no stage draws, stands elsewhere. What was found is for the next configuration. All
+    that was tried lands in `learning_rates.csv` in the run folder. A resumed run is not tested.
     """
 
     def __init__(self, min_lr: float = 1e-8, max_lr: float = 1.0, steps: int = 100) -> None:
@@ -38,8 +38,7 @@ class LearningRateRange(LearningRateFinder):
         """Test, and tell."""
         if trainer.ckpt_path is not None:
             return
-        with isolate_rng():
-            super().on_fit_start(trainer, pl_module)
+        super().on_fit_start(trainer, pl_module)
         if self.optimal_lr is None or not trainer.is_global_zero:
             return
         file = Path(trainer.default_root_dir) / "learning_rates.csv"
