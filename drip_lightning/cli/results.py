@@ -57,7 +57,7 @@ class Results:
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> "Results":
-        """Make sense of the options of `add_result_options`.
+        """Make sense of the options that `drip matte` has for them.
 
         Raises:
             InputError: they contradict each other.
@@ -108,8 +108,8 @@ class Results:
         """
         if self.form.is_linear or self.bits != 8 or self.keep_profile:
             raise InputError("several frames are written with 8 bits in sRGB alone, as PNG, WebP or TIFF")
-        levels = np.rint(self.pixels(matte, image, srgb_colours()).clip(0, 1) * 255).astype(np.uint8)
-        return Image.fromarray(levels[..., 0] if levels.shape[2] == 1 else levels)
+        values = np.rint(self.pixels(matte, image, srgb_colours()).clip(0, 1) * 255).astype(np.uint8)
+        return Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
 
     def write_frames(self, path: Path, pages: Sequence[Image.Image], frames: Frames) -> None:
         """Write a result of several frames, whole or not at all."""
@@ -160,10 +160,6 @@ class Results:
         if self.form.is_linear:
             return linear_colours(content, name=name)
         return profile_colours(content, name=name) if self.keep_profile else srgb_colours()
-
-
-def add_result_options(parser: argparse.ArgumentParser) -> None:
-    """The options of which `Results.of` makes sense."""
 
 
 def _put(path: Path, encoded: bytes) -> None:

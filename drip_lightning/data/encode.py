@@ -73,11 +73,11 @@ def encode_picture(
         return write_exr(
             colour=pixels[..., :3] if channels > 1 else None, alpha=None if channels == 3 else pixels[..., -1]
         )
-    levels = np.rint(pixels.clip(0, 1) * (2**bits - 1)).astype(np.uint8 if bits == 8 else np.uint16)
-    levels = levels[..., 0] if channels == 1 else levels
+    values = np.rint(pixels.clip(0, 1) * (2**bits - 1)).astype(np.uint8 if bits == 8 else np.uint16)
+    values = values[..., 0] if channels == 1 else values
     if bits == 8:
-        return _eight_bits(Image.fromarray(levels), form, profile, dpi)
-    return _deep_png(levels, profile, dpi) if form.name == "png" else _deep_tiff(levels, profile, dpi)
+        return _eight_bits(Image.fromarray(values), form, profile, dpi)
+    return _deep_png(values, profile, dpi) if form.name == "png" else _deep_tiff(values, profile, dpi)
 
 
 def _eight_bits(picture: Image.Image, form: Format, profile: bytes | None, dpi: tuple[float, float] | None) -> bytes:
@@ -91,10 +91,10 @@ def _eight_bits(picture: Image.Image, form: Format, profile: bytes | None, dpi: 
     return stream.getvalue()
 
 
-def _deep_png(levels: NDArray[np.uint16], profile: bytes | None, dpi: tuple[float, float] | None) -> bytes:
+def _deep_png(values: NDArray[np.uint16], profile: bytes | None, dpi: tuple[float, float] | None) -> bytes:
     import imagecodecs
 
-    png = bytes(imagecodecs.png_encode(np.ascontiguousarray(levels), level=3))
+    png = bytes(imagecodecs.png_encode(np.ascontiguousarray(values), level=3))
     extra = b"" if profile is None else _chunk(b"iCCP", b"profile\0\0" + zlib.compress(profile))
     if dpi is not None:
         extra += _chunk(b"pHYs", struct.pack(">IIB", *(round(density / 0.0254) for density in dpi), 1))
@@ -106,15 +106,15 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-def _deep_tiff(levels: NDArray[np.uint16], profile: bytes | None, dpi: tuple[float, float] | None) -> bytes:
+def _deep_tiff(values: NDArray[np.uint16], profile: bytes | None, dpi: tuple[float, float] | None) -> bytes:
     import tifffile
 
     stream = io.BytesIO()
     tifffile.imwrite(
         stream,
-        levels,
-        photometric="minisblack" if levels.ndim == 2 else "rgb",
-        extrasamples=["unassalpha"] if levels.shape[2:] == (4,) else None,
+        values,
+        photometric="minisblack" if values.ndim == 2 else "rgb",
+        extrasamples=["unassalpha"] if values.shape[2:] == (4,) else None,
         compression="zlib",
         predictor=True,
         metadata=None,

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from drip_lightning.data.pictures import MAX_PIXELS, TooBigError
+from drip_lightning.data.pictures import require_size
 from drip_lightning.errors import InputError, raised_as
+from drip_lightning.ops.srgb import linear_to_srgb
 
 REC_709 = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)
 """Chromaticities of red, green, blue and white, x and y each: sRGB's; what a file without any means."""
@@ -25,6 +26,11 @@ class LinearPicture:
     """(H, W, 3) straight colour in linear light with sRGB's primaries, not bounded; none in a file of a matte alone."""
     alpha: NDArray[np.float32] | None
     """(H, W) in [0, 1]; none where the file has none. A single grey channel is an alpha."""
+
+    @property
+    def srgb(self) -> NDArray[np.float32] | None:
+        """The colour in sRGB, what lies beyond 0 and 1 cut off."""
+        return None if self.colour is None else linear_to_srgb(self.colour.clip(0, 1)).astype(np.float32)
 
 
 def is_exr(content: bytes) -> bool:
@@ -50,8 +56,7 @@ def read_exr(content: bytes, *, name: str) -> LinearPicture:
         header = exr.File(io.BytesIO(content), header_only=True).header()
         (left, top), (right, bottom) = header["displayWindow"]
         width, height = int(right) - int(left) + 1, int(bottom) - int(top) + 1
-        if width * height > MAX_PIXELS:
-            raise TooBigError(f"{name} has {width}x{height} pixels, more than {MAX_PIXELS} are not decoded")
+        require_size(width, height, name=name)
         channels = exr.File(io.BytesIO(content), separate_channels=True).channels()
     if np.abs(np.subtract(header.get("chromaticities", REC_709), REC_709)).max() > 0.001:
         raise InputError(f"{name} has other primaries than sRGB (Rec. 709): convert it")

@@ -10,11 +10,17 @@ from torch import Tensor
 from drip_lightning.data.exr import is_exr, read_exr
 from drip_lightning.data.frames import Frames, frames_of
 from drip_lightning.data.matte_jobs import MatteJob
-from drip_lightning.data.orientation import Orientation, apply_orientation, fit_guide
+from drip_lightning.data.orientation import Orientation, fit_guide
 from drip_lightning.data.picture_files import FORMATS, read_file
-from drip_lightning.data.pictures import colour_floats, map_pixels, opacity, open_picture, open_values, orientation_of
+from drip_lightning.data.pictures import (
+    colour_floats,
+    map_pixels,
+    opacity,
+    open_picture,
+    open_with_values,
+    orientation_of,
+)
 from drip_lightning.errors import InputError
-from drip_lightning.ops.srgb import linear_to_srgb
 from drip_lightning.ops.trimap import quantise_trimap, trimap_from_mask, unknown_mask
 
 
@@ -81,15 +87,13 @@ def _read_picture(path: Path, *, frame: int) -> tuple[NDArray[np.float32], NDArr
     content, name = read_file(path), str(path)
     if is_exr(content):
         linear = read_exr(content, name=name)
-        if linear.colour is None:
+        image = linear.srgb
+        if image is None:
             raise InputError(f"{name} has no colour: it is a matte")
-        alpha = np.ones(linear.colour.shape[:2], np.float32) if linear.alpha is None else linear.alpha
-        return linear_to_srgb(linear.colour.clip(0, 1)).astype(np.float32), alpha, 1
-    picture = open_picture(content, name=name, formats=FORMATS, frame=frame)
+        return image, np.ones(image.shape[:2], np.float32) if linear.alpha is None else linear.alpha, 1
+    picture, values = open_with_values(content, name=name, formats=FORMATS, frame=frame)
     orientation = orientation_of(content, name=name, formats=FORMATS, frame=frame)
-    deep = open_values(content, name=name, formats=FORMATS, page=frame)
-    image = colour_floats(picture, None if deep is None else apply_orientation(deep, orientation))
-    return image, opacity(picture), orientation
+    return colour_floats(picture, values), opacity(picture), orientation
 
 
 def read_map(path: Path, *, frame: int | None = None) -> tuple[NDArray[np.uint8], int]:

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from drip_lightning.data.exr import is_exr, read_exr
-from drip_lightning.data.orientation import apply_orientation
 from drip_lightning.data.picture_files import FORMATS
-from drip_lightning.data.pictures import foreign_profile, open_picture, open_values, orientation_of
+from drip_lightning.data.pictures import foreign_profile, open_with_values
 from drip_lightning.errors import InputError, raised_as
 from drip_lightning.ops.srgb import srgb_to_linear
 
@@ -68,17 +67,14 @@ def profile_colours(content: bytes, *, name: str) -> OwnColours:
     """
     if is_exr(content):
         return srgb_colours()
-    picture = open_picture(content, name=name, formats=FORMATS)
+    picture, deep = open_with_values(content, name=name, formats=FORMATS)
     found, space = foreign_profile(picture)
     if found is None:
         return srgb_colours()
     if space != "RGB":
         raise InputError(f"{name} has a profile of {space} colours, and its result RGB: leave out --keep-profile")
-    values = np.asarray(picture.convert("RGB"), np.float32) / 255
-    deep = open_values(content, name=name, formats=FORMATS)
-    if deep is not None:
-        orientation = orientation_of(content, name=name, formats=FORMATS)
-        values = apply_orientation(deep, orientation)[..., :3] / np.float32(65535)
+    shown = np.asarray(picture.convert("RGB")) if deep is None else deep[..., :3]
+    values = shown / np.float32(np.iinfo(shown.dtype).max)
     profile = picture.info["icc_profile"]
     encode = _into(profile)
     advice = "leave out --keep-profile"

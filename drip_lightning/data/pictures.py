@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from drip_lightning.data.deep import deep_size, deep_values, eight_bits, is_tiff, tiff_tag
+from drip_lightning.data.orientation import apply_orientation
 from drip_lightning.errors import InputError, reason_of
 
 MAX_PIXELS = 1 << 26
@@ -56,10 +57,22 @@ def open_picture(
     """
     with told(name, formats):
         values = open_values(content, name=name, formats=formats, page=frame)
-        with _opened(content, formats, frame, name) if values is None else _rounded(content, values, frame) as picture:
-            require_size(*picture.size, name=name)
-            picture.load()
-            return ImageOps.exif_transpose(picture) if upright else picture.copy()
+        return _decoded(content, values, name=name, formats=formats, upright=upright, frame=frame)
+
+
+def open_with_values(
+    content: bytes, *, name: str, formats: tuple[str, ...] = FORMATS, frame: int = 0
+) -> tuple[Image.Image, NDArray[np.uint16] | None]:
+    """A picture as `open_picture` and its `open_values`, both upright; the file is decoded once.
+
+    Arguments and errors are those of `open_picture`.
+    """
+    with told(name, formats):
+        values = open_values(content, name=name, formats=formats, page=frame)
+        picture = _decoded(content, values, name=name, formats=formats, upright=True, frame=frame)
+    if values is not None:
+        values = apply_orientation(values, orientation_of(content, name=name, formats=formats, frame=frame))
+    return picture, values
 
 
 def open_values(
@@ -114,6 +127,16 @@ def told(name: str, formats: tuple[str, ...]) -> Iterator[None]:
         raise InputError(f"{name} cannot be decoded: it is none of {', '.join(formats)}") from error
     except _DECODE_ERRORS as error:
         raise InputError(f"{name} cannot be decoded: {reason_of(error)}") from error
+
+
+def _decoded(
+    content: bytes, values: NDArray[np.uint16] | None, *, name: str, formats: tuple[str, ...], upright: bool, frame: int
+) -> Image.Image:
+    """The picture, from its deep values if it has some."""
+    with _opened(content, formats, frame, name) if values is None else _rounded(content, values, frame) as picture:
+        require_size(*picture.size, name=name)
+        picture.load()
+        return ImageOps.exif_transpose(picture) if upright else picture.copy()
 
 
 def _opened(content: bytes, formats: tuple[str, ...], frame: int, name: str) -> Image.Image:
@@ -201,8 +224,7 @@ def foreign_profile(picture: Image.Image) -> tuple[ImageCms.ImageCmsProfile | No
 def grey_pixels(picture: Image.Image) -> NDArray[np.uint8]:
     """A picture used as a map (alpha, trimap), (H, W); 16 bits are rounded to 8, colour to its luma."""
     if picture.mode.startswith("I"):  # 16 bits: I;16, I;16B, or I in older files
-        values = np.asarray(picture).astype(np.int64).clip(0, 65535)
-        return ((values + 128) // 257).astype(np.uint8)
+        return eight_bits(np.asarray(picture).clip(0, 65535).astype(np.uint16))
     return np.array(picture.convert("L"))
 
 

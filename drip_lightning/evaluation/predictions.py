@@ -16,7 +16,6 @@ from drip_lightning.data.pictures import colour_pixels, grey_pixels, open_pictur
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.errors import InputError
 from drip_lightning.evaluation.method import Method
-from drip_lightning.ops.srgb import linear_to_srgb
 from drip_lightning.pipeline import Matte
 
 _SUFFIXES = (".png", ".tif", ".tiff", ".webp", ".exr")
@@ -108,7 +107,7 @@ def _layers(file: Path) -> tuple[NDArray[np.floating] | None, NDArray[np.floatin
     content, name = read_file(file), str(file)
     if is_exr(content):
         linear = read_exr(content, name=name)
-        return linear.alpha, None if linear.colour is None else linear_to_srgb(linear.colour.clip(0, 1))
+        return linear.alpha, linear.srgb
     picture = open_picture(content, name=name, formats=_FORMATS)
     if picture.has_transparency_data:
         rgba = rgba_pixels(picture, name=name).astype(np.float32) / 255

@@ -1,9 +1,9 @@
 """Shards to batches for every stage: which sample, on which rank, after which resume."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -32,6 +32,7 @@ from drip_lightning.data.order import BatchNumbers
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.data.shards.reader import ShardFolder
 from drip_lightning.errors import InputError
+from drip_lightning.lit.loaders import EndlessLoader, EvaluationLoader, compose_in_worker
 from drip_lightning.lit.resume.signals import ignore_stop_signals
 from drip_lightning.ops.hints.choice import Hints, NoHints
 
@@ -112,7 +113,7 @@ class MattingDataModule(LightningDataModule):
         self._damage = DamageLedger({}, allowed_share=damaged_share)
         self._training: TrainingLayers | None = None
         self._evaluation: dict[str, EvaluationPictures] = {}
-        self._loaders: list[EndlessLoader | _EvaluationLoader] = []
+        self._loaders: list[EndlessLoader | EvaluationLoader] = []
         self._resumed_step, self._resumed_number = 0, 0
 
     def setup(self, stage: str) -> None:
@@ -172,7 +173,7 @@ class MattingDataModule(LightningDataModule):
         assert self._training is not None
         return self.on_after_batch_transfer(stack_layers([self._training[number] for number in numbers]), 0)
 
-    def train_dataloader(self) -> "EndlessLoader":
+    def train_dataloader(self) -> EndlessLoader:
         """Training batches, from where the run is; without a trainer as for one process, from the first.
 
         As in every data module, `on_after_batch_transfer` makes of each what a stage is given.
@@ -204,7 +205,7 @@ class MattingDataModule(LightningDataModule):
                 training,
                 batch_sampler=numbers,
                 num_workers=self.num_workers,
-                collate_fn=partial(_compose, self._composer, self._hints)
+                collate_fn=partial(compose_in_worker, self._composer, self._hints)
                 if self.compose_on == "worker"
                 else stack_layers,
                 pin_memory=torch.cuda.is_available(),
@@ -285,7 +286,7 @@ class MattingDataModule(LightningDataModule):
             raise InputError(f"{folder} has {len(pictures)} pictures, too few for {world_size} ranks")
         # Lightning leaves a sampler of this kind alone; its own choice would repeat pictures to even out the ranks.
         own = UnrepeatedDistributedSampler(pictures, num_replicas=world_size, rank=rank, shuffle=False)
-        loader = _EvaluationLoader(
+        loader = EvaluationLoader(
             pictures,
             batch_size=None,
             sampler=own,
@@ -294,33 +295,3 @@ class MattingDataModule(LightningDataModule):
         )
         self._loaders.append(loader)
         return loader
-
-
-class EndlessLoader:
-    """A loader made anew each time it is iterated, so that it begins where the run is by then.
-
-    It is not a `DataLoader`, so Lightning does not put a sampler of its own into it, and it has no length.
-    """
-
-    def __init__(self, make_loader: Callable[[], DataLoader[Layers]]) -> None:
-        self._make_loader = make_loader
-
-    def __iter__(self) -> Iterator[Any]:
-        self._iterator = iter(self._make_loader())
-        return self._iterator
-
-
-class _EvaluationLoader(DataLoader[MattingBatch]):
-    """Keeps its iterator where Lightning looks for one to end the workers of."""
-
-    def __iter__(self) -> Any:
-        self._iterator = super().__iter__()
-        return self._iterator
-
-
-def _compose(composer: Composer, hints: Hints, samples: list[Layers]) -> CompositeBatch:
-    composite = composer.compose(stack_layers(samples))
-    if hints.guesses:
-        seen = as_batch(composite)
-        composite["hints"] = hints.as_uint8(seen["image"], seen["trimap"])
-    return composite

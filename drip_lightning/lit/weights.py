@@ -45,13 +45,14 @@ def check_same_autoencoder(found: Mapping[str, Tensor], frozen: Mapping[str, Ten
         InputError: the autoencoders differ.
     """
     for name, weight in frozen.items():
+        if not name.startswith("codec."):
+            continue
         other = found.get(name)
-        same = (
-            other is not None
-            and other.shape == weight.shape
-            and torch.allclose(other, weight, rtol=_HALF_PRECISION, atol=1e-6)
-        )
-        if name.startswith("codec.") and not same:
+        if (
+            other is None
+            or other.shape != weight.shape
+            or not torch.allclose(other, weight, rtol=_HALF_PRECISION, atol=1e-6)
+        ):
             raise InputError(
                 f"{where} was trained on the latents of another autoencoder (such as {name}): give networks whose "
                 "autoencoder is the same"

@@ -40,19 +40,13 @@ def multi_resolution_noise(
     Raises:
         ValueError: if `strength` is outside [0, 1].
     """
-    if not 0 <= strength <= 1:
-        raise ValueError(f"strength: expected t/T in [0, 1], got {strength}")
-    channels, height, width = shape
-    device = generator.device
-    noise = torch.randn(shape, generator=generator, device=device)
+    noise = _gaussian(shape, strength, generator)
+    _, height, width = shape
     for level in range(MAX_LEVELS):
-        ratio = 2 + 2 * torch.rand((), generator=generator, device=device).item()
-        level_height, level_width = max(1, int(height / ratio**level)), max(1, int(width / ratio**level))
-        coarse = torch.randn((1, channels, level_height, level_width), generator=generator, device=device)
-        align_corners = False if upsampling == "bilinear" else None
-        full = F.interpolate(coarse, size=(height, width), mode=upsampling, align_corners=align_corners)[0]
-        noise = noise + strength * discount**level * full
-        if level_height == level_width == 1:
+        ratio = _ratio(generator)
+        level_size = max(1, int(height / ratio**level)), max(1, int(width / ratio**level))
+        noise = noise + strength * discount**level * _coarse(shape, level_size, generator, upsampling)
+        if level_size == (1, 1):
             break
     return noise / noise.std() if normalise else noise
 
@@ -77,18 +71,32 @@ def marigold_noise(
     Raises:
         ValueError: if `strength` is outside [0, 1].
     """
-    if not 0 <= strength <= 1:
-        raise ValueError(f"strength: expected t/T in [0, 1], got {strength}")
-    channels, height, width = shape
-    device = generator.device
-    noise = torch.randn(shape, generator=generator, device=device)
-    level_height, level_width = height, width
+    noise = _gaussian(shape, strength, generator)
+    level_size = shape[1:]
     for level in range(MAX_LEVELS):
-        ratio = 2 + 2 * torch.rand((), generator=generator, device=device).item()
-        level_height, level_width = (max(1, int(side / ratio**level)) for side in (level_height, level_width))
-        coarse = torch.randn((1, channels, level_height, level_width), generator=generator, device=device)
-        full = F.interpolate(coarse, size=(height, width), mode="bilinear", align_corners=False)[0]
-        noise = noise + (discount * strength) ** level * full
-        if level_height == 1 or level_width == 1:
+        ratio = _ratio(generator)
+        level_size = max(1, int(level_size[0] / ratio**level)), max(1, int(level_size[1] / ratio**level))
+        noise = noise + (discount * strength) ** level * _coarse(shape, level_size, generator, "bilinear")
+        if 1 in level_size:
             break
     return noise / noise.std()
+
+
+def _gaussian(shape: tuple[int, int, int], strength: float, generator: torch.Generator) -> Tensor:
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength: expected t/T in [0, 1], got {strength}")
+    return torch.randn(shape, generator=generator, device=generator.device)
+
+
+def _ratio(generator: torch.Generator) -> float:
+    """By whose powers sizes shrink."""
+    return 2 + 2 * torch.rand((), generator=generator, device=generator.device).item()
+
+
+def _coarse(
+    shape: tuple[int, int, int], size: tuple[int, int], generator: torch.Generator, upsampling: Upsampling
+) -> Tensor:
+    """Gaussian noise of a smaller size, brought up to `shape`."""
+    coarse = torch.randn((1, shape[0], *size), generator=generator, device=generator.device)
+    align_corners = False if upsampling == "bilinear" else None
+    return F.interpolate(coarse, size=shape[1:], mode=upsampling, align_corners=align_corners)[0]

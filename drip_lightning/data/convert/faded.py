@@ -12,7 +12,7 @@ WHITE = "colours fade to white with alpha"
 _STRAY = 0.01
 """Share of partial pixels that may say otherwise."""
 _TOLERANCE = 2
-"""Levels by which premultiplied colour may pass alpha: roundings, and what JPEG does."""
+"""Values by which premultiplied colour may pass alpha: roundings, and what JPEG does."""
 
 
 def fading(colour: Bytes, alpha: Bytes) -> str | None:
