@@ -11,18 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from drip_lightning.cli.matte_model import MatteModel, told_memory
 from drip_lightning.cli.matte_options import build_parser
-from drip_lightning.cli.size_options import in_precision, sized_pipeline
 from drip_lightning.data.matte_jobs import MatteJob, find_jobs
 from drip_lightning.errors import InputError, RunError, raised_as
-from drip_lightning.moved import moved_places
-from drip_lightning.shipped import shipped_model
 
 if TYPE_CHECKING:
     import torch
 
     from drip_lightning.cli.results import Results
-    from drip_lightning.pipeline import MattingPipeline, Progress
+    from drip_lightning.pipeline import Progress
 
 
 def main(arguments: list[str]) -> int:
@@ -101,22 +99,16 @@ def _tell(job: MatteJob, options: argparse.Namespace, **facts: Any) -> None:
 
 def _matte_all(jobs: Sequence[MatteJob], results: "Results", options: argparse.Namespace) -> int:
     """Matte them all; how many failed."""
-    from drip_lightning.lit.matting import MattingStage
-
     folder = results.folder
     with raised_as(InputError, OSError, message=lambda why: f"cannot make the folder --out {folder} ({why})"):
         folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InputError(f"--out {folder} cannot be written to: choose another folder")
-    if options.checkpoint is None:
-        options.checkpoint = shipped_model()
-        print(f"drip matte: no --checkpoint, so the model in {options.checkpoint} is used", file=sys.stderr)
-    device = _usable_device(options.device)
-    stage = MattingStage.from_checkpoint(options.checkpoint, moved=moved_places(options.moved)).to(device)
-    pipeline, options.steps = sized_pipeline(stage, options), options.steps or stage.sampling_steps
-    if options.steps > pipeline.schedule.num_train_timesteps:
-        raise InputError(f"--steps must be at most {pipeline.schedule.num_train_timesteps}, got {options.steps}")
-    return _each(jobs, options, device, lambda job, tell: _matte_one(job, pipeline, results, options, tell))
+    model = MatteModel.of(options, prog="drip matte")
+    options.steps = options.steps or model.sampling_steps
+    if options.steps > model.most_steps:
+        raise InputError(f"--steps must be at most {model.most_steps}, got {options.steps}")
+    return _each(jobs, options, model.device, lambda job, tell: _matte_one(job, model, results, options, tell))
 
 
 def _each(
@@ -127,21 +119,15 @@ def _each(
 ) -> int:
     """Work on one after another, and tell what came of each; how many failed."""
     from drip_lightning.cli.progress import parts_bar, progress_bar
-    from drip_lightning.ops.memory import is_out_of_memory
 
     failed = 0
     with progress_bar() as progress:
         for job in progress.track(jobs, description="matting"):
             try:
-                with parts_bar(progress, job.picture.name) as tell:
+                with told_memory(str(job.picture), device), parts_bar(progress, job.picture.name) as tell:
                     facts = work(job, tell)
             except InputError as error:
                 reason = str(error)
-            except (MemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                advice = "try --device cpu" if str(device).startswith("cuda") else "make it smaller"
-                reason = f"{job.picture} is too big for the memory of {device}: {advice}"
             else:
                 _tell(job, options, **facts)
                 continue
@@ -152,19 +138,9 @@ def _each(
     return failed
 
 
-def _usable_device(name: str) -> "torch.device":
-    import torch
-
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
-    with raised_as(
-        InputError, RuntimeError, AssertionError, message=lambda why: f"--device {name} cannot be used here ({why})"
-    ):
-        return torch.empty(0, device=device).device
-
-
 def _matte_one(
     job: MatteJob,
-    pipeline: "MattingPipeline",
+    model: MatteModel,
     results: "Results",
     options: argparse.Namespace,
     progress: "Progress",
@@ -172,23 +148,14 @@ def _matte_one(
     """Write a picture's result; what a script may want to know of it."""
     from drip_lightning.cli.results import panel_path, write_panel
     from drip_lightning.data.matte_inputs import find_frames, read_inputs
-    from drip_lightning.ops.randomness import sample_generator
     from drip_lightning.ops.trimap import unknown_mask
 
     start = time.perf_counter()
     frames, places = find_frames(job)
-    device = pipeline.codec.vae.device
     pages, shares = [], []
     for place in places:
         image, trimap = read_inputs(job, place=place, **_guide_options(options))
-        with in_precision(options, device):
-            matte = pipeline(
-                image.to(device),
-                trimap.to(device),
-                steps=options.steps,
-                generators=[sample_generator(options.seed, 0, "sampling")],  # alike for all: a still does not flicker
-                progress=progress,
-            )
+        matte = model.matte(image, trimap, steps=options.steps, seed=options.seed, progress=progress)
         shares.append(unknown_mask(trimap).float().mean().item())
         pages += [results.page(matte, image)] if len(places) > 1 else []
     advice = "free some space or choose another --out, and run it again: results that exist are kept"

@@ -3,9 +3,8 @@
 import argparse
 from pathlib import Path
 
+from drip_lightning.cli.matte_model import add_model_options
 from drip_lightning.cli.parser import OneLineParser
-from drip_lightning.cli.size_options import add_size_options
-from drip_lightning.moved import MOVED_HELP
 
 _DESCRIPTION = """\
 Cut objects out of pictures: for each PICTURE an RGBA PNG with straight (not premultiplied) colour, of the same size.
@@ -53,22 +52,13 @@ def build_parser() -> argparse.ArgumentParser:
         help="how trimap or mask lie of a picture that its EXIF rotates: as it is seen, or as it lies in the file "
         "(default: what the sizes say)",
     )
-    parser.add_argument(
-        "--checkpoint",
-        metavar="C",
-        type=Path,
-        help="checkpoint, run folder (its best checkpoint if it keeps one, else its newest) or exported folder: "
-        "transparency or denoiser (default: the model that comes with the package)",
-    )
-    parser.add_argument("--moved", metavar="OLD=NEW,…", help=MOVED_HELP)
+    add_model_options(parser)
     _add_result_options(parser)
     parser.add_argument(
         "--no-recursive", dest="recursive", action="store_false", help="leave out the folders in folders of pictures"
     )
     parser.add_argument("--steps", type=int, metavar="N", help="denoising steps (default: the checkpoint's)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="another seed starts from other noise")
-    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 …; auto takes a GPU if there is one")
-    add_size_options(parser)
     parser.add_argument("--overwrite", action="store_true", help="make results that exist again")
     return parser
 

@@ -1,0 +1,140 @@
+"""The trained model that `drip matte` and `drip demo` cut out with: which one, on which device, at which sizes."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from drip_lightning.cli.size_options import add_size_options, in_precision, sized_pipeline
+from drip_lightning.errors import InputError, raised_as
+from drip_lightning.moved import MOVED_HELP, moved_places
+from drip_lightning.shipped import shipped_model
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from drip_lightning.pipeline import Matte, MattingPipeline, Progress
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """The options that `MatteModel.of` makes sense of."""
+    parser.add_argument(
+        "--checkpoint",
+        metavar="C",
+        type=Path,
+        help="checkpoint, run folder (its best checkpoint if it keeps one, else its newest) or exported folder: "
+        "transparency or denoiser (default: the model that comes with the package)",
+    )
+    parser.add_argument("--moved", metavar="OLD=NEW,…", help=MOVED_HELP)
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 …; auto takes a GPU if there is one")
+    add_size_options(parser)
+
+
+@dataclass(frozen=True)
+class MatteModel:
+    """A model, ready to cut out.
+
+    Attributes:
+        pipeline: Its networks.
+        sampling_steps: Denoising steps, unless told otherwise.
+        device: Where it works.
+        options: What `add_model_options` has read.
+    """
+
+    pipeline: "MattingPipeline"
+    sampling_steps: int
+    device: "torch.device"
+    options: argparse.Namespace
+
+    @classmethod
+    def of(cls, options: argparse.Namespace, *, prog: str) -> "MatteModel":
+        """Load what was asked for, and say on standard error if that is the package's model.
+
+        Args:
+            options: What `add_model_options` has read.
+            prog: The command's name.
+
+        Raises:
+            InputError: there is no such model, or the device cannot be used.
+        """
+        from drip_lightning.lit.matting import MattingStage
+
+        checkpoint = options.checkpoint
+        if checkpoint is None:
+            checkpoint = shipped_model()
+            print(f"{prog}: no --checkpoint, so the model in {checkpoint} is used", file=sys.stderr)
+        device = _usable_device(options.device)
+        stage = MattingStage.from_checkpoint(checkpoint, moved=moved_places(options.moved)).to(device)
+        return cls(sized_pipeline(stage, options), stage.sampling_steps, device, options)
+
+    @property
+    def most_steps(self) -> int:
+        """As many denoising steps as can be."""
+        return self.pipeline.schedule.num_train_timesteps
+
+    def with_processing_size(self, size: int | None) -> "MatteModel":
+        """The model that sees a picture's longest side at `size` pixels, or at its own scale.
+
+        Raises:
+            InputError: no picture could be brought to that.
+        """
+        sizes = replace(self.pipeline.sizes, processing_size=size)
+        return replace(self, pipeline=replace(self.pipeline, sizes=sizes))
+
+    def matte(
+        self, image: "Tensor", trimap: "Tensor", *, steps: int | None, seed: int, progress: "Progress"
+    ) -> "Matte":
+        """Matte a picture.
+
+        Args:
+            image: (1, 3, H, W) in [0, 1].
+            trimap: (1, 1, H, W), exactly 0, 0.5 or 1.
+            steps: Denoising steps; none for the model's own.
+            seed: Of the noise, which is alike for all pictures of one seed, so that a still does not flicker.
+            progress: Told how far it is.
+
+        Raises:
+            InputError: it needs more memory than there is, or the model takes fewer steps.
+        """
+        from drip_lightning.ops.randomness import sample_generator
+
+        with in_precision(self.options, self.device):
+            return self.pipeline(
+                image.to(self.device),
+                trimap.to(self.device),
+                steps=steps or self.sampling_steps,
+                generators=[sample_generator(seed, 0, "sampling")],
+                progress=progress,
+            )
+
+
+@contextmanager
+def told_memory(name: str, device: "torch.device | str") -> Iterator[None]:
+    """Say in a line that a picture is too big for the device's memory.
+
+    Raises:
+        InputError: that.
+    """
+    from drip_lightning.ops.memory import is_out_of_memory
+
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        advice = "try --device cpu" if str(device).startswith("cuda") else "make it smaller"
+        raise InputError(f"{name} is too big for the memory of {device}: {advice}") from error
+
+
+def _usable_device(name: str) -> "torch.device":
+    import torch
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    with raised_as(
+        InputError, RuntimeError, AssertionError, message=lambda why: f"--device {name} cannot be used here ({why})"
+    ):
+        return torch.empty(0, device=device).device
