@@ -1,12 +1,14 @@
 #!/bin/sh
 # Shards that a small model is trained and judged on: model_data.sh OUT [DATA]
-#   OUT   made if missing: synth/, foregrounds/KIND/, backgrounds/KIND/, evaluation/
+#   OUT   made if missing: synth/, foregrounds/KIND/, backgrounds/KIND/, evaluation/, lemur/
 #   DATA  a folder with foregrounds/, backgrounds/ and list.csv (see docs/data.md); without it procedural data alone
 # DRIP names the command if it is not on the path. One picture in five is held out, of the foregrounds and of the backgrounds. Interrupted, run it again.
 set -eu
 out=$1
 data=${2:-}
 drip=${DRIP:-drip}
+
+$drip prepare triplets "$(dirname "$0")/../examples/lemur/evaluation" "$out/lemur"
 
 if [ -z "$data" ]; then
     exec $drip synth "$out/synth" --size 384 --foregrounds 2000 --backgrounds 1000 --evaluation 48

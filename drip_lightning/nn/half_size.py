@@ -11,6 +11,7 @@ from drip_lightning.nn.latents import LatentCodec, LatentPairs
 from drip_lightning.nn.pretrained import Networks
 from drip_lightning.nn.transparency import IMAGE_CHANNELS, DecoderChoice, LatentDecoder
 from drip_lightning.nn.zero import set_to_zero
+from drip_lightning.ops.compositing import agreeing
 from drip_lightning.ops.domains import split_domains
 from drip_lightning.ops.hints.choice import CHANNELS, Hints
 
@@ -19,8 +20,10 @@ class HalfSizeUNetDecoderModule(LatentDecoder):
     """A U-Net whose finest features have half the picture's size; pixel unshuffle and shuffle lose nothing.
 
     Image, trimap, the VAE's two pictures and the hints enter together, colours as differences from the image. The
-    answer is added to the first hint, or to the VAE's pictures where there are no hints, and starts at zero. Latents
-    enter through a zero-initialised 1×1 convolution, at `latent_level`, brought to the size of the features there.
+    answer, foreground, background and alpha, is added to the first hint, or to the VAE's pictures and the image as
+    background where there are no hints, and starts at zero. Then both colours are brought to agree with the image
+    (`agreeing`): what is seen of the foreground is taken from there, not made up. Latents enter through a
+    zero-initialised 1×1 convolution, at `latent_level`, brought to the size of the features there.
     Group normalisation, dear on a CPU, begins one level below the finest.
 
     Args:
@@ -64,7 +67,7 @@ class HalfSizeUNetDecoderModule(LatentDecoder):
         self.shrink = nn.ModuleList(nn.Conv2d(fine, coarse, 3, stride=2, padding=1) for fine, coarse in pairs)
         self.merge = nn.ModuleList(nn.Conv2d(fine + coarse, fine, 1) for fine, coarse in pairs)
         self.up_levels = nn.ModuleList(level(place) for place in range(len(pairs)))
-        self.conv_out = nn.Conv2d(channels[0], 4 * (3 + 1), 3, padding=1)
+        self.conv_out = nn.Conv2d(channels[0], 4 * (3 + 3 + 1), 3, padding=1)
         set_to_zero(self.conv_out)
 
     def decode(self, image: Tensor, trimap: Tensor, pairs: LatentPairs, hints: Tensor) -> tuple[Tensor, Tensor]:
@@ -104,10 +107,11 @@ class HalfSizeUNetDecoderModule(LatentDecoder):
             features = F.interpolate(features, size=skips[place].shape[-2:], mode="nearest")
             merged = self.merge[place](torch.cat([features, skips[place]], dim=1))
             features = self.run(self.up_levels[place], merged)
-        change = F.pixel_shuffle(self.conv_out(F.silu(features)), 2)
-        if self.hints:
-            foreground, alpha = hints[:, 0:3], hints[:, 6:7]
-        return foreground + change[:, :3], alpha + change[:, 3:]
+        start = hints[:, :CHANNELS] if self.hints else torch.cat([foreground, image, alpha], dim=1)
+        answer = start + F.pixel_shuffle(self.conv_out(F.silu(features)), 2)
+        foreground, background, alpha = answer.split([3, 3, 1], dim=1)
+        foreground, _ = agreeing(image, foreground, background, alpha.clamp(0, 1))
+        return foreground, alpha
 
 
 class _Residual(nn.Module):

@@ -26,6 +26,24 @@ def over(foreground: Tensor, alpha: Tensor, background: Tensor) -> Tensor:
     return alpha * foreground + (1 - alpha) * background
 
 
+def agreeing(image: Tensor, foreground: Tensor, background: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
+    """Change both colours as little as possible, in the sum of squares, so that `over` makes the image of them.
+
+    Where alpha is near 1, the foreground becomes the image's colour whatever it was; where it is near 0, it stays.
+
+    Args:
+        image: (B, 3, H, W) in [0, 1].
+        foreground: (B, 3, H, W), straight colour, near [0, 1].
+        background: (B, 3, H, W), near [0, 1].
+        alpha: (B, 1, H, W) in [0, 1].
+
+    Returns:
+        Foreground and background (B, 3, H, W), near [0, 1].
+    """
+    share = (image - over(foreground, alpha, background)) / (alpha.square() + (1 - alpha).square())
+    return foreground + alpha * share, background + (1 - alpha) * share
+
+
 def composite_uint8(foreground: Tensor, alpha: Tensor, background: Tensor, linear: Sequence[bool]) -> Tensor:
     """Composite 8-bit pictures, rounded to the nearest value; the same values on every device.
 

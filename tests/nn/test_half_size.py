@@ -8,6 +8,7 @@ from torch import Tensor
 
 from drip_lightning.nn.half_size import HalfSizeUNetDecoder, HalfSizeUNetDecoderModule
 from drip_lightning.nn.latents import LatentCodec
+from drip_lightning.ops.compositing import agreeing
 from drip_lightning.ops.hints.choice import NoHints, SampledAndPropagatedColours
 from tests.networks import NETWORKS, shake
 
@@ -39,10 +40,21 @@ def test_starts_as_the_first_hint_or_else_as_the_vae_s_pictures(rows: int, colum
     for hints in (0, 2):
         decoder = unet(hints)
         given = inputs(rows * decoder.size_multiple, columns * decoder.size_multiple, hints=hints)
+        image = given["image"]
         foreground, alpha = decoder(**given)
-        start = (given["hints"][:, :3], given["hints"][:, 6:7]) if hints else (given["foreground"], given["alpha"])
-        assert torch.equal(foreground, start[0])
-        assert torch.equal(alpha, start[1])
+        start = given["hints"][:, :7].split([3, 3, 1], dim=1) if hints else (given["foreground"], image, given["alpha"])
+        assert torch.equal(foreground, agreeing(image, *start)[0])
+        assert torch.equal(alpha, start[2])
+
+
+@torch.no_grad()
+def test_opaque_pixels_have_the_image_s_colour_whatever_is_learned() -> None:
+    decoder = unet(1)
+    shake(decoder.conv_out)
+    given = inputs(8, 8, hints=1)
+    given["hints"][:, 6] = 9.0  # far beyond what the answer takes back
+    foreground, _ = decoder(**given)
+    torch.testing.assert_close(foreground, given["image"])
 
 
 @torch.no_grad()

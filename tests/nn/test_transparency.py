@@ -141,6 +141,6 @@ def test_gradient_checkpointing_keeps_less_and_changes_no_gradient(choice: Decod
             decoded = decoder.decode(given["image"], given["trimap"], pairs, torch.zeros(2, 0, 16, 16))
         sum(maps.square().sum() for maps in decoded).backward()
         gradients.append([weight.grad.clone() for weight in decoder.parameters()])
-    assert kept[1] < 0.6 * kept[0]
+    assert kept[1] < 0.7 * kept[0]
     for plain, recomputed in zip(*gradients, strict=True):
         torch.testing.assert_close(recomputed, plain)

@@ -1,6 +1,6 @@
 import torch
 
-from drip_lightning.ops.compositing import composite_uint8, over
+from drip_lightning.ops.compositing import agreeing, composite_uint8, over
 
 
 def test_opaque_is_foreground_and_clear_is_background() -> None:
@@ -36,3 +36,16 @@ def test_linear_light_by_hand() -> None:
     half = torch.full((1, 1, 1, 1), 128, dtype=torch.uint8)
     assert composite_uint8(white, half, black, [True]).flatten().tolist() == [188] * 3  # sRGB of half the light
     assert composite_uint8(white, half, black, [False]).flatten().tolist() == [128] * 3
+
+
+def test_agreeing_colours_make_the_image_and_change_least() -> None:
+    generator = torch.Generator().manual_seed(1)
+    image, foreground, background = torch.rand(3, 2, 3, 4, 5, generator=generator)
+    alpha = torch.rand(2, 1, 4, 5, generator=generator)
+    alpha[0, 0, 0, :2] = torch.tensor([0.0, 1.0])
+    front, back = agreeing(image, foreground, background, alpha)
+    torch.testing.assert_close(over(front, alpha, back), image)
+    assert torch.equal(front[0, :, 0, 0], foreground[0, :, 0, 0])
+    torch.testing.assert_close(front[0, :, 0, 1], image[0, :, 0, 1])
+    # any other pair that makes the image lies along (1 - alpha, -alpha) from this one, and the least is square to it
+    torch.testing.assert_close((1 - alpha) * (front - foreground), alpha * (back - background))
