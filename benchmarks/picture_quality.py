@@ -23,13 +23,13 @@ from drip_lightning.data.synth.families import FAMILIES, draw_foreground
 from drip_lightning.data.synth.samples import composite
 from drip_lightning.data.synth.textures import draw_background
 from drip_lightning.lit.matting import MattingStage
+from drip_lightning.nn.sampler import Matte, MattingSampler
 from drip_lightning.ops.hints.choice import Guess, Hints
 from drip_lightning.ops.metrics import foreground_sad, sad
 from drip_lightning.ops.sizes import Sizes
 from drip_lightning.ops.trimap import trimap_from_alpha, unknown_mask
-from drip_lightning.pipeline import Matte, MattingPipeline
 
-Way = Callable[[MattingPipeline, Tensor, Tensor], Matte]
+Way = Callable[[MattingSampler, Tensor, Tensor], Matte]
 
 WHOLE_AT_MOST = 4.5
 """Megapixels up to which pictures are tried without tiles."""
@@ -47,11 +47,11 @@ def picture(side: int, number: int) -> dict[str, Tensor]:
 
 
 def at(sizes: Sizes) -> Way:
-    """The pipeline at these sizes."""
+    """The sampler at these sizes."""
 
-    def run(pipeline: MattingPipeline, image: Tensor, trimap: Tensor) -> Matte:
+    def run(sampler: MattingSampler, image: Tensor, trimap: Tensor) -> Matte:
         generators = [torch.Generator().manual_seed(0)]
-        return replace(pipeline, sizes=sizes)(image, trimap, steps=1, generators=generators)
+        return replace(sampler, sizes=sizes)(image, trimap, steps=1, generators=generators)
 
     return run
 
@@ -59,8 +59,8 @@ def at(sizes: Sizes) -> Way:
 def flipped(way: Way) -> Way:
     """The picture mirrored, and the result mirrored back."""
 
-    def run(pipeline: MattingPipeline, image: Tensor, trimap: Tensor) -> Matte:
-        matte = way(pipeline, image.flip(-1), trimap.flip(-1))
+    def run(sampler: MattingSampler, image: Tensor, trimap: Tensor) -> Matte:
+        matte = way(sampler, image.flip(-1), trimap.flip(-1))
         return Matte(matte.foreground.flip(-1), matte.alpha.flip(-1))
 
     return run
@@ -69,8 +69,8 @@ def flipped(way: Way) -> Way:
 def mean_of(*ways: Way) -> Way:
     """The mean of several."""
 
-    def run(pipeline: MattingPipeline, image: Tensor, trimap: Tensor) -> Matte:
-        mattes = [way(pipeline, image, trimap) for way in ways]
+    def run(sampler: MattingSampler, image: Tensor, trimap: Tensor) -> Matte:
+        mattes = [way(sampler, image, trimap) for way in ways]
         maps = zip(*((matte.foreground, matte.alpha) for matte in mattes), strict=True)
         return Matte(*(torch.stack(one).mean(dim=0) for one in maps))
 
@@ -107,9 +107,9 @@ class RememberedHints(Hints):
         return self._known[key]
 
 
-def seams(pipeline: MattingPipeline, sizes: Sizes, error: Tensor, trimap: Tensor) -> float:
+def seams(sampler: MattingSampler, sizes: Sizes, error: Tensor, trimap: Tensor) -> float:
     """How the error (1, 1, H, W) changes across tiles' borders, relative to elsewhere."""
-    layout = sizes.layout(trimap, pipeline.multiples)
+    layout = sizes.layout(trimap, sampler.multiples)
     assert layout is not None
     borders = {tile.left + end for tile in layout.tiles.each for end in (0, tile.width)}
     changes, unknown = error.diff(dim=-1).abs(), unknown_mask(trimap)
@@ -123,13 +123,13 @@ def seams(pipeline: MattingPipeline, sizes: Sizes, error: Tensor, trimap: Tensor
 
 
 def measured(
-    pipeline: MattingPipeline, megapixels: float, count: int, ways: dict[str, Way]
+    sampler: MattingSampler, megapixels: float, count: int, ways: dict[str, Way]
 ) -> Iterator[dict[str, float | str]]:
     """Each way's means over the pictures of a size."""
     side = round((megapixels * 1e6) ** 0.5)
     found: dict[str, list[tuple[float, ...]]] = {}
     for number in range(count):
-        own, remembering = picture(side, number), replace(pipeline, hints=RememberedHints(pipeline.hints))
+        own, remembering = picture(side, number), replace(sampler, hints=RememberedHints(sampler.hints))
         unknown = unknown_mask(own["trimap"])
         for name, way in ways.items():
             if name == "native, whole" and megapixels > WHOLE_AT_MOST:
@@ -139,9 +139,7 @@ def measured(
                 sad(matte.alpha, own["alpha"], unknown),
                 foreground_sad(matte.foreground, own["foreground"], own["alpha"], unknown),
             )
-            step = seams(
-                pipeline, Sizes(None, 256 if "256" in name else 512), matte.alpha - own["alpha"], own["trimap"]
-            )
+            step = seams(sampler, Sizes(None, 256 if "256" in name else 512), matte.alpha - own["alpha"], own["trimap"])
             kilopixels = unknown.sum().item() / 1000
             figures = *(error.item() / kilopixels for error in errors), step
             found.setdefault(name, []).append(figures)
@@ -159,14 +157,14 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the figures here")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    pipeline = MattingStage.from_checkpoint(arguments.checkpoint).pipeline
+    sampler = MattingStage.from_checkpoint(arguments.checkpoint).sampler
     ways = {name: WAYS[name] for name in arguments.ways}
     table = Table("megapixels", "the denoiser sees", title="per 1000 unknown pixels")
     for heading in ("SAD", "αF SAD", "seams"):
         table.add_column(heading, justify="right")
     rows = []
     for megapixels, count in zip(arguments.megapixels, arguments.pictures, strict=True):
-        for row in measured(pipeline, megapixels, count, ways):
+        for row in measured(sampler, megapixels, count, ways):
             rows.append(row)
             figures = [f"{row[name]:.{digits}f}" for name, digits in (("sad", 1), ("foreground", 1), ("seams", 2))]
             table.add_row(f"{megapixels:g}", str(row["name"]), *figures)

@@ -60,16 +60,16 @@ def picture(megapixels: float, share: float) -> tuple[Tensor, Tensor]:
 def measure(checkpoint: Path, megapixels: float, share: float, sizes: Sizes | None, limit: int | None) -> Row:
     """Matte a picture in this process."""
     torch.set_num_threads(1)
-    pipeline = MattingStage.from_checkpoint(checkpoint).pipeline
-    pipeline = replace(pipeline, sizes=sizes or pipeline.sizes, memory=MemoryBound(limit))
+    sampler = MattingStage.from_checkpoint(checkpoint).sampler
+    sampler = replace(sampler, sizes=sizes or sampler.sizes, memory=MemoryBound(limit))
     generators = [torch.Generator().manual_seed(0)]
-    pipeline(*picture(0.05, 0.2), steps=1, generators=generators)  # compiles kernels
+    sampler(*picture(0.05, 0.2), steps=1, generators=generators)  # compiles kernels
     image, trimap = picture(megapixels, share)
-    need = need_of(pipeline.codec, pipeline.joint_unet, pipeline.decoder, pipeline.hints, pipeline.multiples)
+    need = need_of(sampler.codec, sampler.joint_unet, sampler.decoder, sampler.hints, sampler.multiples)
     before, start, done = psutil.Process().memory_info().rss, time.process_time(), [0]
-    layout = pipeline._layout(trimap, [pipeline.decoder])
+    layout = sampler._layout(trimap, [sampler.decoder])
     assert layout is not None
-    pipeline(image, trimap, steps=1, generators=generators, progress=lambda part, parts: done.__setitem__(0, parts))
+    sampler(image, trimap, steps=1, generators=generators, progress=lambda part, parts: done.__setitem__(0, parts))
     seconds = time.process_time() - start
     counted = need.all_of(layout, trimap.numel(), 1)
     return Row(seconds, done[0], before, peak_bytes(torch.device("cpu")), counted)
@@ -89,10 +89,10 @@ def plan(size: tuple[int, int]) -> Table:
         "at most 768 at once": Sizes(768, 512),
         "at most 512 at once": Sizes(512, 512),
     }.items():
-        multiples = stage.pipeline.multiples
+        multiples = stage.sampler.multiples
         layout = sizes.layout(torch.full((1, 1, height, width), 0.5), multiples)
         assert layout is not None
-        need = need_of(stage.codec, stage.joint_unet, stage.pipeline.decoder, stage.pipeline.hints, multiples)
+        need = need_of(stage.codec, stage.joint_unet, stage.sampler.decoder, stage.sampler.hints, multiples)
         flops = sum(unet_flops(stage, tile.size) for tile in layout.seen.each)
         most = need.all_of(layout, height * width, 1)
         table.add_row(name, f"{flops / 1e12:.1f}", f"{most / 2**30:.1f}")

@@ -51,7 +51,7 @@ def marigold(scale: Scale, stage: Denoiser, device: str) -> MarigoldDepthPipelin
 def ways(scale: Scale, device: str, attention: DomainAttention) -> dict[str, Callable[[int, int], None]]:
     """The two pipelines as functions of size and steps."""
     stage = build_denoiser(scale, device=device, attention=attention).eval()
-    depth, matting = marigold(scale, stage, device), stage.pipeline
+    depth, matting = marigold(scale, stage, device), stage.sampler
 
     def here(size: int, steps: int) -> None:
         batch = random_batch(1, size, device)

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from drip_lightning.nn.noise_schedule import NoiseSchedule as NoiseSchedule
     from drip_lightning.nn.pretrained import FromScratch as FromScratch
     from drip_lightning.nn.pretrained import StableDiffusion as StableDiffusion
+    from drip_lightning.nn.sampler import Matte as Matte
+    from drip_lightning.nn.sampler import MattingSampler as MattingSampler
     from drip_lightning.ops.panel import matte_panel as matte_panel
     from drip_lightning.ops.randomness import sample_generator as sample_generator
-    from drip_lightning.pipeline import Matte as Matte
+    from drip_lightning.pipeline import MattingOutput as MattingOutput
     from drip_lightning.pipeline import MattingPipeline as MattingPipeline
 
 __version__ = "0.1.0"
@@ -37,10 +39,12 @@ _PUBLIC = {
     "Denoiser": "lit.denoiser",
     "FromScratch": "nn.pretrained",
     "InputError": "errors",
-    "Matte": "pipeline",
+    "Matte": "nn.sampler",
     "MattingBatch": "data.sample",
     "MattingDataModule": "lit.datamodule",
+    "MattingOutput": "pipeline",
     "MattingPipeline": "pipeline",
+    "MattingSampler": "nn.sampler",
     "NoiseSchedule": "nn.noise_schedule",
     "StableDiffusion": "nn.pretrained",
     "SynthSettings": "data.synth.samples",

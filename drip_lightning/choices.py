@@ -29,7 +29,7 @@ _MODULES = {
     "lit.parameter_groups": ("DecayWeightsOnly", "LayerwiseDecay"),
     "lit.ranks.parallel": ("DripDDPStrategy", "DripFSDPStrategy"),
     "lit.transparency": ("TransparencyDecoder",),
-    "pipeline": ("KnownPixels",),
+    "nn.sampler": ("KnownPixels",),
     "nn.attention": ("CrossDomainAttention", "IndependentAttention", "LowResolutionCrossDomainAttention"),
     "nn.channel_order": ("ChannelOrder",),
     "nn.fine_tuning": ("AllWeights", "AttentionOnly", "LoRA"),

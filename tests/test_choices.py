@@ -122,7 +122,7 @@ def test_a_checkpoint_of_the_version_before_loads_and_mattes_as_it_did() -> None
     image = torch.linspace(0, 1, 3 * 32 * 32).reshape(1, 3, 32, 32)
     trimap = torch.full((1, 1, 32, 32), 0.5)
     trimap[..., :8], trimap[..., 24:] = 0, 1
-    matte = stage.pipeline(image, trimap, steps=2, generators=[sample_generator(0, 0, "sampling")])
+    matte = stage.sampler(image, trimap, steps=2, generators=[sample_generator(0, 0, "sampling")])
     expected = json.loads((GOLDEN / "expected.json").read_text())
     torch.testing.assert_close(matte.alpha[0, 0, 16], torch.tensor(expected["alpha"]), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(

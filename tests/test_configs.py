@@ -150,7 +150,7 @@ def test_an_ablation_changes_what_it_says_and_trains(ablation: Path, synth: Path
     plain, changed = (_settings(yaml.safe_load((at / "config.yaml").read_text())) for at in (runs / stage, tmp_path))
     different = {name for name, value in changed.items() if value != plain[name]} - _OF_THIS_TEST
     assert different == set(_settings(yaml.safe_load(ablation.read_text())))
-    assert MattingStage.from_checkpoint(tmp_path).pipeline.multiples.picture(1) > 0
+    assert MattingStage.from_checkpoint(tmp_path).sampler.multiples.picture(1) > 0
 
 
 def test_the_papers_recipe(parse: Any) -> None:

@@ -1,228 +1,270 @@
-from dataclasses import asdict, dataclass, replace
+"""The pipeline is the sampler that everything shares, with diffusers' habits."""
 
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
-from diffusers import DPMSolverMultistepScheduler
-from torch import Tensor, nn
+from diffusers import DDIMScheduler, DiffusionPipeline
+from PIL import Image
 
-from drip_lightning.nn.attention import CrossDomainAttention
-from drip_lightning.nn.latents import LatentCodec
-from drip_lightning.nn.noise import AnnealedMultiResolutionNoise, GaussianNoise
-from drip_lightning.nn.noise_schedule import NoiseSchedule
-from drip_lightning.nn.skip_decoder import SkipDecoderModule
-from drip_lightning.nn.switcher import PosEncSwitcher
-from drip_lightning.nn.transparency import LatentDecoder, UNetDecoderModule, VaeDecoderModule
-from drip_lightning.ops.domains import stack_domains
-from drip_lightning.ops.prediction import prediction_target
-from drip_lightning.pipeline import KnownPixels, MattingPipeline
-from tests.networks import matting_batch, shake, tiny_unet, tiny_vae
-
-SCHEDULES = [
-    NoiseSchedule(prediction_type="epsilon"),
-    NoiseSchedule(prediction_type="v_prediction"),
-    NoiseSchedule(prediction_type="sample"),
-    NoiseSchedule(prediction_type="v_prediction", zero_terminal_snr=True),
-    NoiseSchedule(prediction_type="sample", zero_terminal_snr=True),
-]
+import drip_lightning.cli.main as command
+from drip_lightning import MattingOutput, MattingPipeline, sample_generator
+from drip_lightning.errors import InputError
+from drip_lightning.lit.matting import MattingStage
+from drip_lightning.nn.attention import IndependentAttention
+from drip_lightning.nn.half_size import HalfSizeUNetDecoder
+from drip_lightning.nn.sampler import Matte
+from drip_lightning.nn.two_unets import TwoUNets
+from drip_lightning.ops.picture import as_picture
+from tests.exports import export_denoiser, export_matting
+from tests.networks import matting_batch
 
 
-@dataclass
-class Oracle:
-    """A denoiser that reads the true latents off the condition and answers what a perfectly trained one would."""
-
-    schedule: NoiseSchedule
-    size_multiple: int = 1
-
-    def __call__(self, noisy: Tensor, condition: Tensor, timestep: Tensor) -> Tensor:
-        truth = stack_domains(*condition.chunk(2, dim=1))
-        alphas_cumprod = self.schedule.alphas_cumprod()[stack_domains(timestep, timestep)]
-        scales = alphas_cumprod.sqrt().view(-1, 1, 1, 1), (1 - alphas_cumprod).sqrt().view(-1, 1, 1, 1)
-        noise = (noisy - scales[0] * truth) / scales[1]
-        return prediction_target(self.schedule.prediction_type, truth, noise, alphas_cumprod)
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An exported transparency stage. Not to be changed."""
+    out = tmp_path_factory.mktemp("exports") / "matting"
+    export_matting(out, decoder=HalfSizeUNetDecoder())
+    return out
 
 
-def generators(*seeds: int) -> list[torch.Generator]:
-    return [torch.Generator().manual_seed(seed) for seed in seeds]
+@pytest.fixture(scope="module")
+def pipe(folder: Path) -> MattingPipeline:
+    made = MattingPipeline.from_pretrained(folder)
+    made.set_progress_bar_config(disable=True)
+    return made
 
 
-def pipeline(decoder: LatentDecoder | None = None, joint_unet: nn.Module | Oracle | None = None, **schedule):
-    if joint_unet is None:
-        prompt = torch.randn(1, 2, 8, generator=torch.Generator().manual_seed(1))
-        joint_unet = PosEncSwitcher().build(tiny_unet(), prompt, attention=CrossDomainAttention()).eval()
-        shake(joint_unet.unet.class_embedding)
-    return MattingPipeline(
-        codec=LatentCodec(tiny_vae()),
-        joint_unet=joint_unet,
-        noise=AnnealedMultiResolutionNoise(),
-        schedule=NoiseSchedule(**schedule),
-        decoder=decoder or VaeDecoderModule(),
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def equal(found: MattingOutput, expected: Matte) -> bool:
+    return torch.equal(found.alpha[0], expected.alpha[0]) and torch.equal(found.foreground[0], expected.foreground[0])
+
+
+def test_it_is_a_pipeline_of_diffusers_and_the_one_sampler(folder: Path, pipe: MattingPipeline) -> None:
+    assert isinstance(pipe, DiffusionPipeline)
+    assert sorted(pipe.components) == ["scheduler", "transparency_decoder", "unet", "vae"]
+    batch, stage = matting_batch(5), MattingStage.from_checkpoint(folder)
+    validated = stage.matte(batch, stage.sampler)
+    for own in (pipe, stage.pipeline):
+        own.set_progress_bar_config(disable=True)
+        found = own(batch["image"], batch["trimap"], generator=sample_generator(0, 5, "sampling"), output_type="pt")
+        assert equal(found, validated)
+
+
+def test_drip_matte_makes_the_same_picture(folder: Path, pipe: MattingPipeline, tmp_path: Path) -> None:
+    batch = matting_batch(2, size=24)
+    image, trimap = as_picture(batch["image"][0]), as_picture(batch["trimap"][0])
+    image.save(tmp_path / "photo.png")
+    trimap.save(tmp_path / "trimap.png")
+    arguments = ["matte", tmp_path / "photo.png", "--trimap", tmp_path / "trimap.png", "--checkpoint", folder]
+    assert command.run([str(word) for word in (*arguments, "--out", tmp_path / "out", "--device", "cpu")]) == 0
+    found = pipe(image, trimap, generator=sample_generator(0, 0, "sampling")).rgba[0]
+    (written,) = (tmp_path / "out").iterdir()
+    assert np.array_equal(np.asarray(Image.open(written)), np.asarray(found))
+
+
+def test_pictures_come_in_every_form_one_or_many_of_any_size(pipe: MattingPipeline) -> None:
+    sizes = (16, 24)
+    batches = [matting_batch(3, size=size) for size in sizes]
+    images, trimaps = ([as_picture(batch[name][0]) for batch in batches] for name in ("image", "trimap"))
+    expected = pipe(images, trimaps, generator=[generator(1), generator(2)])
+    assert [picture.size for picture in expected.rgba] == [(size, size) for size in sizes]
+    forms = [
+        ([np.asarray(one) for one in images], [np.asarray(one) for one in trimaps]),
+        ([np.float32(one) / 255 for one in images], [np.float32(one)[..., None] / 255 for one in trimaps]),
+        (
+            [torch.tensor(np.asarray(one)).permute(2, 0, 1) for one in images],
+            [torch.tensor(np.asarray(one))[None] for one in trimaps],
+        ),
+    ]
+    for form in forms:
+        found = pipe(*form, generator=[generator(1), generator(2)])
+        for name in ("alpha", "foreground", "rgba"):
+            assert all(
+                np.array_equal(np.asarray(one), np.asarray(two))
+                for one, two in zip(found[name], expected[name], strict=True)
+            )
+    alone = pipe(images[1], trimaps[1], generator=generator(2))
+    assert np.array_equal(np.asarray(alone.alpha[0]), np.asarray(expected.alpha[1]))
+
+
+def test_output_types_hold_the_same_matte(pipe: MattingPipeline) -> None:
+    batch = matting_batch(4)
+    pil, arrays, tensors = (
+        pipe(batch["image"], batch["trimap"], generator=generator(), output_type=kind) for kind in ("pil", "np", "pt")
     )
+    assert pil.rgba[0].mode == "RGBA"
+    assert arrays.foreground[0].shape == (16, 16, 3)
+    assert tensors.alpha[0].shape == (1, 16, 16)
+    assert np.array_equal(arrays.rgba[0], tensors.rgba[0].permute(1, 2, 0).numpy())
+    assert np.array_equal(np.asarray(pil.alpha[0]), (arrays.alpha[0][..., 0] * 255).round().astype(np.uint8))
+    assert not arrays.rgba[0][arrays.alpha[0][..., 0] == 0].any()
+    assert pil.uncertainty is None
+    as_tuple = pipe(batch["image"], batch["trimap"], generator=generator(), return_dict=False)
+    assert np.array_equal(np.asarray(as_tuple[0][0]), np.asarray(pil.alpha[0]))
 
 
-@torch.no_grad()
-@pytest.mark.parametrize("steps", [(1, 1), (2, 2), (10, 10), (1, 10), (7, 3)])
-@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda one: f"{one.prediction_type}-{one.zero_terminal_snr}")
-def test_a_perfect_denoiser_gives_the_true_latents(schedule, steps) -> None:
-    foreground, alpha = torch.randn(2, 2, 4, 6, 5, generator=torch.Generator().manual_seed(0))
-    whole = pipeline(joint_unet=Oracle(schedule), **asdict(schedule))
-    sampled = whole.sample(torch.cat([foreground, alpha], dim=1), steps=steps, generators=generators(1, 2))
-    torch.testing.assert_close(sampled, stack_domains(foreground, alpha), atol=2e-3, rtol=1e-3)
-
-
-@torch.no_grad()
-def test_a_perfect_denoiser_gives_the_decoded_truth() -> None:
-    """From latents to the matte: where the trimap does not know better, what the VAE decodes from the true latents."""
-    batch = matting_batch(0, 1)
-    whole = pipeline(joint_unet=Oracle(NoiseSchedule()))
-    matte = whole(batch["image"], batch["trimap"], steps=3, generators=generators(0, 1))
-    foreground, alpha = whole.codec.decode(stack_domains(*whole.codec.encode(batch["image"], batch["trimap"])))
-    unknown = batch["trimap"] == 0.5
-    torch.testing.assert_close(matte.alpha[unknown], alpha.clamp(0, 1)[unknown], atol=1e-3, rtol=0)
-    changed = (batch["trimap"] < 1).expand_as(foreground)
-    torch.testing.assert_close(matte.foreground[changed], foreground.clamp(0, 1)[changed], atol=1e-3, rtol=0)
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction", "sample"])
-def test_equals_diffusers_own_loop(prediction_type) -> None:
-    """Both samples' steps, taken side by side, are those of DPM-Solver++ run for each alone."""
-    whole = pipeline(prediction_type=prediction_type)
-    condition = torch.randn(2, 8, 4, 4, generator=torch.Generator().manual_seed(0))
-    sampled = whole.sample(condition, steps=(5, 2), generators=generators(1, 2))
-    for place, steps in enumerate((5, 2)):
-        solver = DPMSolverMultistepScheduler(
-            beta_start=0.00085,
-            beta_end=0.012,
-            beta_schedule="scaled_linear",
-            prediction_type=prediction_type,
-            timestep_spacing="trailing",
-        )
-        solver.set_timesteps(steps)
-        latents = whole.noise.draw_pairs((4, 4, 4), strengths=[1.0], generators=generators(place + 1))
-        for timestep in solver.timesteps:
-            prediction = whole.joint_unet(latents, condition[place : place + 1], timestep[None])
-            latents = solver.step(prediction, timestep, latents).prev_sample
-        torch.testing.assert_close(sampled[place::2], latents, atol=1e-4, rtol=1e-4)
-
-
-def test_a_picture_does_not_depend_on_its_batch() -> None:
-    whole = pipeline(prediction_type="v_prediction")
-    batch, alone = matting_batch(3, 4, 5), matting_batch(4)
-    together = whole(batch["image"], batch["trimap"], steps=3, generators=generators(3, 4, 5))
-    single = whole(alone["image"], alone["trimap"], steps=3, generators=generators(4))
-    torch.testing.assert_close(together.alpha[1:2], single.alpha, atol=1e-4, rtol=0)
-    torch.testing.assert_close(together.foreground[1:2], single.foreground, atol=1e-4, rtol=0)
-    other = whole(alone["image"], alone["trimap"], steps=3, generators=generators(5))
-    assert (single.foreground - other.foreground).abs().amax() > 1e-2  # the generator, not only the picture, decides
-
-
-@pytest.mark.parametrize(
-    "decoder", [VaeDecoderModule(), UNetDecoderModule((8, 8, 8, 8), latent_level=1)], ids=["vae", "unet"]
-)
-@pytest.mark.parametrize("size", [(37, 53), (1, 1), (16, 16), (5, 40)])
-def test_any_size_is_padded_and_cropped_back(decoder, size) -> None:
-    """The matte equals the upper left of what the padded picture gives."""
-    height, width = size
-    generator = torch.Generator().manual_seed(0)
-    image = torch.rand(1, 3, height, width, generator=generator)
-    trimap = torch.randint(3, (1, 1, height, width), generator=generator) / 2
-    whole = pipeline(decoder)
-    matte = whole(image, trimap, steps=1, generators=generators(0))
-    assert matte.alpha.shape == trimap.shape
-    assert matte.foreground.shape == image.shape
-    multiple = whole.multiples.picture(1)
-    more = (0, -width % multiple, 0, -height % multiple)
-    padded = whole(
-        nn.functional.pad(image, more, mode="replicate"),
-        nn.functional.pad(trimap, more, mode="replicate"),
-        steps=1,
-        generators=generators(0),
-    )
-    torch.testing.assert_close(matte.alpha, padded.alpha[..., :height, :width])
-    torch.testing.assert_close(matte.foreground, padded.foreground[..., :height, :width])
-
-
-@pytest.mark.parametrize(("kinds", "expected"), [("s", 1), ("u", 1), ("v", 1), ("vu", 1), ("vs", 2)])
-def test_the_vae_decodes_once_for_all_that_want_its_pictures(kinds, expected) -> None:
-    """What the skip decoder adds inside of the VAE's decoder takes a pass of its own, and no other."""
-    whole = pipeline()
-    choices = {
-        "v": VaeDecoderModule(),
-        "u": UNetDecoderModule((8, 8), latent_level=1),
-        "s": SkipDecoderModule(whole.codec),
-    }
-    passes = []
-    whole.codec.vae.decoder.conv_in.register_forward_hook(lambda *_: passes.append(1))
-    batch = matting_batch(0)
-    decoders = [choices[kind] for kind in kinds]
-    mattes = whole.compare(batch["image"], batch["trimap"], decoders, steps=1, generators=generators(0))
-    assert len(passes) == expected
-    for matte in mattes[1:]:  # untrained, all start from the VAE's
-        torch.testing.assert_close(matte.alpha, mattes[0].alpha, atol=1e-5, rtol=0)
-
-
-def test_multiples_serve_all_three_networks() -> None:
-    # VAE 2 × denoiser 2 = 4; a decoder of four levels wants 8
-    assert pipeline().multiples.picture(1) == 4
-    assert pipeline(UNetDecoderModule((8, 8, 8, 8), latent_level=1)).multiples.picture(1) == 8
-
-
-def test_sure_pixels_are_kept() -> None:
-    batch = matting_batch(0, 1)
-    matte = pipeline()(batch["image"], batch["trimap"], steps=2, generators=generators(0, 1))
-    trimap = batch["trimap"]
-    assert torch.equal(matte.alpha[trimap != 0.5], trimap[trimap != 0.5])
-    sure = (trimap == 1).expand_as(batch["image"])
-    assert sure.any()
-    assert torch.equal(matte.foreground[sure], batch["image"][sure])
-    assert not torch.equal(matte.foreground[~sure], batch["image"][~sure])
-    for picture in (matte.alpha, matte.foreground):
-        assert 0 <= picture.min() <= picture.max() <= 1
-
-
-@pytest.mark.parametrize(("alpha", "foreground"), [("predicted", "image"), ("trimap", "predicted")])
-def test_what_is_known_may_be_predicted_all_the_same(alpha: str, foreground: str) -> None:
-    """Each alone, and elsewhere nothing changes: the pictures are small enough to be worked on whole either way."""
-    batch, kept = matting_batch(0, 1), pipeline()
-    predicted = replace(kept, known=KnownPixels(alpha, foreground))
+def test_an_ensemble_is_the_median_and_tells_where_it_differs(pipe: MattingPipeline) -> None:
+    batch = matting_batch(4)
     given = batch["image"], batch["trimap"]
-    one, other = (each(*given, steps=2, generators=generators(0, 1)) for each in (kept, predicted))
-    sure, unknown = batch["trimap"] != 0.5, (batch["trimap"] == 0.5).expand_as(batch["image"])
-    object_ = (batch["trimap"] == 1).expand_as(batch["image"])
-    assert torch.equal(one.alpha[~sure], other.alpha[~sure])
-    assert torch.equal(one.foreground[unknown], other.foreground[unknown])
-    assert torch.equal(other.alpha[sure], batch["trimap"][sure]) == (alpha == "trimap")
-    assert torch.equal(other.foreground[object_], batch["image"][object_]) == (foreground == "image")
+    members = [pipe(*given, generator=generator(seed), output_type="pt").alpha[0] for seed in (0, 1, 2)]
+    found = pipe(
+        *given,
+        ensemble_size=3,
+        generator=[generator(seed) for seed in (0, 1, 2)],
+        output_type="pt",
+        output_uncertainty=True,
+    )
+    middle = torch.stack(members).median(dim=0).values
+    assert torch.equal(found.alpha[0], middle)
+    away = torch.stack([(member - middle).abs() for member in members]).median(dim=0).values
+    assert torch.equal(found.uncertainty[0], away)
+    assert away.max() > 0
+    assert not away[(batch["trimap"] != 0.5)[0]].any()
 
 
-def test_a_picture_without_anything_unknown_is_predicted_if_told_so() -> None:
-    batch = matting_batch(0)
-    trimap = torch.zeros_like(batch["trimap"])
-    matte = replace(pipeline(), known=KnownPixels("predicted"))(batch["image"], trimap, generators=generators(0))
-    assert matte.alpha.any()
+def test_without_a_generator_torchs_own_seed_decides(pipe: MattingPipeline) -> None:
+    batch, found = matting_batch(4), []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        found.append(pipe(batch["image"], batch["trimap"], output_type="pt").foreground[0])
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
 
 
-def test_sampling_starts_from_the_noise_that_is_told() -> None:
-    """Plain Gaussian noise is drawn as it would be were the denoiser trained with it."""
-    trained = pipeline()
-    plain = replace(trained, inference_noise=GaussianNoise())
-    own = replace(trained, noise=GaussianNoise())
-    start, expected, other = (each.starting_noise((4, 4), generators(0)) for each in (plain, own, trained))
-    assert torch.equal(start, expected)
-    assert not torch.equal(start, other)
+def test_steps_and_sizes_are_the_models_unless_told(pipe: MattingPipeline) -> None:
+    batch = matting_batch(4, size=48)
+
+    def alpha(**options: int) -> torch.Tensor:
+        return pipe(batch["image"], batch["trimap"], generator=generator(), output_type="pt", **options).alpha[0]
+
+    assert torch.equal(alpha(), alpha(num_inference_steps=2, processing_size=0, tile_size=512))
+    assert not torch.equal(alpha(), alpha(num_inference_steps=3))
+    assert not torch.equal(alpha(), alpha(processing_size=16))
 
 
-@torch.no_grad()
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_progress_is_shown_unless_it_is_disabled(pipe: MattingPipeline, capfd: pytest.CaptureFixture[str]) -> None:
+    batch = matting_batch(4)
+    pipe.set_progress_bar_config(desc="matting", disable=False)
+    pipe(batch["image"], batch["trimap"])
+    shown = capfd.readouterr().err
+    pipe.set_progress_bar_config(disable=True)
+    pipe(batch["image"], batch["trimap"])
+    assert "matting" in shown
+    assert "100%" in shown
+    assert capfd.readouterr().err == ""
+
+
+def test_half_precision_and_offloading_give_nearly_the_same(folder: Path, pipe: MattingPipeline) -> None:
+    batch = matting_batch(4)
+    given = {"image": batch["image"], "trimap": batch["trimap"], "output_type": "pt"}
+    exact = pipe(**given, generator=generator()).alpha[0]
+    half = MattingPipeline.from_pretrained(folder, dtype=torch.bfloat16)
+    assert half.unet.dtype == torch.bfloat16
+    half.set_progress_bar_config(disable=True)
+    torch.testing.assert_close(half(**given, generator=generator()).alpha[0], exact, atol=0.1, rtol=0)
+    half.to("cpu", torch.float16)
+    assert (half.unet.dtype, half.vae.dtype) == (torch.float16, torch.float32)  # the VAE would overflow
+    offloaded = MattingPipeline.from_pretrained(folder)
+    offloaded.set_progress_bar_config(disable=True)
+    offloaded.enable_model_cpu_offload(device="cpu")
+    assert torch.equal(offloaded(**given, generator=generator()).alpha[0], exact)
+
+
+@pytest.mark.parametrize("variant", [None, "fp16"])
+def test_what_is_saved_is_loaded_by_all(variant: str | None, pipe: MattingPipeline, tmp_path: Path) -> None:
+    pipe.save_pretrained(tmp_path / "saved", variant=variant)
+    batch = matting_batch(4)
+    expected = pipe(batch["image"], batch["trimap"], generator=generator(), output_type="pt")
+    again = MattingPipeline.from_pretrained(tmp_path / "saved", variant=variant)
+    again.set_progress_bar_config(disable=True)
+    assert torch.equal(
+        again(batch["image"], batch["trimap"], generator=generator(), output_type="pt").rgba[0], expected.rgba[0]
+    )
+    if variant is None:
+        stage = MattingStage.from_checkpoint(tmp_path / "saved")
+        assert equal(expected, stage.sampler(batch["image"], batch["trimap"], steps=2, generators=[generator()]))
+
+
+def test_two_unets_are_one_component(tmp_path: Path) -> None:
+    stage = export_denoiser(tmp_path / "out", switcher=TwoUNets(), attention=IndependentAttention())
+    batch = matting_batch(4)
+    pipe = MattingPipeline.from_pretrained(tmp_path / "out")
+    assert pipe.transparency_decoder is None
+    found = pipe(batch["image"], batch["trimap"], generator=generator(), output_type="pt")
+    assert equal(found, stage.sampler(batch["image"], batch["trimap"], steps=2, generators=[generator()]))
+
+
 @pytest.mark.parametrize(
-    "decoder", [VaeDecoderModule(), UNetDecoderModule((8, 8), latent_level=1)], ids=["vae", "unet"]
+    ("change", "complaint"),
+    [
+        ({"trimap": torch.zeros(1, 1, 8, 8)}, "a picture of 16×16 came with a trimap of 8×8"),
+        ({"trimap": [torch.zeros(1, 16, 16)] * 2}, "expected a trimap for each picture, at least one, got 1 and 2"),
+        ({"image": torch.zeros(1, 4, 16, 16)}, r"image: expected .* C of 1 or 3, got \(1, 4, 16, 16\)"),
+        ({"image": torch.full((1, 3, 16, 16), 2.0)}, r"image: expected values in \[0, 1\] \(or uint8\), got 2 to 2"),
+        ({"image": torch.full((1, 3, 16, 16), torch.nan)}, "image: expected values"),
+        ({"image": torch.zeros(1, 3, 16, 16, dtype=torch.long)}, "expected floats, uint8 or uint16, got torch.int64"),
+        ({"image": "photo.png"}, "expected PIL, NumPy or torch, one or a list, got str"),
+        ({"image": Image.new("RGBA", (16, 16))}, "PIL's mode RGBA may mean several things"),
+        ({"trimap": Image.new("RGB", (16, 16), "red")}, "trimap is coloured"),
+        ({"num_inference_steps": 0}, "num_inference_steps: expected 1 to 1000, got 0"),
+        ({"ensemble_size": 0}, "ensemble_size: expected at least 1"),
+        ({"output_type": "latent"}, "output_type: expected pil, np or pt, got latent"),
+        ({"output_uncertainty": True}, "output_uncertainty needs an ensemble"),
+        ({"generator": [generator(), generator()]}, "generator: expected one, or 1 "),
+        ({"processing_size": 1}, "processing size: expected at least"),
+    ],
 )
-def test_mixed_precision_gives_nearly_the_same_matte(decoder, dtype) -> None:
-    batch = matting_batch(0)
-    whole = pipeline(decoder, prediction_type="sample")
-    exact = whole(batch["image"], batch["trimap"], steps=4, generators=generators(0))
-    with torch.autocast("cpu", dtype=dtype):
-        mixed = whole(batch["image"], batch["trimap"], steps=4, generators=generators(0))
-    assert mixed.alpha.dtype == mixed.foreground.dtype == torch.float32
-    torch.testing.assert_close(mixed.alpha, exact.alpha, atol=0.05, rtol=0)
-    torch.testing.assert_close(mixed.foreground, exact.foreground, atol=0.05, rtol=0)
+def test_what_does_not_fit_is_refused_in_one_line(change: dict, complaint: str, pipe: MattingPipeline) -> None:
+    batch = matting_batch(4)
+    with pytest.raises(InputError, match=complaint) as raised:
+        pipe(**{"image": batch["image"], "trimap": batch["trimap"], **change})
+    assert "\n" not in str(raised.value)
+
+
+def test_another_solver_is_refused(folder: Path) -> None:
+    pipe = MattingPipeline.from_pretrained(folder)
+    pipe.scheduler = type(pipe.scheduler).from_config(pipe.scheduler.config, algorithm_type="sde-dpmsolver++")
+    with pytest.raises(InputError, match=r"algorithm_type sde-dpmsolver\+\+ is not what this sampler does"):
+        pipe.sampler()
+    pipe.scheduler = DDIMScheduler()
+    with pytest.raises(InputError, match="expected DPMSolverMultistepScheduler"):
+        pipe.sampler()
+
+
+def _cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-9])
+
+
+@pytest.mark.parametrize(
+    ("harm", "complaint"),
+    [
+        (lambda copy: shutil.rmtree(copy), "no such folder"),
+        (lambda copy: (copy / "model_index.json").unlink(), "FileNotFoundError"),
+        (
+            lambda copy: (copy / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}'),
+            "was not written by `drip export`",
+        ),
+        (lambda copy: _cut(copy / "unet" / "diffusion_pytorch_model.safetensors"), "is damaged"),
+        (lambda copy: (copy / "vae" / "config.json").unlink(), "No such file"),
+        (lambda copy: _rename_unet(copy), "cannot load .*SomebodysUNet"),
+    ],
+)
+def test_a_foreign_or_damaged_folder_is_one_line(harm, complaint: str, folder: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    harm(copy)
+    with pytest.raises(InputError, match=complaint) as raised:
+        MattingPipeline.from_pretrained(copy)
+    assert "\n" not in str(raised.value)
+
+
+def _rename_unet(folder: Path) -> None:
+    index = json.loads((folder / "model_index.json").read_text())
+    index["unet"] = ["diffusers", "SomebodysUNet"]
+    (folder / "model_index.json").write_text(json.dumps(index))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
     from drip_lightning.cli.results import Results
-    from drip_lightning.pipeline import Progress
+    from drip_lightning.nn.sampler import Progress
 
 
 def main(arguments: list[str]) -> int:

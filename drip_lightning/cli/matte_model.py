@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from drip_lightning.cli.size_options import add_size_options, in_precision, sized_pipeline
+from drip_lightning.cli.size_options import add_size_options, in_precision, sized_sampler
 from drip_lightning.errors import InputError, raised_as
 from drip_lightning.moved import MOVED_HELP, moved_places
 from drip_lightning.shipped import shipped_model
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from drip_lightning.pipeline import Matte, MattingPipeline, Progress
+    from drip_lightning.nn.sampler import Matte, MattingSampler, Progress
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -39,13 +39,13 @@ class MatteModel:
     """A model, ready to cut out.
 
     Attributes:
-        pipeline: Its networks.
+        sampler: Its networks.
         sampling_steps: Denoising steps, unless told otherwise.
         device: Where it works.
         options: What `add_model_options` has read.
     """
 
-    pipeline: "MattingPipeline"
+    sampler: "MattingSampler"
     sampling_steps: int
     device: "torch.device"
     options: argparse.Namespace
@@ -69,12 +69,12 @@ class MatteModel:
             print(f"{prog}: no --checkpoint, so the model in {checkpoint} is used", file=sys.stderr)
         device = _usable_device(options.device)
         stage = MattingStage.from_checkpoint(checkpoint, moved=moved_places(options.moved)).to(device)
-        return cls(sized_pipeline(stage, options), stage.sampling_steps, device, options)
+        return cls(sized_sampler(stage, options), stage.sampling_steps, device, options)
 
     @property
     def most_steps(self) -> int:
         """As many denoising steps as can be."""
-        return self.pipeline.schedule.num_train_timesteps
+        return self.sampler.schedule.num_train_timesteps
 
     def with_processing_size(self, size: int | None) -> "MatteModel":
         """The model that sees a picture's longest side at `size` pixels, or at its own scale.
@@ -82,8 +82,8 @@ class MatteModel:
         Raises:
             InputError: no picture could be brought to that.
         """
-        sizes = replace(self.pipeline.sizes, processing_size=size)
-        return replace(self, pipeline=replace(self.pipeline, sizes=sizes))
+        sizes = replace(self.sampler.sizes, processing_size=size)
+        return replace(self, sampler=replace(self.sampler, sizes=sizes))
 
     def matte(
         self, image: "Tensor", trimap: "Tensor", *, steps: int | None, seed: int, progress: "Progress"
@@ -103,7 +103,7 @@ class MatteModel:
         from drip_lightning.ops.randomness import sample_generator
 
         with in_precision(self.options, self.device):
-            return self.pipeline(
+            return self.sampler(
                 image.to(self.device),
                 trimap.to(self.device),
                 steps=steps or self.sampling_steps,

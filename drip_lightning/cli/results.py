@@ -20,9 +20,9 @@ from drip_lightning.data.picture_files import read_file
 from drip_lightning.data.pictures import colour_pixels, open_picture
 from drip_lightning.errors import InputError
 from drip_lightning.files import whole_file
+from drip_lightning.nn.sampler import Matte
 from drip_lightning.ops.panel import matte_panel
 from drip_lightning.ops.picture import as_picture
-from drip_lightning.pipeline import Matte
 
 JPEG_SIDE = 65500
 """Longest side of a JPEG that Pillow writes, in pixels."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import torch
 
     from drip_lightning.lit.matting import MattingStage
-    from drip_lightning.pipeline import MattingPipeline
+    from drip_lightning.nn.sampler import MattingSampler
 
 _WORDS = {"processing_size": "native", "tile_size": "whole"}
 """An option's word for no size at all."""
@@ -43,8 +43,8 @@ def add_size_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def sized_pipeline(stage: "MattingStage", options: argparse.Namespace) -> "MattingPipeline":
-    """A stage's pipeline at the sizes that were given; the checkpoint's where none were.
+def sized_sampler(stage: "MattingStage", options: argparse.Namespace) -> "MattingSampler":
+    """A stage's sampler at the sizes that were given; the checkpoint's where none were.
 
     Raises:
         InputError: no picture could be brought to them.
@@ -55,7 +55,7 @@ def sized_pipeline(stage: "MattingStage", options: argparse.Namespace) -> "Matti
         value = getattr(options, name)
         if value is not None:
             setattr(stage, name, None if value == word else value)
-    return replace(stage.pipeline, memory=MemoryBound(options.memory))
+    return replace(stage.sampler, memory=MemoryBound(options.memory))
 
 
 def in_precision(options: argparse.Namespace, device: "torch.device") -> AbstractContextManager[None]:

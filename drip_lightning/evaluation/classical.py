@@ -9,8 +9,8 @@ from torch import Tensor
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.errors import InputError
 from drip_lightning.evaluation.method import Method
+from drip_lightning.nn.sampler import Matte
 from drip_lightning.ops.solvers import pymatting, silently
-from drip_lightning.pipeline import Matte
 
 SOLVERS = {
     "closed-form": "estimate_alpha_cf",

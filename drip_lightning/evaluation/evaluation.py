@@ -18,9 +18,9 @@ from drip_lightning.evaluation.measure import as_file, measure
 from drip_lightning.evaluation.method import Method
 from drip_lightning.evaluation.plan import EvaluationPlan, Task
 from drip_lightning.evaluation.worst import WorstCases
+from drip_lightning.nn.sampler import Matte
 from drip_lightning.ops.memory import is_out_of_memory
 from drip_lightning.ops.trimap import unknown_mask
-from drip_lightning.pipeline import Matte
 
 
 class Evaluation(LightningModule):

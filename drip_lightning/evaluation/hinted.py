@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.evaluation.method import Method
+from drip_lightning.nn.sampler import Matte
 from drip_lightning.ops.hints.choice import Guess
-from drip_lightning.pipeline import Matte
 
 
 class Hinted(Method):

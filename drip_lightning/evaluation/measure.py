@@ -7,11 +7,11 @@ from torch import Tensor
 
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.nn.metrics import Region
+from drip_lightning.nn.sampler import Matte
 from drip_lightning.ops.connectivity import connectivity
 from drip_lightning.ops.metrics import Reduction, foreground_mse, foreground_sad, gradient, mad, mse, sad
 from drip_lightning.ops.strata import alpha_strata
 from drip_lightning.ops.trimap import unknown_mask
-from drip_lightning.pipeline import Matte
 
 ALPHA_METRICS = {"sad": sad, "mse": mse, "mad": mad, "gradient": gradient, "connectivity": connectivity}
 FOREGROUND_METRICS = {"sad": foreground_sad, "mse": foreground_mse}

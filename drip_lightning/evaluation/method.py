@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from drip_lightning.data.sample import MattingBatch
-from drip_lightning.pipeline import Matte
+from drip_lightning.nn.sampler import Matte
 
 
 class Method(ABC):

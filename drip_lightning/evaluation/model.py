@@ -10,12 +10,12 @@ from drip_lightning.evaluation.method import Method
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.nn.digest import weights_digest
 from drip_lightning.nn.picture import PictureInTiles
+from drip_lightning.nn.sampler import Matte, MattingSampler, median_matte
 from drip_lightning.nn.transparency import LatentDecoder, VaeDecoderModule
 from drip_lightning.ops.domains import stack_domains
 from drip_lightning.ops.geometry import reduce_picture
 from drip_lightning.ops.randomness import sample_generator
 from drip_lightning.ops.windows import Window
-from drip_lightning.pipeline import Matte, MattingPipeline
 
 
 class Model(Method):
@@ -37,19 +37,19 @@ class Model(Method):
         self._weights = weights_digest(stage)
 
     @property
-    def pipeline(self) -> MattingPipeline:
+    def sampler(self) -> MattingSampler:
         """The stage's networks, on whatever device they are."""
-        return self._stage.pipeline
+        return self._stage.sampler
 
     @property
     def takes_known_alpha(self) -> bool:
         """As the stage's `known` says."""
-        return self.pipeline.known.alpha == "trimap"
+        return self.sampler.known.alpha == "trimap"
 
     @property
     def decoders(self) -> dict[str, LatentDecoder]:
         """Row to decoder: all decode the same latents."""
-        own = self.pipeline.decoder
+        own = self.sampler.decoder
         plain = {} if isinstance(own, VaeDecoderModule) else {f"{self.name}, VAE decoder": VaeDecoderModule()}
         return plain | {self.name: own}
 
@@ -66,12 +66,12 @@ class Model(Method):
         for seed in seeds:
             generator = sample_generator(seed, number, "sampling")
             arguments = batch["image"], batch["trimap"], list(self.decoders.values())
-            members.append(self.pipeline.compare(*arguments, steps=steps, generators=[generator]))
+            members.append(self.sampler.compare(*arguments, steps=steps, generators=[generator]))
         return tuple(median_matte(row) for row in zip(*members, strict=True))
 
     def describe(self) -> dict[str, str | int | float]:
         """Where the weights came from, whether they are averages, their digest, and how pictures are worked on."""
-        known = self.pipeline.known
+        known = self.sampler.known
         return {
             "kind": type(self._stage).__name__,
             "source": self._source,
@@ -93,28 +93,14 @@ class VaeCeiling(Model):
     @torch.no_grad()
     def mattes(self, batch: MattingBatch, *, steps: int | None, seeds: Sequence[int]) -> tuple[Matte, ...]:
         """Encode the true foreground (the image, where it is not known) and alpha, and decode them."""
-        pipeline = self.pipeline
+        sampler = self.sampler
 
         def shown(place: Window, reduction: int) -> tuple[Tensor, Tensor]:
             truth = batch.get("foreground", batch["image"]), batch["alpha"]
             return reduce_picture(place.cut(truth[0]), reduction), reduce_picture(place.cut(truth[1]), reduction)
 
         def latents(picture: PictureInTiles, place: int) -> Tensor:
-            return stack_domains(*picture.encode(pipeline.codec, shown))
+            return stack_domains(*picture.encode(sampler.codec, shown))
 
         maps, decoders = (batch["image"], batch["trimap"]), list(self.decoders.values())
-        return pipeline.decode_pictures(*maps, decoders, latents=latents, passes=1)
-
-
-def median_matte(members: Sequence[Matte]) -> Matte:
-    """The median of several mattes of one picture, value by value; of an even number, the mean of the middle two."""
-    if len(members) == 1:
-        return members[0]
-    return Matte(
-        foreground=_median([matte.foreground for matte in members]), alpha=_median([matte.alpha for matte in members])
-    )
-
-
-def _median(members: Sequence[Tensor]) -> Tensor:
-    ordered = torch.stack(list(members)).sort(dim=0).values
-    return (ordered[(len(members) - 1) // 2] + ordered[len(members) // 2]) / 2
+        return sampler.decode_pictures(*maps, decoders, latents=latents, passes=1)

@@ -16,7 +16,7 @@ from drip_lightning.data.pictures import colour_pixels, grey_pixels, open_pictur
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.errors import InputError
 from drip_lightning.evaluation.method import Method
-from drip_lightning.pipeline import Matte
+from drip_lightning.nn.sampler import Matte
 
 _SUFFIXES = (".png", ".tif", ".tiff", ".webp", ".exr")
 _FORMATS = ("PNG", "TIFF", "WEBP")

@@ -12,8 +12,8 @@ from torch import Tensor
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.evaluation.journal import writing_to
 from drip_lightning.evaluation.summary import RowResult
+from drip_lightning.nn.sampler import Matte
 from drip_lightning.ops.picture import as_picture
-from drip_lightning.pipeline import Matte
 
 PANEL = 240
 """Longest side of each of a case's five pictures."""

@@ -1,15 +1,12 @@
 """Writing a trained stage as one self-contained folder in diffusers' format."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from drip_lightning.errors import InputError, RunError, raised_as
 from drip_lightning.files import whole_folder
@@ -17,18 +14,7 @@ from drip_lightning.lit.description import choice_to_config, config_to_choice
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.lit.transparency import TransparencyDecoder
 from drip_lightning.nn.fine_tuning import AllWeights, FineTuning
-from drip_lightning.nn.pipeline_folder import (
-    INDEX,
-    PROMPT_EMBEDDING,
-    WEIGHTS,
-    PipelineFolder,
-    file_digest,
-    is_exported,
-    read_index,
-)
-
-CARD = "README.md"
-TRANSPARENCY = "transparency_decoder.safetensors"
+from drip_lightning.nn.pipeline_folder import CARD, INDEX, WEIGHTS, PipelineFolder, is_exported, read_index
 
 
 def check_place(out: Path, *, overwrite: bool) -> None:
@@ -92,39 +78,24 @@ def write_pipeline_folder(
 
 
 def _write_parts(stage: MattingStage, folder: Path, dtype: torch.dtype) -> Iterator[str]:
-    pipeline, stages = stage.pipeline, stage_descriptions(stage)
-    config_to_choice(stages[0]["init_args"]["fine_tuning"], FineTuning).merge(pipeline.joint_unet)
-    unets = [name for name, part in pipeline.joint_unet.named_children() if part in pipeline.joint_unet.unets]
-    parts = {"vae": pipeline.codec.vae, **{name: pipeline.joint_unet.get_submodule(name) for name in unets}}
-    for name, network in parts.items():
-        network.save_config(folder / name)  # type: ignore[operator]
-        _save(network.state_dict(), folder / name / WEIGHTS, dtype)
-        yield f"{name}/"
-    solver = pipeline.schedule.solver(stage.sampling_steps)
-    solver.save_pretrained(folder / "scheduler")
-    own = pipeline.joint_unet.state_dict()
-    _save({name: own[name] for name in own if name.split(".")[0] not in unets}, folder / PROMPT_EMBEDDING, dtype)
-    stages[0]["parts"] = {f"joint_unet.{name}.": f"{name}/{WEIGHTS}" for name in unets}
-    stages[0]["parts"]["joint_unet."] = PROMPT_EMBEDDING
+    stages = stage_descriptions(stage)
+    config_to_choice(stages[0]["init_args"]["fine_tuning"], FineTuning).merge(stage.sampler.joint_unet)
     for description in stages:
         description["init_args"]["start_from"] = None  # the folder is complete without
+    stages[0]["parts"] = {"joint_unet.": f"unet/{WEIGHTS}"}
     stages[0]["init_args"]["fine_tuning"] = choice_to_config(AllWeights())
-    yield PROMPT_EMBEDDING
     if isinstance(stage, TransparencyDecoder):
-        _save(stage.latent_decoder.state_dict(), folder / TRANSPARENCY, dtype)
-        stages[1]["parts"] = {"latent_decoder.": TRANSPARENCY}
+        has_weights = any(True for _ in stage.latent_decoder.parameters())
+        stages[1]["parts"] = {"latent_decoder.": f"transparency_decoder/{WEIGHTS}"} if has_weights else {}
         stages[1]["init_args"]["denoiser"] = "."
-        yield TRANSPARENCY
     _take_networks_from_folder(stages, base_of(stage))
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
-    index = {
-        "_class_name": "MattingPipeline",
-        "_diffusers_version": diffusers.__version__,
-        **{name: ["diffusers", type(network).__name__] for name, network in parts.items()},
-        "scheduler": ["diffusers", type(solver).__name__],
-        "drip": {"stages": stages, "files": {str(file.relative_to(folder)): file_digest(file) for file in files}},
-    }
-    (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
+    pipeline = stage.pipeline
+    pipeline.register_to_config(drip={"stages": stages})
+    for name, network in pipeline.networks.items():
+        _check_holds(network.state_dict(), dtype, name)
+        nn.Module.to(network, dtype=dtype)
+    pipeline.save_pretrained(folder)
+    yield from (f"{name}/" for name in pipeline.components if (folder / name).is_dir())
     yield INDEX
 
 
@@ -135,14 +106,10 @@ def _take_networks_from_folder(stages: list[dict[str, Any]], base: str | None) -
         description["init_args"]["networks"] = choice_to_config(networks)
 
 
-def _save(weights: dict[str, Tensor], file: Path, dtype: torch.dtype) -> None:
-    """As diffusers does, in one file of any size."""
-    cast = {name: (value.to(dtype) if value.is_floating_point() else value) for name, value in weights.items()}
-    lost = next(
-        (name for name, value in cast.items() if not value.isfinite().all() and weights[name].isfinite().all()), ""
-    )
-    if lost:
-        raise InputError(
-            f"{lost} has values that {str(dtype).removeprefix('torch.')} cannot hold: choose another --precision"
-        )
-    save_file({name: value.contiguous() for name, value in cast.items()}, file, metadata={"format": "pt"})
+def _check_holds(weights: dict[str, Tensor], dtype: torch.dtype, network: str) -> None:
+    for name, value in weights.items():
+        if value.is_floating_point() and value.isfinite().all() and not value.to(dtype).isfinite().all():
+            raise InputError(
+                f"{network}.{name} has values that {str(dtype).removeprefix('torch.')} cannot hold: choose another "
+                "--precision"
+            )

@@ -37,7 +37,7 @@ from drip_lightning.lit.matting import MattingStage
 
 stage = MattingStage.from_checkpoint("{name}")
 # image (1, 3, H, W) in [0, 1]; trimap (1, 1, H, W), exactly 0, 0.5 or 1
-matte = stage.pipeline(image, trimap, steps={steps}, generators=[torch.Generator().manual_seed(0)])
+matte = stage.sampler(image, trimap, steps={steps}, generators=[torch.Generator().manual_seed(0)])
 matte.foreground, matte.alpha
 ```
 
@@ -80,7 +80,7 @@ def model_card(stage: MattingStage, source: Path, *, name: str) -> str:
     sources = [Path(stage.denoiser), source] if isinstance(stage, TransparencyDecoder) else [source]
     plain = "The plain VAE decoder makes the result of the sampled latents."
     mended = "A transparency decoder mends what the VAE lost."
-    one_step = stage.pipeline.one_step
+    one_step = stage.sampler.one_step
     return _CARD.format(
         name=name,
         version=__version__,

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.lit.averaging import Averaging, NoAveraging
+from drip_lightning.lit.description import choice_to_config
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.lit.objectives import Denoising, Objective
 from drip_lightning.lit.parameter_groups import ParameterGroups
@@ -18,10 +19,10 @@ from drip_lightning.nn.latents import AlphaDecoding, LatentCodec, VaePrecision
 from drip_lightning.nn.noise import AnnealedMultiResolutionNoise, NoiseSampler
 from drip_lightning.nn.noise_schedule import NoiseSchedule
 from drip_lightning.nn.pretrained import Networks, StableDiffusion
+from drip_lightning.nn.sampler import KnownPixels, MattingSampler
 from drip_lightning.nn.switcher import PosEncSwitcher
 from drip_lightning.nn.transparency import VaeDecoderModule
 from drip_lightning.ops.randomness import sample_generator
-from drip_lightning.pipeline import KnownPixels, MattingPipeline
 
 
 class Denoiser(MattingStage):
@@ -112,10 +113,13 @@ class Denoiser(MattingStage):
         self.codec = LatentCodec(
             self.networks.trained_vae(), alpha_decoding=self.alpha_decoding, precision=self.vae_precision
         )
-        self.joint_unet = self.switcher.build(
-            self.networks.unet(pretrained=pretrained or self.fine_tuning.keeps_pretrained),
-            self.networks.prompt_embedding(pretrained=pretrained),
-            attention=self.attention,
+        unet = self.networks.unet(pretrained=pretrained or self.fine_tuning.keeps_pretrained)
+        prompt_embedding = self.networks.prompt_embedding(pretrained=pretrained)
+        self.joint_unet = self.switcher.build(unet, prompt_embedding, attention=self.attention)
+        self.joint_unet.describe(
+            latent_channels=self.codec.channels,
+            switcher=choice_to_config(self.switcher),
+            attention=choice_to_config(self.attention),
         )
         self.fine_tuning.apply(self.joint_unet)
         if self.gradient_checkpointing:
@@ -134,9 +138,9 @@ class Denoiser(MattingStage):
         super().take_weights(source, where=where)
 
     @property
-    def pipeline(self) -> MattingPipeline:
+    def sampler(self) -> MattingSampler:
         """The denoiser with the plain VAE decoder."""
-        return MattingPipeline(
+        return MattingSampler(
             self.codec,
             self.joint_unet,
             self.noise,
@@ -151,6 +155,6 @@ class Denoiser(MattingStage):
     def training_step(self, batch: MattingBatch, batch_index: int) -> Tensor:
         """Take the objective's loss (`Denoising` is DRIP Eq. 5); timesteps and noise are drawn from sample numbers."""
         generators = [sample_generator(self.seed, number, "diffusion") for number in batch["number"]]
-        loss = self.objective(self.pipeline, batch, alphas_cumprod=self.alphas_cumprod, generators=generators)
+        loss = self.objective(self.sampler, batch, alphas_cumprod=self.alphas_cumprod, generators=generators)
         self.log_losses(loss.total, loss.terms)
         return loss.total

@@ -1,6 +1,7 @@
 """What the denoiser and the transparency stage share: they predict mattes, and are scored by them."""
 
 from abc import abstractmethod
+from dataclasses import asdict
 from typing import Any
 
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
@@ -8,12 +9,15 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.errors import InputError
 from drip_lightning.lit.averaging import Averaging
+from drip_lightning.lit.description import choice_to_config
 from drip_lightning.lit.parameter_groups import ParameterGroups
 from drip_lightning.lit.scores import MatteScores, OfEachSet, validation_prefix
 from drip_lightning.lit.stage import Stage
+from drip_lightning.nn.sampler import KnownPixels, Matte, MattingSampler
+from drip_lightning.nn.transparency import VaeDecoderModule
 from drip_lightning.ops.randomness import sample_generator
 from drip_lightning.ops.sizes import Sizes
-from drip_lightning.pipeline import KnownPixels, Matte, MattingPipeline
+from drip_lightning.pipeline import MattingPipeline
 
 
 class MattingStage(Stage):
@@ -69,17 +73,38 @@ class MattingStage(Stage):
 
     @property
     @abstractmethod
-    def pipeline(self) -> MattingPipeline:
+    def sampler(self) -> MattingSampler:
         """The stage's networks, ready to matte."""
 
-    def matte(self, batch: MattingBatch, pipeline: MattingPipeline) -> Matte:
+    @property
+    def pipeline(self) -> MattingPipeline:
+        """The same networks as a pipeline of diffusers, as `MattingPipeline.from_pretrained` makes it of an export."""
+        sampler = self.sampler
+        return MattingPipeline(
+            vae=sampler.codec.vae,
+            unet=sampler.joint_unet,
+            scheduler=sampler.schedule.solver(self.sampling_steps),
+            transparency_decoder=None if isinstance(sampler.decoder, VaeDecoderModule) else sampler.decoder,
+            noise=choice_to_config(sampler.inference_noise or sampler.noise),
+            hints=choice_to_config(sampler.hints) if sampler.hints.guesses else None,
+            reduction=sampler.reduction,
+            one_step=sampler.one_step,
+            alpha_decoding=sampler.codec.alpha_decoding,
+            vae_precision=sampler.codec.precision,
+            known=asdict(sampler.known),
+            default_denoising_steps=self.sampling_steps,
+            default_processing_size=self.processing_size,
+            default_tile_size=self.tile_size,
+        )
+
+    def matte(self, batch: MattingBatch, sampler: MattingSampler) -> Matte:
         """Matte a batch; a sample's noise depends on its number and the seed alone."""
         generators = [sample_generator(self.seed, number, "sampling") for number in batch["number"]]
-        return pipeline(batch["image"], batch["trimap"], steps=self.sampling_steps, generators=generators)
+        return sampler(batch["image"], batch["trimap"], steps=self.sampling_steps, generators=generators)
 
     def validation_step(self, batch: MattingBatch, batch_index: int, dataloader_idx: int = 0) -> Matte:  # type: ignore[override]
         """Score the stage's mattes; the panels are drawn from what is returned."""
-        matte = self.matte(batch, self.pipeline)
+        matte = self.matte(batch, self.sampler)
         self.scores.of(dataloader_idx, self.device).update(matte, batch)
         return matte
 
@@ -92,5 +117,5 @@ class MattingStage(Stage):
 
     def predict_step(self, batch: MattingBatch, batch_index: int, dataloader_idx: int = 0) -> dict[str, Any]:
         """Matte a batch: `key`, `foreground` and `alpha`, as Lightning collects them."""
-        matte = self.matte(batch, self.pipeline)
+        matte = self.matte(batch, self.sampler)
         return {"key": batch["key"], "foreground": matte.foreground, "alpha": matte.alpha}

@@ -12,10 +12,10 @@ from drip_lightning.errors import InputError
 from drip_lightning.nn.losses import LossTerms, MattingLoss
 from drip_lightning.nn.noise import NoiseSampler, ZeroNoise
 from drip_lightning.nn.noise_schedule import NoiseSchedule
+from drip_lightning.nn.sampler import MattingSampler
 from drip_lightning.ops.domains import split_domains, stack_domains
 from drip_lightning.ops.prediction import add_noise, predicted_latent, prediction_target
 from drip_lightning.ops.transfer import to_device
-from drip_lightning.pipeline import MattingPipeline
 
 
 class Objective(ABC):
@@ -40,7 +40,7 @@ class Objective(ABC):
     @abstractmethod
     def __call__(
         self,
-        pipeline: MattingPipeline,
+        sampler: MattingSampler,
         batch: MattingBatch,
         *,
         alphas_cumprod: Tensor,
@@ -49,7 +49,7 @@ class Objective(ABC):
         """Compute a training batch's loss, with gradient to the joint denoiser's weights.
 
         Args:
-            pipeline: The denoiser as it will be used: its networks, noise and schedule.
+            sampler: The denoiser as it will be used: its networks, noise and schedule.
             batch: B samples, with sides that the networks' halvings divide.
             alphas_cumprod: (T,) the schedule's, on the batch's device.
             generators: One for each sample, on the CPU: every random draw is made from these, so that a sample's
@@ -68,22 +68,22 @@ class Denoising(Objective):
 
     def __call__(
         self,
-        pipeline: MattingPipeline,
+        sampler: MattingSampler,
         batch: MattingBatch,
         *,
         alphas_cumprod: Tensor,
         generators: Sequence[Generator],
     ) -> LossTerms:
         """Encode, draw timestep and noise, add the noise, predict it (DRIP Eq. 5)."""
-        image, trimap, foreground, alpha = pipeline.codec.encode(
+        image, trimap, foreground, alpha = sampler.codec.encode(
             batch["image"], batch["trimap"], batch["foreground"], batch["alpha"]
         )
         latents, condition = stack_domains(foreground, alpha), torch.cat([image, trimap], dim=1)
-        timestep, noise = draw_diffusion(pipeline.noise, pipeline.schedule, latents, generators)
+        timestep, noise = draw_diffusion(sampler.noise, sampler.schedule, latents, generators)
         alphas_cumprod = alphas_cumprod[stack_domains(timestep, timestep)]
 
-        prediction = pipeline.joint_unet(add_noise(latents, noise, alphas_cumprod), condition, timestep)
-        target = prediction_target(pipeline.schedule.prediction_type, latents, noise, alphas_cumprod)
+        prediction = sampler.joint_unet(add_noise(latents, noise, alphas_cumprod), condition, timestep)
+        target = prediction_target(sampler.schedule.prediction_type, latents, noise, alphas_cumprod)
         foreground_loss, alpha_loss = split_domains((prediction.float() - target).square().flatten(1).mean(dim=1))
         terms = {"foreground": foreground_loss.mean(), "alpha": alpha_loss.mean()}
         return LossTerms(
@@ -119,21 +119,21 @@ class OneStep(Objective):
 
     def __call__(
         self,
-        pipeline: MattingPipeline,
+        sampler: MattingSampler,
         batch: MattingBatch,
         *,
         alphas_cumprod: Tensor,
         generators: Sequence[Generator],
     ) -> LossTerms:
         """Predict the clean latents from noise alone, decode them, and compare pictures."""
-        condition = pipeline.condition(batch["image"], batch["trimap"])
-        noise = pipeline.starting_noise((condition.shape[-2], condition.shape[-1]), generators)
-        timestep = torch.full((len(condition),), pipeline.schedule.num_train_timesteps - 1, device=condition.device)
+        condition = sampler.condition(batch["image"], batch["trimap"])
+        noise = sampler.starting_noise((condition.shape[-2], condition.shape[-1]), generators)
+        timestep = torch.full((len(condition),), sampler.schedule.num_train_timesteps - 1, device=condition.device)
         alphas_cumprod = alphas_cumprod[stack_domains(timestep, timestep)]
 
-        prediction = pipeline.joint_unet(noise, condition, timestep).float()
-        latents = predicted_latent(pipeline.schedule.prediction_type, prediction, noise, alphas_cumprod)
-        foreground, alpha = pipeline.codec.decode(latents)
+        prediction = sampler.joint_unet(noise, condition, timestep).float()
+        latents = predicted_latent(sampler.schedule.prediction_type, prediction, noise, alphas_cumprod)
+        foreground, alpha = sampler.codec.decode(latents)
         return self.loss(
             foreground=foreground,
             alpha=alpha,

@@ -10,7 +10,7 @@ from torchmetrics import MetricCollection, SumMetric
 
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.nn.metrics import MSE, SAD, ForegroundMSE, ForegroundSAD
-from drip_lightning.pipeline import Matte
+from drip_lightning.nn.sampler import Matte
 
 M = TypeVar("M", bound=nn.Module)
 

@@ -22,10 +22,10 @@ from drip_lightning.nn.digest import weights_digest
 from drip_lightning.nn.latents import LatentPairs
 from drip_lightning.nn.losses import MattingLoss
 from drip_lightning.nn.pretrained import Networks, StableDiffusion
+from drip_lightning.nn.sampler import KnownPixels, MattingSampler
 from drip_lightning.nn.transparency import DecoderChoice, UNetDecoder
 from drip_lightning.ops.hints.choice import Hints, NoHints
 from drip_lightning.ops.randomness import sample_generator
-from drip_lightning.pipeline import KnownPixels, MattingPipeline
 
 
 class TransparencyDecoder(MattingStage):
@@ -115,7 +115,7 @@ class TransparencyDecoder(MattingStage):
         denoiser = Denoiser.from_checkpoint(self.denoiser, moved=self.moved)
         self.denoiser_description = denoiser.describe()
         self.codec, self.joint_unet = denoiser.codec, denoiser.joint_unet
-        self.denoiser_pipeline = denoiser.pipeline
+        self.denoiser_sampler = denoiser.sampler
         self.latent_decoder = self.decoder.build(self.codec, self.networks, self.hints)
         self.latent_decoder.gradient_checkpointing = self.gradient_checkpointing
 
@@ -125,10 +125,10 @@ class TransparencyDecoder(MattingStage):
         return ("codec", "joint_unet")
 
     @property
-    def pipeline(self) -> MattingPipeline:
+    def sampler(self) -> MattingSampler:
         """Denoiser and decoder together."""
         return replace(
-            self.denoiser_pipeline,
+            self.denoiser_sampler,
             decoder=self.latent_decoder,
             hints=self.hints,
             reduction=self.reduction,
@@ -162,11 +162,11 @@ class TransparencyDecoder(MattingStage):
     @torch.no_grad()
     def sample_latents(self, batch: MattingBatch) -> Tensor:
         """Denoise each sample in its own random number of steps (DRIP Sec. 3.3): (2B, C, h, w), domains stacked."""
-        pipeline = self.pipeline
-        condition = pipeline.condition(batch["image"], batch["trimap"])
+        sampler = self.sampler
+        condition = sampler.condition(batch["image"], batch["trimap"])
         generators = [sample_generator(self.seed, number, "transparency") for number in batch["number"]]
         steps = [int(torch.randint(1, self.max_steps + 1, (), generator=generator)) for generator in generators]
-        return pipeline.sample(condition, steps=steps, generators=generators)
+        return sampler.sample(condition, steps=steps, generators=generators)
 
     def latent_facts(self, data: MattingDataModule) -> dict[str, Any]:
         """Everything that decides a training sample's latents but its number, as JSON holds it.
@@ -177,8 +177,8 @@ class TransparencyDecoder(MattingStage):
         return {
             "denoiser": weights_digest(self.joint_unet),
             "autoencoder": weights_digest(self.codec),
-            "noise": repr(self.denoiser_pipeline.inference_noise or self.denoiser_pipeline.noise),
-            "schedule": repr(self.denoiser_pipeline.schedule),
+            "noise": repr(self.denoiser_sampler.inference_noise or self.denoiser_sampler.noise),
+            "schedule": repr(self.denoiser_sampler.schedule),
             "reduction": self.reduction,
             "max_steps": self.max_steps,
             "seed": self.seed,

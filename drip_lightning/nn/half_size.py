@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
 from drip_lightning.nn.latents import LatentCodec, LatentPairs
@@ -38,6 +39,7 @@ class HalfSizeUNetDecoderModule(LatentDecoder):
         ValueError: if there are too few levels for the latents to enter.
     """
 
+    @register_to_config
     def __init__(
         self,
         channels: tuple[int, ...],
@@ -93,13 +95,14 @@ class HalfSizeUNetDecoderModule(LatentDecoder):
         maps = [image - 0.5, trimap - 0.5, foreground - image, alpha - 0.5]
         for guess in hints.split(CHANNELS, dim=1) if self.hints else ():
             maps += [guess[:, 0:3] - image, guess[:, 3:6] - image, guess[:, 6:] - 0.5]
-        features = self.conv_in(F.pixel_unshuffle(torch.cat(maps, dim=1), 2))
+        dtype = self.conv_in.weight.dtype
+        features = self.conv_in(F.pixel_unshuffle(torch.cat(maps, dim=1), 2).to(dtype))
         skips = []
         for place, level in enumerate(self.down_levels):
             if place:
                 features = self.shrink[place - 1](features)
             if place == self.latent_level:
-                entering = self.latent_in(torch.cat(split_domains(latents), dim=1))
+                entering = self.latent_in(torch.cat(split_domains(latents), dim=1).to(dtype))
                 features = features + F.interpolate(entering, size=features.shape[-2:], mode="bilinear")
             features = self.run(level, features)
             skips.append(features)

@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
+from diffusers.configuration_utils import ConfigMixin
+from diffusers.models.modeling_utils import ModelMixin
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
-from drip_lightning.nn.attention import DomainAttention
+from drip_lightning.nn.attention import CrossDomainAttnProcessor, DomainAttention
+from drip_lightning.nn.described import choice_of
 from drip_lightning.ops.domains import split_domains, stack_domains
 
 InputLatents = Literal["own", "both"]
@@ -18,9 +21,19 @@ INPUT_COPIES: dict[InputLatents, int] = {"own": 3, "both": 4}
 """Latents concatenated as the U-Net's input, which is also how many copies of the pretrained kernel `conv_in` gets:
 `[z_t^i, z^X, z^Tri]` or, the paper's other reading, `[z_t^F, z_t^α, z^X, z^Tri]`."""
 
+MID_BLOCK = "UNetMidBlock2DCrossAttn"
+"""Of Stable Diffusion 1 and 2."""
+CROSS_DOMAIN_MID_BLOCK = "UNetMidBlock2DCrossDomainAttn"
+"""What a configuration says instead where attention spans both domains (DRIP Eq. 4). A plain `UNet2DConditionModel`,
+which would take the weights and attend within each domain alone, knows no such block and says so."""
+_OWN = ("latent_channels", "prompt_shape", "switcher", "attention")
+"""What a joint denoiser's configuration holds beside its U-Net's."""
 
-class JointDenoiser(ABC, nn.Module):
+
+class JointDenoiser(ABC, ModelMixin, ConfigMixin):  # type: ignore[misc]
     """Predicts both domains' noise (or velocity, or clean latents) at once.
+
+    A model of diffusers: once it is told what it was made by (`describe`), it is saved and loaded as any.
 
     Args:
         prompt_embedding: (1, tokens, C) embedding of the empty prompt, stored with the weights.
@@ -52,6 +65,35 @@ class JointDenoiser(ABC, nn.Module):
             (2B, C, h, w) in the schedule's prediction type, domains stacked.
         """
 
+    def describe(self, *, latent_channels: int, switcher: Mapping[str, Any], attention: Mapping[str, Any]) -> None:
+        """Note in `config` what it takes to make the same again.
+
+        Args:
+            latent_channels: Of one latent.
+            switcher: What made it, as `choice_of` takes it.
+            attention: How self-attention treats the two domains, in the same way.
+        """
+        unet = self.unets[0]
+        crosses = any(isinstance(one, CrossDomainAttnProcessor) for one in unet.attn_processors.values())
+        config = {name: value for name, value in unet.config.items() if not name.startswith("_")}
+        self.register_to_config(
+            **config | ({"mid_block_type": CROSS_DOMAIN_MID_BLOCK} if crosses else {}),
+            latent_channels=latent_channels,
+            prompt_shape=list(self.prompt_embedding.shape),
+            switcher=dict(switcher),
+            attention=dict(attention),
+        )
+
+    @classmethod
+    def from_config(cls, config: Any = None, return_unused_kwargs: bool = False, **kwargs: Any) -> Any:
+        """Make one from what `describe` noted, with random weights, as diffusers' `from_pretrained` asks."""
+        unet = UNet2DConditionModel.from_config(narrow_config(config, config["latent_channels"]))
+        attention = choice_of(config["attention"], DomainAttention)
+        prompt_embedding = torch.zeros(config["prompt_shape"])
+        made = choice_of(config["switcher"], Switcher).build(unet, prompt_embedding, attention=attention)
+        made.register_to_config(**{name: value for name, value in config.items() if not name.startswith("_")})
+        return (made, kwargs) if return_unused_kwargs else made
+
     @property
     def size_multiple(self) -> int:
         """Latent height and width must be divisible by this."""
@@ -59,8 +101,10 @@ class JointDenoiser(ABC, nn.Module):
 
     def run(self, unet: UNet2DConditionModel, latents: Tensor, timestep: Tensor, **labels: Tensor) -> Tensor:
         """Run one of the U-Nets on (N, …) latents at (N,) timesteps under the empty prompt."""
-        latents = latents.contiguous(memory_format=torch.channels_last)
+        dtype = unet.conv_in.weight.dtype
+        latents = latents.to(dtype).contiguous(memory_format=torch.channels_last)
         # the prompt is that of one sample: see `PromptAttnProcessor`
+        labels = {name: label.to(dtype) for name, label in labels.items()}
         return unet(latents, timestep, encoder_hidden_states=self.prompt_embedding, **labels).sample
 
 
@@ -81,6 +125,18 @@ class Switcher(ABC):
         Raises:
             InputError: the attention does not go with this way.
         """
+
+
+def narrow_config(config: Mapping[str, Any], latent_channels: int) -> dict[str, Any]:
+    """The configuration of the U-Net that a joint denoiser was widened from, without diffusers' private entries.
+
+    Args:
+        config: The joint denoiser's, or that of its widened U-Net.
+        latent_channels: Of one latent.
+    """
+    own = {name: value for name, value in config.items() if name not in _OWN and not name.startswith("_")}
+    unwidened = {"class_embed_type": None, "projection_class_embeddings_input_dim": None, "mid_block_type": MID_BLOCK}
+    return own | unwidened | {"in_channels": latent_channels, "out_channels": latent_channels}
 
 
 def denoiser_input(noisy: Tensor, condition: Tensor, input_latents: InputLatents) -> Tensor:

@@ -85,7 +85,10 @@ class LatentCodec(nn.Module):
             )
         batch = stack_for_vae(*pictures)
         with torch.inference_mode(), self._autocast(batch):
-            modes = [self.vae.encode(slice_).latent_dist.mode() for slice_ in _slices(batch, height * width)]
+            modes = [
+                self.vae.encode(slice_.to(self.vae.dtype)).latent_dist.mode()
+                for slice_ in _slices(batch, height * width)
+            ]
         # outside of inference mode, the product is an ordinary tensor that autograd may keep
         return (torch.cat(modes).float() * self.vae.config["scaling_factor"]).chunk(len(pictures))
 
@@ -115,7 +118,7 @@ class LatentCodec(nn.Module):
     @torch.no_grad()
     def features(self, image: Tensor) -> list[Tensor]:
         """The encoder's features of an image (B, 3, H, W) in [0, 1] as they enter its levels, from full size down."""
-        encoder = self.vae.encoder
+        encoder = _present(self.vae).encoder
         with self._autocast(image):
             features = [encoder.conv_in(stack_for_vae(image).to(self.vae.dtype))]
             for block in encoder.down_blocks[:-1]:
@@ -201,11 +204,19 @@ def _run_decoder(
 ) -> Tensor:
     if not additions:
         return vae.decode(latents).sample
-    decoder = vae.decoder
+    decoder = _present(vae).decoder
     features = decoder.mid_block(decoder.conv_in(vae.post_quant_conv(latents) if vae.post_quant_conv else latents))
     for block, addition in zip(decoder.up_blocks, additions, strict=True):
         features = run(block, features + addition)
     return decoder.conv_out(decoder.conv_act(decoder.conv_norm_out(features)))
+
+
+def _present(vae: AutoencoderKL) -> AutoencoderKL:
+    """The VAE, on its device now even if diffusers keeps it elsewhere: its parts are about to be called."""
+    hook = getattr(vae, "_hf_hook", None)
+    if hook is not None:
+        hook.pre_forward(vae)
+    return vae
 
 
 def _slices(batch: Tensor, picture_pixels: int) -> tuple[Tensor, ...]:

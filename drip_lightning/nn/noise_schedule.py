@@ -57,6 +57,24 @@ class NoiseSchedule:
         if self.steps_offset < 0:
             raise InputError(f"noise_schedule.steps_offset: expected 0 or more, got {self.steps_offset}")
 
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> "NoiseSchedule":
+        """Undo `solver`, from its `config`.
+
+        Raises:
+            InputError: it is another solver.
+        """
+        same = [*cls().settings(), "steps_offset", "solver_order"]
+        same.remove("rescale_betas_zero_snr")
+        if any(name not in config for name in same):
+            raise InputError("scheduler: expected DPMSolverMultistepScheduler, as `drip export` writes it")
+        made = cls(**{name: config[name] for name in same}, zero_terminal_snr=config["rescale_betas_zero_snr"])
+        expected = made.solver(1).config
+        for name, value in expected.items():
+            if not name.startswith("_") and config.get(name, value) != value:
+                raise InputError(f"scheduler: {name} {config[name]} is not what this sampler does, which is {value}")
+        return made
+
     def check_base(self, found: Mapping[str, Any]) -> None:
         """Compare with the schedule that the pretrained base was trained with, unless that is to be replaced.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from safetensors import SafetensorError
@@ -14,13 +15,17 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from drip_lightning.errors import InputError
+from drip_lightning.nn.joint_denoiser import narrow_config
 from drip_lightning.nn.pretrained import Networks
 
 INDEX = "model_index.json"
 """diffusers' list of parts; under `drip` it holds what the stages are, and every file's SHA-256."""
+CARD = "README.md"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 """diffusers' name for a part's weights."""
-PROMPT_EMBEDDING = "prompt_embedding.safetensors"
+_EARLIER_PROMPT_EMBEDDING = "prompt_embedding.safetensors"
+"""Where earlier versions wrote it, with each U-Net in a folder of its own."""
+_UNETS = ("unet", "foreground_unet")
 
 
 @dataclass(frozen=True)
@@ -69,14 +74,15 @@ class PipelineFolder(Networks):
             )
         folder = Path(self.folder)
         channels = _read_config(folder, "vae")["latent_channels"]
-        part = next(name for name, kind in read_index(folder).items() if kind == ["diffusers", "UNet2DConditionModel"])
-        widened = {"class_embed_type": None, "projection_class_embeddings_input_dim": None}
-        narrow = {"in_channels": channels, "out_channels": channels, **widened}
-        return UNet2DConditionModel.from_config(_read_config(folder, part) | narrow)
+        part = next(name for name in read_index(folder) if name in _UNETS)
+        return UNet2DConditionModel.from_config(narrow_config(_read_config(folder, part), channels))
 
     def prompt_embedding(self, *, pretrained: bool = True) -> Tensor:
-        """Load the embedding, which is small."""
-        return read_weights(Path(self.folder), PROMPT_EMBEDDING)["prompt_embedding"]
+        """One of the right shape; its values come with the U-Net's weights."""
+        folder = Path(self.folder)
+        if (folder / _EARLIER_PROMPT_EMBEDDING).exists():
+            return read_weights(folder, _EARLIER_PROMPT_EMBEDDING)["prompt_embedding"]
+        return torch.zeros(_read_config(folder, "unet")["prompt_shape"])
 
 
 def read_index(folder: Path) -> dict[str, Any]:
@@ -93,6 +99,34 @@ def read_index(folder: Path) -> dict[str, Any]:
     if not isinstance(written, dict) or not isinstance(written.get("files"), dict):
         raise InputError(f"{folder} was not written by `drip export`: give a run folder, a checkpoint or an export")
     return index
+
+
+def check_files(folder: Path) -> None:
+    """Check that a folder is what `drip export` wrote, every file of it.
+
+    Raises:
+        InputError: it is not; the message says what is wrong with which file.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    index = read_index(folder)
+    if (folder / _EARLIER_PROMPT_EMBEDDING).exists():
+        raise InputError(f"{folder} was written by an earlier version: load its checkpoint and export it again")
+    for name in index["drip"]["files"]:
+        _checked(folder, name)
+
+
+def seal(folder: Path, index: dict[str, Any]) -> None:
+    """Write a folder's `model_index.json`, with a SHA-256 of every other file.
+
+    Args:
+        folder: With everything that belongs into it.
+        index: As diffusers wants it.
+    """
+    names = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
+    files = {name: file_digest(folder / name) for name in names if name not in (INDEX, CARD)}
+    sealed = index | {"drip": {**(index.get("drip") or {"stages": []}), "files": files}}
+    (folder / INDEX).write_text(json.dumps(sealed, indent=2) + "\n")
 
 
 def read_weights(folder: Path, name: str) -> dict[str, Tensor]:

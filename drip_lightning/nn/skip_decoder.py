@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
 from drip_lightning.nn.latents import LatentCodec, LatentPairs
@@ -23,18 +24,27 @@ class SkipDecoderModule(LatentDecoder):
     plain VAE decoder. Only these convolutions are trained.
 
     Args:
-        codec: The frozen VAE, whose widths count.
+        encoder_channels: Of the VAE encoder's features as they enter its levels, from full size down.
+        decoder_channels: Of those that enter its decoder's upward blocks, from the coarsest on.
     """
 
-    def __init__(self, codec: LatentCodec) -> None:
+    @register_to_config
+    def __init__(self, *, encoder_channels: tuple[int, ...], decoder_channels: tuple[int, ...]) -> None:
         super().__init__()
-        vae = codec.vae
-        widths = [int(width) for width in (vae.encoder.conv_in.out_channels, *vae.config["block_out_channels"][:-1])]
-        wanted = [int(cast(Any, block).resnets[0].in_channels) for block in vae.decoder.up_blocks]
         self.convolutions = nn.ModuleList(
-            nn.Conv2d(width, 2 * into, 1) for width, into in zip(reversed(widths), wanted, strict=True)
+            nn.Conv2d(width, 2 * into, 1)
+            for width, into in zip(reversed(encoder_channels), decoder_channels, strict=True)
         )
         set_to_zero(self)
+
+    @classmethod
+    def of(cls, codec: LatentCodec) -> "SkipDecoderModule":
+        """For a frozen VAE, whose widths count."""
+        vae = codec.vae
+        return cls(
+            encoder_channels=(vae.encoder.conv_in.out_channels, *vae.config["block_out_channels"][:-1]),
+            decoder_channels=tuple(int(cast(Any, block).resnets[0].in_channels) for block in vae.decoder.up_blocks),
+        )
 
     def decode(self, image: Tensor, trimap: Tensor, pairs: LatentPairs, hints: Tensor) -> tuple[Tensor, Tensor]:
         """Decode under the image, reduced as the denoiser saw it; the trimap plays no part."""
@@ -51,8 +61,9 @@ class SkipDecoderModule(LatentDecoder):
         Returns:
             For each upward block, from the coarsest on, (2B, …), domains stacked.
         """
+        dtype = next(self.parameters()).dtype
         return [
-            stack_domains(*convolution(own).chunk(2, dim=1))
+            stack_domains(*convolution(own.to(dtype)).chunk(2, dim=1))
             for convolution, own in zip(self.convolutions, reversed(features), strict=True)
         ]
 
@@ -63,4 +74,4 @@ class SkipDecoder(DecoderChoice):
 
     def build(self, codec: LatentCodec, networks: Networks, hints: Hints) -> SkipDecoderModule:
         """Build a `SkipDecoderModule`."""
-        return SkipDecoderModule(codec)
+        return SkipDecoderModule.of(codec)

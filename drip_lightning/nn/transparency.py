@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
 from diffusers.models.unets.unet_2d_blocks import DownBlock2D, UNetMidBlock2D, UpBlock2D
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -21,8 +23,11 @@ IMAGE_CHANNELS = 3 + 1 + 3 + 1
 """Image, trimap, decoded foreground, decoded alpha."""
 
 
-class LatentDecoder(ABC, nn.Module):
-    """Makes foreground and alpha of sampled latents, with the picture at hand (DRIP Eq. 6)."""
+class LatentDecoder(ABC, ModelMixin, ConfigMixin):  # type: ignore[misc]
+    """Makes foreground and alpha of sampled latents, with the picture at hand (DRIP Eq. 6).
+
+    A model of diffusers: whose arguments are plain values and noted by `register_to_config` is saved and loaded as any.
+    """
 
     size_multiple: int = 1
     """Pictures' height and width must be divisible by this."""
@@ -78,6 +83,7 @@ class UNetDecoderModule(LatentDecoder):
         ValueError: if there are too few levels for the latents to enter.
     """
 
+    @register_to_config
     def __init__(
         self,
         channels: tuple[int, ...],
@@ -142,12 +148,12 @@ class UNetDecoderModule(LatentDecoder):
         Returns:
             Foreground (B, 3, H, W) and alpha (B, 1, H, W), near [0, 1], not clamped.
         """
-        pictures = torch.cat([image, trimap, foreground, alpha], dim=1)
-        features = self.conv_in(pictures)
+        dtype = self.conv_in.weight.dtype
+        features = self.conv_in(torch.cat([image, trimap, foreground, alpha], dim=1).to(dtype))
         skips = [features]
         for level, block in enumerate(self.down_blocks):
             if level == self.latent_level:
-                entering = self.latent_in(torch.cat(split_domains(latents), dim=1))
+                entering = self.latent_in(torch.cat(split_domains(latents), dim=1).to(dtype))
                 features = features + F.interpolate(entering, size=features.shape[-2:], mode="bilinear")
             features, block_skips = self.run(block, features)
             skips.extend(block_skips)

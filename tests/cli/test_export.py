@@ -9,7 +9,7 @@ import pytest
 import torch
 from diffusers import DPMSolverMultistepScheduler
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.models.modeling_utils import ModelMixin
 from safetensors.torch import load_file
 
 import drip_lightning.cli.main as command
@@ -23,10 +23,10 @@ from drip_lightning.nn.attention import IndependentAttention
 from drip_lightning.nn.channel_order import ChannelOrder
 from drip_lightning.nn.fine_tuning import AttentionOnly, LoRA
 from drip_lightning.nn.pretrained import StableDiffusion
+from drip_lightning.nn.sampler import Matte
 from drip_lightning.nn.skip_decoder import SkipDecoder
 from drip_lightning.nn.transparency import DecoderChoice, UNetDecoder, VaeDecoder, VaeDecoderModule
 from drip_lightning.nn.two_unets import TwoUNets
-from drip_lightning.pipeline import Matte
 from tests.networks import NETWORKS, fit, matting_batch, shake, with_saved_vae
 from tests.sd2_folder import write_sd2_folder
 
@@ -46,8 +46,8 @@ def train(stage: MattingStage, folder: Path, size: int = 16) -> Path:
 
 def matte(place: Path, size: int = 16) -> Matte:
     batch = matting_batch(5, size=size)
-    pipeline = MattingStage.from_checkpoint(place).pipeline
-    return pipeline(batch["image"], batch["trimap"], steps=2, generators=[torch.Generator().manual_seed(0)])
+    sampler = MattingStage.from_checkpoint(place).sampler
+    return sampler(batch["image"], batch["trimap"], steps=2, generators=[torch.Generator().manual_seed(0)])
 
 
 def assert_equal(found: Matte, expected: Matte) -> None:
@@ -74,17 +74,14 @@ def copy(exported: Path, tmp_path: Path) -> Path:
 
 def test_mattes_are_bit_equal_and_the_parts_are_diffusers_own(runs: Path, exported: Path) -> None:
     assert sorted(path.name for path in exported.iterdir()) == [
-        "README.md", "model_index.json", "prompt_embedding.safetensors", "scheduler",
-        "transparency_decoder.safetensors", "unet", "vae",
+        "README.md", "model_index.json", "scheduler", "transparency_decoder", "unet", "vae",
     ]  # fmt: skip
     assert_equal(matte(exported, 32), matte(runs / "transparency", 32))
     stage = TransparencyDecoder.from_checkpoint(exported)
     vae = AutoencoderKL.from_pretrained(exported / "vae").state_dict()
-    unet = UNet2DConditionModel.from_pretrained(exported / "unet").state_dict()
     assert all(torch.equal(vae[name], value) for name, value in stage.codec.vae.state_dict().items())
-    assert all(torch.equal(unet[name], value) for name, value in stage.joint_unet.unet.state_dict().items())
     solver = DPMSolverMultistepScheduler.from_pretrained(exported / "scheduler")
-    expected = stage.pipeline.schedule.solver(stage.sampling_steps).config
+    expected = stage.sampler.schedule.solver(stage.sampling_steps).config
     assert all(solver.config[name] == value for name, value in expected.items() if not name.startswith("_"))
 
 
@@ -100,7 +97,7 @@ def test_a_transparency_stage_may_stand_on_an_exported_denoiser_and_be_exported(
     assert drip("export", run, tmp_path / "out") == 0
     found = MattingStage.from_checkpoint(tmp_path / "out")
     assert isinstance(found, TransparencyDecoder)
-    assert isinstance(found.pipeline.decoder, VaeDecoderModule)
+    assert isinstance(found.sampler.decoder, VaeDecoderModule)
     torch.testing.assert_close(
         found.state_dict(), Denoiser.from_checkpoint(exported).state_dict(), rtol=0, atol=0
     )  # a frozen VAE adds no weights
@@ -168,7 +165,7 @@ def test_the_table_is_that_of_the_run(runs: Path, synth: Path, exported: Path, t
 def test_half_precision_halves_the_files(runs: Path, exported: Path, tmp_path: Path) -> None:
     assert drip("export", runs / "transparency", tmp_path / "half", "--precision", "float16") == 0
     files = list((tmp_path / "half").rglob("*.safetensors"))
-    assert len(files) == 4
+    assert len(files) == 3
     assert {value.dtype for file in files for value in load_file(file).values()} == {torch.float16}
     kept = MattingStage.from_checkpoint(tmp_path / "half").state_dict()
     for name, value in MattingStage.from_checkpoint(exported).state_dict().items():
@@ -206,9 +203,9 @@ def test_the_card_names_each_of_several_folders(runs: Path, tmp_path: Path) -> N
     ("harm", "complaint"),
     [
         (lambda folder: (folder / "unet" / "config.json").unlink(), "No such file"),
-        (lambda folder: (folder / "transparency_decoder.safetensors").unlink(), "No such file"),
-        (lambda folder: _flip(folder / "vae" / "diffusion_pytorch_model.safetensors"), "checksum differs"),
-        (lambda folder: _cut(folder / "transparency_decoder.safetensors"), "checksum differs"),
+        (lambda folder: _weights(folder / "transparency_decoder").unlink(), "No such file"),
+        (lambda folder: _flip(_weights(folder / "vae")), "checksum differs"),
+        (lambda folder: _cut(_weights(folder / "transparency_decoder")), "checksum differs"),
         (lambda folder: _cut(folder / "model_index.json"), "export it again"),
         (lambda folder: (folder / "model_index.json").write_text("{}"), "not written by `drip export`"),
         (lambda folder: (folder / "model_index.json").write_text('{"drip": {"files": {}}}'), "is damaged"),
@@ -223,9 +220,9 @@ def test_a_damaged_or_foreign_folder_is_one_line(harm, complaint: str, copy: Pat
 
 def test_what_exists_is_replaced_only_when_asked_and_only_an_export(runs: Path, copy: Path, tmp_path: Path) -> None:
     assert drip("export", runs / "denoiser", copy) == 1
-    assert (copy / "transparency_decoder.safetensors").exists()
+    assert (copy / "transparency_decoder").exists()
     assert drip("export", runs / "denoiser", copy, "--overwrite") == 0
-    assert not (copy / "transparency_decoder.safetensors").exists()
+    assert not (copy / "transparency_decoder").exists()
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "model_index.json").write_text("{}")
@@ -234,11 +231,11 @@ def test_what_exists_is_replaced_only_when_asked_and_only_an_export(runs: Path, 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "mine"]
 
 
-@pytest.mark.parametrize("calls", [0, 2])
+@pytest.mark.parametrize("calls", [0, 1])
 def test_a_full_disk_leaves_what_was_there(
     calls: int, runs: Path, copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before, real, left = sorted(copy.rglob("*")), export.save_file, [calls]
+    before, real, left = sorted(copy.rglob("*")), ModelMixin.save_pretrained, [calls]
 
     def full(*arguments, **options) -> None:
         if not left[0]:
@@ -246,11 +243,15 @@ def test_a_full_disk_leaves_what_was_there(
         left[0] -= 1
         real(*arguments, **options)
 
-    monkeypatch.setattr(export, "save_file", full)
+    monkeypatch.setattr(ModelMixin, "save_pretrained", full)
     assert drip("export", runs / "denoiser", copy, "--overwrite") == 1
     assert "No space left on device" in capsys.readouterr().err.splitlines()[-1]
     assert sorted(copy.rglob("*")) == before
     assert [path.name for path in copy.parent.iterdir()] == ["copy"]
+
+
+def _weights(part: Path) -> Path:
+    return part / "diffusion_pytorch_model.safetensors"
 
 
 def _cut(file: Path) -> None:

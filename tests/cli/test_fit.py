@@ -141,7 +141,7 @@ def test_predict_gives_the_mattes_of_the_evaluation_pictures(synth: Path, runs: 
     stage = MattingStage.from_checkpoint(runs / "denoiser", sampling_steps=2)
     loader = cli.datamodule.predict_dataloader()
     for prediction, batch in zip(predictions, loader, strict=True):
-        matte = stage.matte(batch, stage.pipeline)
+        matte = stage.matte(batch, stage.sampler)
         assert prediction["key"] == batch["key"]
         assert torch.allclose(prediction["alpha"], matte.alpha, atol=1e-5)
         assert torch.allclose(prediction["foreground"], matte.foreground, atol=1e-5)

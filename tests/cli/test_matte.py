@@ -20,11 +20,11 @@ from drip_lightning.data.matte_jobs import MatteJob
 from drip_lightning.errors import reason_of
 from drip_lightning.evaluation.named import methods_of
 from drip_lightning.lit.matting import MattingStage
+from drip_lightning.nn.sampler import Matte, MattingSampler
 from drip_lightning.ops.panel import matte_panel
 from drip_lightning.ops.randomness import sample_generator
 from drip_lightning.ops.srgb import srgb_to_linear
 from drip_lightning.ops.trimap import trimap_from_mask
-from drip_lightning.pipeline import Matte, MattingPipeline
 from tests.shards import disc_rgba
 
 WIDTH, HEIGHT = 45, 37
@@ -85,8 +85,8 @@ def test_the_result_is_the_pipelines_and_keeps_what_is_known(
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["cat.png"]
 
     image, known = read_inputs(MatteJob(picture, trimap, tmp_path), band=None)
-    pipeline = MattingStage.from_checkpoint(runs / "transparency").pipeline
-    matte = pipeline(image, known, steps=2, generators=[sample_generator(3, 0, "sampling")])
+    sampler = MattingStage.from_checkpoint(runs / "transparency").sampler
+    matte = sampler(image, known, steps=2, generators=[sample_generator(3, 0, "sampling")])
     found = _rgba(tmp_path / "out" / "cat.png")
     assert torch.equal(found[:, 3:], (matte.alpha * 255).round().byte())
     straight = (matte.foreground * 255).round().byte()  # not multiplied by alpha, but 0 where alpha is
@@ -189,14 +189,14 @@ def test_want_of_memory_costs_the_picture_alone(
     for name in ("a.png", "b.png", "c.png"):
         _picture(tmp_path / "pictures" / name)
         _trimap(tmp_path / "trimaps" / name)
-    matte, demands = MattingPipeline.__call__, iter([lambda: torch.empty(1 << 50), lambda: np.empty(1 << 50), None])
+    matte, demands = MattingSampler.__call__, iter([lambda: torch.empty(1 << 50), lambda: np.empty(1 << 50), None])
 
-    def greedy(self: MattingPipeline, *inputs: torch.Tensor, **options: Any) -> Matte:
+    def greedy(self: MattingSampler, *inputs: torch.Tensor, **options: Any) -> Matte:
         if demand := next(demands):
             demand()
         return matte(self, *inputs, **options)
 
-    monkeypatch.setattr(MattingPipeline, "__call__", greedy)
+    monkeypatch.setattr(MattingSampler, "__call__", greedy)
     assert _matte(tmp_path / "pictures", "--trimap", tmp_path / "trimaps", *common, "--device=cpu") == 1
     complaint = "is too big for the memory of cpu: make it smaller"
     pictures = tmp_path / "pictures"

@@ -6,8 +6,8 @@ import torch
 from drip_lightning.cli.matte_model import MatteModel, told_memory
 from drip_lightning.cli.matte_options import build_parser
 from drip_lightning.errors import InputError
+from drip_lightning.nn.sampler import no_progress
 from drip_lightning.ops.trimap import trimap_from_mask
-from drip_lightning.pipeline import no_progress
 
 
 def _matte(model: MatteModel, seed: int = 0) -> torch.Tensor:

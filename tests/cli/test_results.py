@@ -17,8 +17,8 @@ from drip_lightning.data.matte_inputs import read_inputs
 from drip_lightning.data.matte_jobs import MatteJob
 from drip_lightning.data.own_colours import profile_colours
 from drip_lightning.errors import InputError
+from drip_lightning.nn.sampler import Matte
 from drip_lightning.ops.srgb import srgb_to_linear
-from drip_lightning.pipeline import Matte
 from tests.data.test_pictures import display_p3
 from tests.test_docs import commands
 

@@ -6,7 +6,7 @@ import torch
 
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.evaluation.method import Method
-from drip_lightning.pipeline import Matte
+from drip_lightning.nn.sampler import Matte
 
 
 class Noisy(Method):

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from drip_lightning.evaluation.measure import as_file, measure, metric_names
+from drip_lightning.nn.sampler import Matte
 from drip_lightning.ops.metrics import sad
-from drip_lightning.pipeline import Matte
 from tests.networks import matting_batch
 
 

@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 import torch
 
-from drip_lightning import pipeline
-from drip_lightning.evaluation.model import Model, VaeCeiling, median_matte, weights_digest
+from drip_lightning.evaluation.model import Model, VaeCeiling, weights_digest
 from drip_lightning.lit.matting import MattingStage
+from drip_lightning.nn import sampler
 from drip_lightning.nn.latents import LatentCodec
+from drip_lightning.nn.sampler import Matte, median_matte
 from drip_lightning.ops.domains import stack_domains
 from drip_lightning.ops.randomness import sample_generator
-from drip_lightning.pipeline import Matte
 from tests.networks import matting_batch, shake
 
 
@@ -25,13 +25,13 @@ def stage(runs: Path) -> MattingStage:
 
 def test_one_set_of_latents_is_decoded_by_every_decoder(stage: MattingStage, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = {"sample": 0, "decode": 0}
-    sample, decode = pipeline.sample_latents, LatentCodec.decode
+    sample, decode = sampler.sample_latents, LatentCodec.decode
 
     def counted(name: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         calls[name] += 1
         return method(*args, **kwargs)
 
-    monkeypatch.setattr(pipeline, "sample_latents", lambda *args, **more: counted("sample", sample, *args, **more))
+    monkeypatch.setattr(sampler, "sample_latents", lambda *args, **more: counted("sample", sample, *args, **more))
     monkeypatch.setattr(LatentCodec, "decode", lambda *args, **more: counted("decode", decode, *args, **more))
     batch = matting_batch(5, size=32)
     method = Model(stage, name="ours", source="here")
@@ -39,7 +39,7 @@ def test_one_set_of_latents_is_decoded_by_every_decoder(stage: MattingStage, mon
     assert calls == {"sample": 1, "decode": 1}
     assert method.rows == ("ours, VAE decoder", "ours")
     assert not torch.equal(plain.alpha, own.alpha)
-    expected = stage.pipeline(batch["image"], batch["trimap"], steps=2, generators=[sample_generator(3, 5, "sampling")])
+    expected = stage.sampler(batch["image"], batch["trimap"], steps=2, generators=[sample_generator(3, 5, "sampling")])
     assert torch.equal(own.alpha, expected.alpha)
     assert torch.equal(own.foreground, expected.foreground)
 
@@ -47,7 +47,7 @@ def test_one_set_of_latents_is_decoded_by_every_decoder(stage: MattingStage, mon
 def test_the_ceiling_is_the_truth_encoded_and_decoded(stage: MattingStage) -> None:
     batch = matting_batch(5, size=32)
     plain, _ = VaeCeiling(stage, name="ours", source="here").mattes(batch, steps=None, seeds=[0])
-    codec = stage.pipeline.codec
+    codec = stage.sampler.codec
     with torch.no_grad():
         _, alpha = codec.decode(stack_domains(*codec.encode(batch["foreground"], batch["alpha"])))
     unknown = batch["trimap"] == 0.5

@@ -59,13 +59,13 @@ def test_training_and_pipeline_see_the_same_hints(
     for batch in recorder.training_batches:
         assert ("hints" in batch) == (compose_on == "worker")
         assert (batch["trimap"] == 0.5).any()
-        assert torch.equal(made.hints_of(batch), made.pipeline.hints(batch["image"], batch["trimap"]))
+        assert torch.equal(made.hints_of(batch), made.sampler.hints(batch["image"], batch["trimap"]))
 
 
 def test_an_untrained_decoder_gives_the_first_hint_s_matte(denoiser: Path) -> None:
     made = stage(denoiser)
     batch = matting_batch(1, 2)
-    matte = made.matte(batch, made.pipeline)
+    matte = made.matte(batch, made.sampler)
     hinted = (sampled_colours(batch["image"], batch["trimap"])[2] * 255).round() / 255
     assert torch.equal(matte.alpha, hinted)
 
@@ -77,7 +77,7 @@ def test_a_checkpoint_describes_hints_and_reduction(denoiser: Path, tmp_path: Pa
     assert (loaded.hints, loaded.reduction) == (SampledAndPropagatedColours(), 2)
     batch = matting_batch(5)
     with torch.no_grad():
-        one, other = (each.eval().matte(batch, each.pipeline) for each in (made, loaded))
+        one, other = (each.eval().matte(batch, each.sampler) for each in (made, loaded))
     assert torch.equal(one.alpha, other.alpha)
     assert torch.equal(one.foreground, other.foreground)
 
@@ -85,7 +85,7 @@ def test_a_checkpoint_describes_hints_and_reduction(denoiser: Path, tmp_path: Pa
 def test_the_denoiser_sees_the_picture_reduced(denoiser: Path) -> None:
     made = stage(denoiser)
     batch = matting_batch(0)
-    condition = made.pipeline.condition(batch["image"], batch["trimap"])
+    condition = made.sampler.condition(batch["image"], batch["trimap"])
     side = batch["image"].shape[-1] // (2 * made.codec.downsampling)
     assert condition.shape[-1] == side
     blocks = batch["image"].unfold(2, 2, 2).unfold(3, 2, 2).mean(dim=(-1, -2))

@@ -60,7 +60,7 @@ def test_composing_and_a_training_step_wait_for_nothing(tmp_path) -> None:
 def test_sampling_waits_for_nothing_and_sends_nothing_between_steps(tmp_path, steps) -> None:
     stage = _stage(tmp_path, "meta")
     generators = [torch.Generator().manual_seed(number) for number in (0, 1)]
-    latents = stage.pipeline.sample(torch.zeros(2, 8, 8, 8, device="meta"), steps=steps, generators=generators)
+    latents = stage.sampler.sample(torch.zeros(2, 8, 8, 8, device="meta"), steps=steps, generators=generators)
     assert latents.shape == (4, 4, 8, 8)
 
 

@@ -42,8 +42,8 @@ def test_the_training_loss_is_that_of_what_sampling_gives(networks, prediction_t
     batch = matting_batch(3, 4)
     with torch.no_grad():
         loss = objective_loss(stage, batch)
-        condition = stage.pipeline.condition(batch["image"], batch["trimap"])
-        latents = stage.pipeline.sample(condition, steps=[1, 1], generators=stage_generators(stage, batch))
+        condition = stage.sampler.condition(batch["image"], batch["trimap"])
+        latents = stage.sampler.sample(condition, steps=[1, 1], generators=stage_generators(stage, batch))
         foreground, alpha = stage.codec.decode(latents)
     truth = {"true_foreground": batch["foreground"], "true_alpha": batch["alpha"], "trimap": batch["trimap"]}
     torch.testing.assert_close(
@@ -57,7 +57,7 @@ def stage_generators(stage, batch):
 
 def objective_loss(stage, batch):
     generators = stage_generators(stage, batch)
-    return stage.objective(stage.pipeline, batch, alphas_cumprod=stage.alphas_cumprod, generators=generators).total
+    return stage.objective(stage.sampler, batch, alphas_cumprod=stage.alphas_cumprod, generators=generators).total
 
 
 def test_gradient_passes_through_the_frozen_decoder(networks) -> None:
@@ -80,7 +80,7 @@ def test_several_steps_are_refused_wherever_they_are_asked_for(networks, tmp_pat
     stage = one_step(networks)
     batch = matting_batch(1)
     with pytest.raises(InputError, match=r"trained for one step .* got 2"):
-        stage.pipeline(batch["image"], batch["trimap"], steps=2, generators=[torch.Generator()])
+        stage.sampler(batch["image"], batch["trimap"], steps=2, generators=[torch.Generator()])
     fit(stage, [batch]).save_checkpoint(tmp_path / "last.ckpt")
     decoder = TransparencyDecoder(denoiser=str(tmp_path / "last.ckpt"), networks=NETWORKS, max_steps=4)
     decoder.configure_model()

@@ -70,6 +70,6 @@ def test_a_denoiser_overfitted_on_one_sample_gives_its_matte(networks) -> None:
     stage.eval()
     for steps in (1, 10):
         noise = [torch.Generator().manual_seed(steps)]
-        matte = stage.pipeline(batch["image"], batch["trimap"], steps=steps, generators=noise)
+        matte = stage.sampler(batch["image"], batch["trimap"], steps=steps, generators=noise)
         assert (matte.alpha - batch["alpha"])[unknown].abs().mean() < 0.05
         assert (batch["alpha"] * (matte.foreground - batch["foreground"])).abs().mean() < 0.02

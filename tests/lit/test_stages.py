@@ -175,7 +175,7 @@ class TestCheckpoint:
     def test_the_loaded_stage_mattes_as_the_trained_one(self, run) -> None:
         folder, stage = run
         batch = matting_batch(8)
-        ours, loaded = (one.matte(batch, one.pipeline) for one in (stage.eval(), Denoiser.from_checkpoint(folder)))
+        ours, loaded = (one.matte(batch, one.sampler) for one in (stage.eval(), Denoiser.from_checkpoint(folder)))
         torch.testing.assert_close(ours.alpha, loaded.alpha, atol=1e-5, rtol=0)
         torch.testing.assert_close(ours.foreground, loaded.foreground, atol=1e-5, rtol=0)
 
@@ -294,13 +294,13 @@ class TestTransparencyDecoder:
         before = Denoiser.from_checkpoint(run[0]).state_dict()
         start = {name: value.clone() for name, value in stage.latent_decoder.state_dict().items()}
         taken: list[int] = []
-        sample = type(stage.denoiser_pipeline).sample
+        sample = type(stage.denoiser_sampler).sample
 
-        def spy(pipeline, condition, *, steps, generators):
+        def spy(sampler, condition, *, steps, generators):
             taken.extend(steps)
-            return sample(pipeline, condition, steps=steps, generators=generators)
+            return sample(sampler, condition, steps=steps, generators=generators)
 
-        monkeypatch.setattr(type(stage.denoiser_pipeline), "sample", spy)
+        monkeypatch.setattr(type(stage.denoiser_sampler), "sample", spy)
         fit(stage, [matting_batch(*range(place, place + 24)) for place in (0, 24, 48)])
         assert set(taken) == set(range(1, 11))
         after = {name: value for name, value in stage.state_dict().items() if name in before}
@@ -316,8 +316,8 @@ class TestTransparencyDecoder:
 
     def test_starts_from_what_the_denoiser_alone_gives(self, stage, run) -> None:
         batch = matting_batch(1, 2)
-        plain = stage.matte(batch, stage.denoiser_pipeline)
-        whole = stage.matte(batch, stage.pipeline)
+        plain = stage.matte(batch, stage.denoiser_sampler)
+        whole = stage.matte(batch, stage.sampler)
         assert torch.equal(plain.alpha, whole.alpha)
         assert torch.equal(plain.foreground, whole.foreground)
 

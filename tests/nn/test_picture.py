@@ -16,12 +16,12 @@ from drip_lightning.nn.latents import LatentCodec
 from drip_lightning.nn.noise import GaussianNoise
 from drip_lightning.nn.noise_schedule import NoiseSchedule
 from drip_lightning.nn.picture import PictureInTiles
+from drip_lightning.nn.sampler import Matte, MattingSampler
 from drip_lightning.nn.skip_decoder import SkipDecoderModule
 from drip_lightning.nn.switcher import PosEncSwitcher
 from drip_lightning.nn.transparency import LatentDecoder, UNetDecoderModule, VaeDecoderModule
 from drip_lightning.ops.hints.choice import Guess, Hints, NoHints, PropagatedColours
 from drip_lightning.ops.sizes import Sizes
-from drip_lightning.pipeline import Matte, MattingPipeline
 from tests.networks import shake, tiny_unet, tiny_vae
 
 WHOLE = Sizes(tile_size=None, context=100_000)
@@ -50,7 +50,7 @@ def local(network: nn.Module) -> nn.Module:
     return network
 
 
-def networks(decoder: str, **settings: Any) -> MattingPipeline:
+def networks(decoder: str, **settings: Any) -> MattingSampler:
     torch.manual_seed(0)
     codec = LatentCodec(local(tiny_vae()))
     joint = PosEncSwitcher().build(tiny_unet(), torch.randn(1, 2, 8), attention=CrossDomainAttention()).eval()
@@ -59,11 +59,11 @@ def networks(decoder: str, **settings: Any) -> MattingPipeline:
         "vae": VaeDecoderModule(),
         "unet": UNetDecoderModule((8, 8), latent_level=1, layers_per_block=1),
         "half": HalfSizeUNetDecoderModule((8, 8), hints=1, latent_level=1),
-        "skip": SkipDecoderModule(codec),
+        "skip": SkipDecoderModule.of(codec),
     }[decoder]
     shake(local(made), scale=0.05)
     chosen = {"hints": LocalHints() if decoder == "half" else NoHints(), "sizes": WHOLE, **settings}
-    return MattingPipeline(codec, joint, GaussianNoise(), NoiseSchedule(prediction_type="sample"), made, **chosen)
+    return MattingSampler(codec, joint, GaussianNoise(), NoiseSchedule(prediction_type="sample"), made, **chosen)
 
 
 def picture(width: int, *, unknown: slice = slice(None), height: int = 13) -> tuple[Tensor, Tensor]:
@@ -73,8 +73,8 @@ def picture(width: int, *, unknown: slice = slice(None), height: int = 13) -> tu
     return image, trimap
 
 
-def matte(pipeline: MattingPipeline, maps: Sequence[Tensor], steps: int = 2) -> Matte:
-    return pipeline(*maps, steps=steps, generators=[torch.Generator().manual_seed(3)])
+def matte(sampler: MattingSampler, maps: Sequence[Tensor], steps: int = 2) -> Matte:
+    return sampler(*maps, steps=steps, generators=[torch.Generator().manual_seed(3)])
 
 
 @pytest.mark.parametrize("decoder", ["vae", "unet", "half", "skip"])
@@ -121,12 +121,12 @@ def test_known_pictures_never_reach_a_network() -> None:
             raise AssertionError
 
     image, trimap = picture(64, unknown=slice(0))
-    pipeline = replace(networks("vae"), decoder=Unreachable(), codec=LatentCodec(tiny_vae()), joint_unet=Nobody())
-    result = matte(pipeline, (image, trimap))
+    sampler = replace(networks("vae"), decoder=Unreachable(), codec=LatentCodec(tiny_vae()), joint_unet=Nobody())
+    result = matte(sampler, (image, trimap))
     assert torch.equal(result.alpha, trimap)
     assert torch.equal(result.foreground, image)
     with pytest.raises(AssertionError):
-        matte(pipeline, picture(64, unknown=slice(5, 6)))
+        matte(sampler, picture(64, unknown=slice(5, 6)))
 
 
 class Nobody:
@@ -145,11 +145,11 @@ def test_tiles_without_unknown_pixels_are_never_computed() -> None:
         def tell(part: int, parts: int, done: list[tuple[int, int]] = done) -> None:
             done.append((part, parts))
 
-        pipeline = networks("unet", sizes=Sizes(tile_size=128))
+        sampler = networks("unet", sizes=Sizes(tile_size=128))
         image, trimap = picture(width, unknown=slice(0))
         trimap[..., 5:9] = trimap[..., 900:905] = 0.5
         generators = [torch.Generator().manual_seed(0)]
-        pipeline(image, trimap, steps=3, generators=generators, progress=tell)
+        sampler(image, trimap, steps=3, generators=generators, progress=tell)
         assert [one for one, _ in done] == list(range(1, done[-1][1] + 1))  # each part is told, the last ends it
         counts.append(done[-1][1])
     assert counts[0] == counts[1]
@@ -186,9 +186,9 @@ def test_a_tile_without_sure_pixels_has_the_whole_picture_s_hints() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3, 2), (37, 53)])
 def test_odd_pictures_that_are_all_unknown(size: tuple[int, int]) -> None:
-    pipeline = networks("half", reduction=2, hints=PropagatedColours(), sizes=Sizes(processing_size=256, tile_size=128))
+    sampler = networks("half", reduction=2, hints=PropagatedColours(), sizes=Sizes(processing_size=256, tile_size=128))
     image, trimap = torch.rand(1, 3, *size), torch.full((1, 1, *size), 0.5)
-    result = matte(pipeline, (image, trimap))
+    result = matte(sampler, (image, trimap))
     assert result.alpha.shape == trimap.shape
     assert result.alpha.isfinite().all()
     assert result.foreground.isfinite().all()
@@ -201,9 +201,9 @@ def test_an_impossible_tile_is_refused_when_the_pipeline_is_made() -> None:
 
 def test_fewer_pixels_are_seen_at_a_processing_size() -> None:
     shapes = []
-    pipeline = networks("unet", sizes=Sizes(processing_size=100))
-    pipeline.joint_unet.register_forward_pre_hook(lambda _, maps: shapes.append(tuple(maps[0].shape)))
+    sampler = networks("unet", sizes=Sizes(processing_size=100))
+    sampler.joint_unet.register_forward_pre_hook(lambda _, maps: shapes.append(tuple(maps[0].shape)))
     image, trimap = torch.rand(1, 3, 90, 290), torch.full((1, 1, 90, 290), 0.5)
-    result = matte(pipeline, (image, trimap), steps=1)
+    result = matte(sampler, (image, trimap), steps=1)
     assert shapes == [(2, 4, 16, 50)]  # 30 × 97 pixels, to multiples of 4, and half as many latents
     assert result.alpha.shape == (1, 1, 90, 290)

@@ -34,7 +34,7 @@ def test_starts_as_the_vae_decoder(codec) -> None:
 def test_the_image_enters_at_every_level_and_each_domain_by_itself(codec) -> None:
     """A bias of one level's convolution, for alpha alone, changes every alpha and no foreground."""
     batch = matting_batch(0, 1)
-    decoder = SkipDecoderModule(codec)
+    decoder = SkipDecoderModule.of(codec)
     assert [layer.in_channels for layer in decoder.convolutions] == [8, 8]  # levels of 8 and 16 features: before each
     plain = codec.decode(latents())
     for layer in decoder.convolutions:
@@ -48,7 +48,7 @@ def test_the_image_enters_at_every_level_and_each_domain_by_itself(codec) -> Non
 
 @torch.no_grad()
 def test_only_the_image_and_the_pairs_own_latents_decide(codec) -> None:
-    decoder = SkipDecoderModule(codec)
+    decoder = SkipDecoderModule.of(codec)
     shake(decoder)
     one, other = matting_batch(0, 1), matting_batch(0, 2)
     both, changed = decode(decoder, codec, one["image"], latents()), decode(decoder, codec, other["image"], latents())
@@ -62,7 +62,7 @@ def test_only_the_image_and_the_pairs_own_latents_decide(codec) -> None:
 
 
 def test_gradient_reaches_the_convolutions_alone(codec) -> None:
-    decoder = SkipDecoderModule(codec)
+    decoder = SkipDecoderModule.of(codec)
     assert all(name.startswith("convolutions.") for name in decoder.state_dict())
     before = {name: weight.clone() for name, weight in codec.state_dict().items()}
     batch = matting_batch(0, 1)

@@ -8,9 +8,9 @@ from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger
 from torch import Tensor
 
 from drip_lightning.lit.scores import validation_prefix
+from drip_lightning.nn.sampler import Matte
 from drip_lightning.ops.panel import matte_panel
 from drip_lightning.ops.picture import as_picture
-from drip_lightning.pipeline import Matte
 
 
 class MattePanels(Callback):

@@ -50,7 +50,7 @@ def test_panels_in_tensorboard_are_the_mattes_of_the_first_pictures(synth: Path,
     (tmp_path / "panel.png").write_bytes(event.encoded_image_string)
     with Image.open(tmp_path / "panel.png") as picture:
         found = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None] / 255
-    matte = stage.matte(batch, stage.pipeline)
+    matte = stage.matte(batch, stage.sampler)
     expected = matte_panel(batch["image"], batch["trimap"], matte.alpha, matte.foreground)
     assert (found - expected).abs().max() <= 1.01 / 255
 
