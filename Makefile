@@ -20,7 +20,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if
 # The tiny networks run faster on one thread than on two that wait for each other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help fit model-data model ship-model test test-slow test-slurm chaos lint docs clean
+.PHONY: help fit model-data model ship-model test test-slow test-slurm test-browser chaos lint docs clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -94,6 +94,11 @@ test-slow: .venv/installed-dev
 ## make test-slurm   … those that start a Slurm of their own, if slurm-wlm and munge are installed
 test-slurm: .venv/installed-dev
 	$(BIN)/python -m pytest -m slurm -rs
+
+## make test-browser … those that drive the page of `drip demo` in a browser, if chromium is installed (gradio may bring an older pillow)
+test-browser: .venv/installed-dev
+	$(INSTALL) -e '.[demo]' 'playwright>=1.50'
+	$(BIN)/python -m pytest -m browser -rs
 
 ## make chaos       … throw 100 faults at training runs and compare each with the same run unharmed (FAULTS=, MINUTES=, SEED=)
 chaos: .venv/installed-dev

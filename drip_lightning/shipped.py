@@ -1,4 +1,4 @@
-"""What comes with the package: configurations, found by name and copied out on request, and a trained model."""
+"""What comes with the package: configurations, found by name and copied out, a trained model, and example pictures."""
 
 import shutil
 from collections.abc import Iterable, Iterator
@@ -8,6 +8,8 @@ from drip_lightning.errors import InputError
 
 MODEL = Path(__file__).parent / "model"
 """The trained model, a folder as `drip export` writes one."""
+EXAMPLES = Path(__file__).parent / "examples"
+"""Pictures to try things on; in the repository a link to the top level's `examples`."""
 FOLDER = Path(__file__).parent / "configs"
 """In the repository a link to the top level's `configs`, in an installed package a folder of its own."""
 

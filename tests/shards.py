@@ -1,6 +1,8 @@
 """Small shards made on the fly, for the tests of whatever reads data."""
 
 import io
+import struct
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -27,6 +29,16 @@ def disc_rgba(seed: int, height: int, width: int) -> np.ndarray:
     colour = random.uniform(100, 255, 3) + random.uniform(-40, 0, (height, width, 3))
     colour[alpha == 0] = 0
     return np.dstack([colour, alpha * 255]).round().astype(np.uint8)
+
+
+def png_of_200_megapixels() -> bytes:
+    """A PNG that says 20000x10000 pixels, in a hundred bytes."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", 20000, 10000, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
 def write_shards(folder: Path, samples: Iterable[dict[str, object]], *, samples_per_shard: int = 3) -> str:

@@ -1,6 +1,7 @@
 import ast
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
+
+from tests.report.conftest import plan, sweep_file, swept  # noqa: F401 (fixtures)
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
@@ -41,8 +44,15 @@ def test_a_notebook_is_stored_without_outputs_and_defines_nothing(path: Path) ->
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs_and_ends_in_a_picture(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_notebook_runs_and_ends_in_a_picture(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if "DRIP_CHECKPOINT" in path.read_text():
+        monkeypatch.setenv("DRIP_CHECKPOINT", str(request.getfixturevalue("runs") / "denoiser"))
+    if "DRIP_SWEEP" in path.read_text():
+        monkeypatch.setenv("DRIP_SWEEP", str(request.getfixturevalue("swept")()))
     notebook = nbformat.read(path, as_version=4)
     manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=_ThisEnvironment())
     client = NotebookClient(notebook, km=manager, timeout=300, resources={"metadata": {"path": str(path.parent)}})

@@ -29,6 +29,7 @@ data
 
 use
   matte       cut objects out of pictures with a trained checkpoint
+  demo        the same on a page in the browser, with brushes
   trimap      trimaps of masks and mattes; what is doubtful about a trimap
   export      a trained checkpoint as one self-contained folder
 
@@ -41,6 +42,7 @@ MODULES = dict.fromkeys(("fit", "validate", "predict"), "fit") | {
     "prepare": "prepare",
     "data": "data.main",
     "matte": "matte",
+    "demo": "demo.main",
     "trimap": "trimap",
     "export": "export",
     "sweep": "sweep",

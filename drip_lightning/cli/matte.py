@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from drip_lightning.cli.auto_mask import AutoMask
 from drip_lightning.cli.matte_model import MatteModel, told_memory
 from drip_lightning.cli.matte_options import build_parser
 from drip_lightning.data.matte_jobs import MatteJob, find_jobs
@@ -38,19 +39,25 @@ def main(arguments: list[str]) -> int:
     options = build_parser().parse_args(arguments)
     if not options.mask and (options.band is not None or options.invert_mask):
         raise InputError("--band and --invert-mask belong to --mask: a trimap says itself what is unknown")
+    is_auto = isinstance(options.mask, AutoMask)
+    if is_auto and options.invert_mask:
+        raise InputError("--invert-mask belongs to a mask of your own, not to --mask auto")
+    if is_auto and options.out == Path("-"):
+        raise InputError("--mask auto writes its trimap beside the result: name a file or folder as --out")
     options.band = 15 if options.band is None else options.band
     if (options.steps is not None and options.steps < 1) or options.band < 0 or options.seed < 0:
         raise InputError("--steps must be at least 1, --band and --seed not negative")
 
-    from drip_lightning.cli.results import STREAM, Results, panel_path
+    from drip_lightning.cli.results import STREAM, Results, panel_path, trimap_path
 
     results = Results.of(options)
     with _without_streams(options.pictures) as pictures:
         found = find_jobs(
             pictures,
-            options.trimap or options.mask,
+            None if is_auto else options.trimap or options.mask,
             results.out,
             guide_ending="_mask" if options.mask else "_trimap",
+            made=trimap_path if is_auto else None,
             recursive=options.recursive,
             suffix=results.suffix,
             result=results.file,
@@ -108,7 +115,14 @@ def _matte_all(jobs: Sequence[MatteJob], results: "Results", options: argparse.N
     options.steps = options.steps or model.sampling_steps
     if options.steps > model.most_steps:
         raise InputError(f"--steps must be at most {model.most_steps}, got {options.steps}")
-    return _each(jobs, options, model.device, lambda job, tell: _matte_one(job, model, results, options, tell))
+    auto = options.mask.maker(options.band) if isinstance(options.mask, AutoMask) else None
+
+    def work(job: MatteJob, tell: "Progress") -> dict[str, Any]:
+        if auto is not None:
+            auto.write_trimap(job)
+        return _matte_one(job, model, results, options, tell)
+
+    return _each(jobs, options, model.device, work)
 
 
 def _each(
@@ -192,7 +206,7 @@ def _draw_panels(jobs: Sequence[MatteJob], options: argparse.Namespace) -> int:
 
 def _guide_options(options: argparse.Namespace) -> dict[str, Any]:
     return {
-        "band": options.band if options.mask else None,
-        "guide_lies": options.trimap_orientation,
+        "band": options.band if isinstance(options.mask, Path) else None,
+        "guide_lies": "upright" if isinstance(options.mask, AutoMask) else options.trimap_orientation,
         "inverted": options.invert_mask,
     }

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from drip_lightning.cli.auto_mask import mask_option
 from drip_lightning.cli.matte_model import add_model_options
 from drip_lightning.cli.parser import OneLineParser
 
@@ -12,7 +13,8 @@ Other layers, formats, bits and profiles: see below, and docs/matting.md.
 
 A trimap says what is known: black background, white foreground, anything between is to be found out. A rough mask
 (object above mid-grey) will do: a band around its outline becomes the unknown part. Where a picture is transparent
-itself (alpha 0), the result is, too.
+itself (alpha 0), the result is, too. With --mask auto rembg finds the object, and the trimap that leads to is written
+beside the result.
 
 Without --trimap and --mask, the trimap of a.jpg is a_trimap.png beside it, of whatever suffix.
 PICTURE, --trimap and --mask may be folders: the trimap of sub/a.jpg is sub/a.png or sub/a_trimap.png, of whatever
@@ -43,7 +45,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     guide = parser.add_mutually_exclusive_group()
     guide.add_argument("--trimap", metavar="T", type=Path, help="trimap, or folder of them (default: those beside)")
-    guide.add_argument("--mask", metavar="M", type=Path, help="rough mask, or folder of equally named masks")
+    guide.add_argument(
+        "--mask",
+        metavar="M",
+        type=mask_option,
+        help="rough mask, or folder of equally named masks; auto, or auto:MODEL, for rembg's (extra auto)",
+    )
     parser.add_argument("--invert-mask", action="store_true", help="with --mask: the object is black")
     parser.add_argument("--band", type=int, metavar="PIXELS", help="with --mask: half the unknown band (default: 15)")
     parser.add_argument(

@@ -199,6 +199,11 @@ def panel_path(result: Path) -> Path:
     return result.with_suffix(".panel.jpg")
 
 
+def trimap_path(result: Path) -> Path:
+    """Where the trimap lies that was made for a result."""
+    return result.with_suffix(".trimap.png")
+
+
 def write_panel(path: Path, image: Tensor, trimap: Tensor, matte: Matte) -> None:
     """Write image, trimap and matte side by side as a JPEG, smaller where it would be too wide for one."""
     panel = as_picture(matte_panel(image, trimap, matte.alpha.cpu(), matte.foreground.cpu())[0])

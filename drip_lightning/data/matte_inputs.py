@@ -1,5 +1,6 @@
 """A picture and its trimap or mask, read for `drip matte`."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ def read_inputs(
     guide_lies: Orientation | None = None,
     inverted: bool = False,
     place: tuple[int, int] = (0, 0),
+    amend: Callable[[Tensor], Tensor] = lambda trimap: trimap,
 ) -> tuple[Tensor, Tensor]:
     """Read a picture and its trimap.
 
@@ -40,6 +42,7 @@ def read_inputs(
         guide_lies: How the guide of a picture lies that its EXIF rotates; None tells by the sizes.
         inverted: The guide is black where it should be white.
         place: Which frame or page of the picture, and of the guide.
+        amend: What is done to the trimap before it counts.
 
     Returns:
         Image (1, 3, H, W) in [0, 1], of as many bits as it has, and trimap (1, 1, H, W), background where the picture
@@ -48,7 +51,7 @@ def read_inputs(
     Raises:
         InputError: a file cannot be read, sizes differ or do not tell how the guide lies, or nothing is unknown.
     """
-    image, opaque, orientation = _read_picture(job.picture, frame=place[0])
+    image, opaque, orientation = read_picture(job.picture, frame=place[0])
     guide, guide_orientation = read_map(job.guide, frame=place[1])
     if guide_orientation != 1:
         orientation = 1  # its own has been applied
@@ -61,7 +64,7 @@ def read_inputs(
         guide_name=str(job.guide),
     )
     known = torch.tensor(np.ascontiguousarray(255 - guide if inverted else guide))[None, None] / 255
-    trimap = quantise_trimap(known) if band is None else trimap_from_mask(known, band)
+    trimap = amend(quantise_trimap(known) if band is None else trimap_from_mask(known, band))
     trimap[torch.from_numpy(opaque == 0)[None, None]] = 0
     if not unknown_mask(trimap).any():
         raise InputError(f"{job.guide} leaves no pixel unknown: there is nothing to find out")
@@ -82,8 +85,16 @@ def find_frames(job: MatteJob) -> tuple[Frames, list[tuple[int, int]]]:
     return frames, list(zip(frames.numbers, guides.numbers * (count // guide_count), strict=True))
 
 
-def _read_picture(path: Path, *, frame: int) -> tuple[NDArray[np.float32], NDArray[np.floating | np.integer], int]:
-    """Colour (H, W, 3) in sRGB, the picture's own alpha (H, W), and how it lay in the file."""
+def read_picture(path: Path, *, frame: int) -> tuple[NDArray[np.float32], NDArray[np.floating | np.integer], int]:
+    """Read a picture, or a frame or page of it.
+
+    Returns:
+        Colour (H, W, 3) in sRGB, in [0, 1], and the picture's own alpha (H, W), 0 where it is transparent; upright; and
+        how it lay in the file, in EXIF's numbers.
+
+    Raises:
+        InputError: it cannot be read, or has no colour.
+    """
     content, name = read_file(path), str(path)
     if is_exr(content):
         linear = read_exr(content, name=name)

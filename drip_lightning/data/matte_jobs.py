@@ -43,6 +43,7 @@ def find_jobs(
     recursive: bool = True,
     suffix: Callable[[Path], str] = lambda picture: ".png",
     result: Path | None = None,
+    made: Callable[[Path], Path] | None = None,
 ) -> MatteJobs:
     """Pair every picture with its trimap or mask, and with the name of its result.
 
@@ -57,6 +58,7 @@ def find_jobs(
         recursive: Whether folders in the folders are looked at.
         suffix: What a picture's result's name ends with.
         result: The result's file, if there is to be one alone.
+        made: Where the guide will lie that is made for a result; none if guides are there.
 
     Raises:
         InputError: there is no such guide, it is a file for several pictures, as is the result, a folder cannot be
@@ -81,9 +83,9 @@ def find_jobs(
     twins = Counter(picture.name.casefold() for picture in meant)
     for picture in meant:
         try:
-            own = guides.of(picture)
             name = picture.full_name if twins[picture.name.casefold()] > 1 else picture.name
             target = result or out / f"{name}{suffix(picture.path)}"
+            own = guides.of(picture) if made is None else made(target)
             if os.path.realpath(target) in map(os.path.realpath, (picture.path, own)):
                 raise InputError(f"{target} would replace what was given: choose another --out")
             if target in taken:

@@ -1,0 +1,1 @@
+"""`drip demo`: a page in the browser on which a picture is painted on and cut out."""
