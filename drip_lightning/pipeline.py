@@ -9,9 +9,14 @@ from diffusers.models.modeling_utils import ModelMixin  # diffusers looks for it
 from safetensors import SafetensorError
 from torch import nn
 
+from drip_lightning import __version__
 from drip_lightning.errors import InputError, raised_as
+from drip_lightning.nn.attention import DomainAttention
 from drip_lightning.nn.channel_order import ChannelOrderModule
+from drip_lightning.nn.described import choice_of
 from drip_lightning.nn.half_size import HalfSizeUNetDecoderModule
+from drip_lightning.nn.hub import local_folder
+from drip_lightning.nn.joint_denoiser import Switcher
 from drip_lightning.nn.pipeline_folder import INDEX, check_files, seal
 from drip_lightning.nn.plain_pipeline import MattingOutput, PlainMattingPipeline
 from drip_lightning.nn.skip_decoder import SkipDecoderModule
@@ -19,6 +24,7 @@ from drip_lightning.nn.switcher import PosEncSwitcherModule
 from drip_lightning.nn.transparency import UNetDecoderModule
 from drip_lightning.nn.two_unets import TwoUNetsModule
 from drip_lightning.shipped import shipped_model
+from drip_lightning.standalone import is_own, standalone_source
 
 __all__ = ["MattingOutput", "MattingPipeline", "ModelMixin"]
 
@@ -31,6 +37,11 @@ _OWN = (
     SkipDecoderModule,
 )
 """Components that diffusers does not know."""
+_TITLES = {
+    "pipeline": "Foreground and alpha of pictures, given trimaps (DRIP, NeurIPS 2024): a pipeline of diffusers.",
+    "unet/joint_denoiser": "The joint-domain denoiser (DRIP Sec. 3.2): what a plain U-Net of diffusers is not.",
+    "transparency_decoder/latent_decoder": "What mends the VAE's pictures (DRIP Sec. 3.3).",
+}
 
 
 class MattingPipeline(PlainMattingPipeline):
@@ -48,14 +59,17 @@ class MattingPipeline(PlainMattingPipeline):
         """Load a model; nothing that lies in its folder is ever executed.
 
         Args:
-            pretrained_model_name_or_path: A folder that `drip export` or `save_pretrained` wrote; none means the model
-                that comes with the package.
-            kwargs: As diffusers' own takes them: `dtype`, `variant`, components to be used in place of the folder's.
+            pretrained_model_name_or_path: A folder that `drip export` or `save_pretrained` wrote, or `USER/NAME` of one
+                on the Hub, `USER/NAME@REVISION` to pin it; none means the model that comes with the package.
+            kwargs: As diffusers' own takes them: `dtype`, `variant`, `revision`, components to be used in place of the
+                folder's.
 
         Raises:
-            InputError: there is no such folder, it is damaged or another program's.
+            InputError: there is no such model, it is damaged or another program's.
+            RunError: it cannot be fetched now.
         """
-        folder = Path(pretrained_model_name_or_path or shipped_model())
+        place = pretrained_model_name_or_path or shipped_model()
+        folder = local_folder(place, revision=kwargs.pop("revision", None))
         check_files(folder)
         with raised_as(
             InputError,
@@ -90,4 +104,24 @@ class MattingPipeline(PlainMattingPipeline):
         """Write a folder, as diffusers does, with a SHA-256 of each file in its `model_index.json`."""
         super().save_pretrained(save_directory, *args, **kwargs)
         folder = Path(save_directory)
-        seal(folder, json.loads((folder / INDEX).read_text()))
+        index = json.loads((folder / INDEX).read_text())
+        seal(folder, index | self._write_code(folder))
+
+    def _write_code(self, folder: Path) -> dict[str, list[str]]:
+        """Write what the folder needs to work without this package; what its index then says."""
+        sampler, unet, decoder = self.sampler(), self.unet, self.transparency_decoder
+        switcher = choice_of(unet.config["switcher"], Switcher)
+        attention = choice_of(unet.config["attention"], DomainAttention)
+        needed: dict[str, tuple[Any, ...]] = {"pipeline": (PlainMattingPipeline, sampler.noise, sampler.hints)}
+        needed["unet/joint_denoiser"] = (unet, switcher, attention)
+        needed |= {} if decoder is None else {"transparency_decoder/latent_decoder": (decoder,)}
+        kinds = {name: [one if isinstance(one, type) else type(one) for one in own] for name, own in needed.items()}
+        if not all(is_own(kind) for own in kinds.values() for kind in own):
+            return {}  # a stranger's class is wherever it is: such a folder works with this package alone
+        index = {}
+        for name, own in kinds.items():
+            source = standalone_source(own, title=_TITLES[name], version=__version__)
+            (folder / f"{name}.py").write_text(source)
+            component, _, file = name.rpartition("/")
+            index[component or "_class_name"] = [file, own[0].__name__]
+        return index

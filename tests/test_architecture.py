@@ -19,6 +19,7 @@ FLOORS = {
     "files": 0,
     "moved": 0,
     "memory": 0,
+    "standalone": 0,
     "shipped": 0,
     "choices": 0,
     "ops": 0,

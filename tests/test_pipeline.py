@@ -9,6 +9,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DiffusionPipeline
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 import drip_lightning.cli.main as command
 from drip_lightning import MattingOutput, MattingPipeline, sample_generator
@@ -16,6 +17,7 @@ from drip_lightning.errors import InputError
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.nn.attention import IndependentAttention
 from drip_lightning.nn.half_size import HalfSizeUNetDecoder
+from drip_lightning.nn.pipeline_folder import seal
 from drip_lightning.nn.sampler import Matte
 from drip_lightning.nn.two_unets import TwoUNets
 from drip_lightning.ops.picture import as_picture
@@ -268,3 +270,26 @@ def _rename_unet(folder: Path) -> None:
     index = json.loads((folder / "model_index.json").read_text())
     index["unet"] = ["diffusers", "SomebodysUNet"]
     (folder / "model_index.json").write_text(json.dumps(index))
+
+
+def test_a_folder_of_an_earlier_version_is_read_by_all_but_the_pipeline(folder: Path, tmp_path: Path) -> None:
+    """It held the U-Net and the prompt's embedding apart."""
+    old = Path(shutil.copytree(folder, tmp_path / "old"))
+    weights = old / "unet" / "diffusion_pytorch_model.safetensors"
+    joint = load_file(weights)
+    save_file({"prompt_embedding": joint.pop("prompt_embedding")}, old / "prompt_embedding.safetensors")
+    save_file({name.removeprefix("unet."): value for name, value in joint.items()}, weights)
+    config = json.loads((old / "unet" / "config.json").read_text())
+    for name in ("latent_channels", "prompt_shape", "switcher", "attention"):
+        del config[name]
+    config["mid_block_type"] = "UNetMidBlock2DCrossAttn"
+    (old / "unet" / "config.json").write_text(json.dumps(config))
+    index = json.loads((old / "model_index.json").read_text())
+    parts = {"joint_unet.unet.": str(weights.relative_to(old)), "joint_unet.": "prompt_embedding.safetensors"}
+    index["drip"]["stages"][0]["parts"] = parts
+    seal(old, index)
+    batch = matting_batch(4)
+    new, read = (MattingStage.from_checkpoint(place) for place in (folder, old))
+    assert torch.equal(read.matte(batch, read.sampler).alpha, new.matte(batch, new.sampler).alpha)
+    with pytest.raises(InputError, match="was written by an earlier version"):
+        MattingPipeline.from_pretrained(old)

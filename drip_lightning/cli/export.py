@@ -14,9 +14,9 @@ CHECKPOINT is a run folder, whose best or else newest checkpoint is meant, or a 
 nor Stable Diffusion's folder any more; `drip matte --checkpoint OUT` and `drip test OUT` take it like a run:
 
   model_index.json             the parts, what the stages are, and a SHA-256 of each file
-  vae/, unet/, scheduler/      as diffusers writes them (two U-Nets: foreground_unet/ and alpha_unet/)
-  prompt_embedding.safetensors
-  transparency_decoder.safetensors   of a transparency stage
+  vae/, unet/, scheduler/      as diffusers writes them; unet/ is the joint denoiser
+  transparency_decoder/        of a transparency stage
+  pipeline.py and others       the code, so that diffusers alone runs it (trust_remote_code=True)
   README.md                    a model card: how it was trained, licence of the base weights, use, limits
 
 Of averaged weights the averages are written; low-rank additions are merged into the U-Net. Loading unpickles nothing.
@@ -25,8 +25,12 @@ _EXAMPLE = """\
 examples:
   drip export runs/transparency exports/matting
   drip export runs/transparency exports/matting --precision float16
+  drip export runs/transparency exports/matting --variant fp16 --push-to-hub me/matting
   drip export runs/denoiser/checkpoints/step=0030000.ckpt exports/denoiser --overwrite
 """
+
+VARIANTS = {"fp16": "float16", "bf16": "bfloat16"}
+"""diffusers' names of precisions."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -46,6 +50,19 @@ def build_parser() -> argparse.ArgumentParser:
         choices=("float32", "float16", "bfloat16"),
         default="float32",
         help="of the weights in the files: half of it halves them (default: float32)",
+    )
+    parser.add_argument(
+        "--variant",
+        action="append",
+        choices=tuple(VARIANTS),
+        default=[],
+        help="write half precision beside the weights, too, as diffusers names it: NAME.fp16.safetensors; may be given "
+        "twice",
+    )
+    parser.add_argument(
+        "--push-to-hub",
+        metavar="USER/NAME",
+        help="then upload the folder there, which needs `hf auth login`; what is printed names the revision",
     )
     parser.add_argument("--moved", metavar="OLD=NEW,…", help=MOVED_HELP)
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier export")
@@ -71,17 +88,25 @@ def main(arguments: list[str]) -> int:
     from drip_lightning.export.folder import check_place, write_pipeline_folder
     from drip_lightning.export.model_card import model_card
     from drip_lightning.lit.matting import MattingStage
+    from drip_lightning.nn.hub import is_hub_id, prepare_push, push
     from drip_lightning.nn.pipeline_folder import is_exported
 
     out = options.out.absolute()
     check_place(out, overwrite=options.overwrite)
-    if is_exported(options.checkpoint):
+    if is_exported(options.checkpoint) or is_hub_id(options.checkpoint):
         raise InputError(f"{options.checkpoint} is an exported folder already: copy it")
+    if options.push_to_hub is not None:
+        prepare_push(options.push_to_hub)
     print(f"reading {options.checkpoint}")
     stage = MattingStage.from_checkpoint(options.checkpoint, moved=moved_places(options.moved))
     card = model_card(stage, options.checkpoint, name=out.name)
     dtype = getattr(torch, options.precision)
-    for part in write_pipeline_folder(stage, out, card=card, dtype=dtype, overwrite=options.overwrite):
+    variants = {name: getattr(torch, VARIANTS[name]) for name in options.variant}
+    settings = {"card": card, "dtype": dtype, "variants": variants, "overwrite": options.overwrite}
+    for part in write_pipeline_folder(stage, out, **settings):
         print(f"wrote {part}")
     print(f"{options.out}: weights are {stage.weights}")
+    if options.push_to_hub is not None:
+        revision = push(out, options.push_to_hub)
+        print(f"pushed: drip matte --checkpoint {options.push_to_hub}@{revision}")
     return 0

@@ -26,8 +26,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         metavar="C",
         type=Path,
-        help="checkpoint, run folder (its best checkpoint if it keeps one, else its newest) or exported folder: "
-        "transparency or denoiser (default: the model that comes with the package)",
+        help="checkpoint, run folder (its best checkpoint if it keeps one, else its newest), exported folder, or "
+        "USER/NAME[@REVISION] of one on the Hub: transparency or denoiser (default: the model that comes with the "
+        "package)",
     )
     parser.add_argument("--moved", metavar="OLD=NEW,…", help=MOVED_HELP)
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 …; auto takes a GPU if there is one")

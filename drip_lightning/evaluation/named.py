@@ -17,6 +17,7 @@ from drip_lightning.evaluation.model import Model, VaeCeiling
 from drip_lightning.evaluation.predictions import Predictions, prediction_files
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.moved import moved_paths
+from drip_lightning.nn.hub import is_hub_id
 from drip_lightning.nn.pipeline_folder import is_exported
 from drip_lightning.ops.hints.colours import propagated_colours, sampled_colours
 from drip_lightning.shipped import shipped_model
@@ -51,7 +52,7 @@ def methods_of(words: Sequence[str], *, vae_only: bool = False, moved: Mapping[s
     ]
     folders = [place for _, place in named if place not in BASELINES and not _is_dotted(place)]
     for place in folders:
-        if not Path(place).exists():
+        if not Path(place).exists() and not is_hub_id(place):
             raise InputError(
                 f"no method {place!r}: neither a run folder nor a checkpoint, nor a folder of mattes, nor one of "
                 + ", ".join((*BASELINES, SHIPPED))

@@ -1,6 +1,6 @@
 """Writing a trained stage as one self-contained folder in diffusers' format."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,13 @@ def base_of(stage: MattingStage) -> str | None:
 
 
 def write_pipeline_folder(
-    stage: MattingStage, out: Path, *, card: str, dtype: torch.dtype = torch.float32, overwrite: bool = False
+    stage: MattingStage,
+    out: Path,
+    *,
+    card: str,
+    dtype: torch.dtype = torch.float32,
+    variants: Mapping[str, torch.dtype] | None = None,
+    overwrite: bool = False,
 ) -> Iterator[str]:
     """Write a folder that `Stage.from_checkpoint` reads, whole or not at all; yields what it has written, as it goes.
 
@@ -57,6 +63,7 @@ def write_pipeline_folder(
         out: The folder.
         card: Text of its README.md.
         dtype: Of the weights in the files; whoever reads them computes in float32, or as told.
+        variants: Of further files of weights beside them, by diffusers' names.
         overwrite: Replace an earlier export.
 
     Raises:
@@ -73,11 +80,13 @@ def write_pipeline_folder(
         ),
         whole_folder(out) as folder,
     ):
-        yield from _write_parts(stage, folder, dtype)
+        dtypes: dict[str | None, torch.dtype] = {None: dtype}
+        dtypes.update(variants or {})
+        yield from _write_parts(stage, folder, dtypes)
         (folder / CARD).write_text(card)
 
 
-def _write_parts(stage: MattingStage, folder: Path, dtype: torch.dtype) -> Iterator[str]:
+def _write_parts(stage: MattingStage, folder: Path, dtypes: Mapping[str | None, torch.dtype]) -> Iterator[str]:
     stages = stage_descriptions(stage)
     config_to_choice(stages[0]["init_args"]["fine_tuning"], FineTuning).merge(stage.sampler.joint_unet)
     for description in stages:
@@ -91,10 +100,11 @@ def _write_parts(stage: MattingStage, folder: Path, dtype: torch.dtype) -> Itera
     _take_networks_from_folder(stages, base_of(stage))
     pipeline = stage.pipeline
     pipeline.register_to_config(drip={"stages": stages})
-    for name, network in pipeline.networks.items():
-        _check_holds(network.state_dict(), dtype, name)
-        nn.Module.to(network, dtype=dtype)
-    pipeline.save_pretrained(folder)
+    for variant, dtype in dtypes.items():
+        for name, network in pipeline.networks.items():
+            _check_holds(network.state_dict(), dtype, name)
+            nn.Module.to(network, dtype=dtype)
+        pipeline.save_pretrained(folder, variant=variant)
     yield from (f"{name}/" for name in pipeline.components if (folder / name).is_dir())
     yield INDEX
 

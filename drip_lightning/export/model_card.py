@@ -13,7 +13,7 @@ from drip_lightning.nn.pipeline_folder import is_exported
 
 _CARD = """\
 ---
-library_name: drip_lightning
+library_name: diffusers
 pipeline_tag: image-segmentation
 tags: [image-matting, diffusers]
 ---
@@ -31,18 +31,21 @@ drip test {name} --data SHARDS --out results
 ```
 
 ```python
-import torch
+from drip_lightning import MattingPipeline
 
-from drip_lightning.lit.matting import MattingStage
-
-stage = MattingStage.from_checkpoint("{name}")
-# image (1, 3, H, W) in [0, 1]; trimap (1, 1, H, W), exactly 0, 0.5 or 1
-matte = stage.sampler(image, trimap, steps={steps}, generators=[torch.Generator().manual_seed(0)])
-matte.foreground, matte.alpha
+pipe = MattingPipeline.from_pretrained("{name}")
+pipe(image, trimap, num_inference_steps={steps}).rgba[0].save("cutout.png")
 ```
 
-`vae/`, `scheduler/` and the U-Net's folder are diffusers' own. The U-Net is widened to both domains and the condition:
-it is no drop-in for the one of Stable Diffusion, and `DiffusionPipeline` does not know this pipeline.
+or, with diffusers and torch alone, by the code that lies here:
+
+```python
+from diffusers import DiffusionPipeline
+
+pipe = DiffusionPipeline.from_pretrained("{name}", custom_pipeline="{name}", trust_remote_code=True)
+```
+
+The U-Net is widened to both domains and the condition: it is no drop-in for the one of Stable Diffusion.
 
 ## Training
 

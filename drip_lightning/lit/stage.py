@@ -26,6 +26,7 @@ from drip_lightning.lit.resume.optimizer import describe_optimization
 from drip_lightning.lit.resume.same_run import check_same_model
 from drip_lightning.lit.weights import check_same_autoencoder, check_sizes
 from drip_lightning.moved import MissingSource, moved_paths
+from drip_lightning.nn.hub import local_folder
 from drip_lightning.nn.pipeline_folder import is_exported, read_exported
 from drip_lightning.shipped import shipped_model
 
@@ -227,16 +228,20 @@ class Stage(LightningModule):
 
         Args:
             path: Checkpoint of this stage or of a subclass, or a run folder, whose best checkpoint is meant if it keeps
-                one, else its newest sound one, or a folder that `drip export` wrote.
+                one, else its newest sound one, or a folder that `drip export` wrote, or `USER/NAME[@REVISION]` of one
+                on the Hub.
             moved: Where what the checkpoint names is now, as `moved_paths` takes it.
             changes: Constructor arguments to change.
 
         Raises:
             InputError: no such file, a damaged file, or a checkpoint of another stage or program.
         """
-        exported = is_exported(Path(path))
-        file = Path(path) if exported else checkpoint_to_use(Path(path))
-        if file != Path(path):
+        place = local_folder(path)
+        if place != Path(path):
+            rank_zero_info(f"{path}: taking revision {place.name} of the Hub's")
+        exported = is_exported(place)
+        file = place if exported else checkpoint_to_use(place)
+        if file != place:
             kind = "best" if file.parent.name == BEST else "newest"
             rank_zero_info(f"{path}: taking its {kind} checkpoint, {file.name}")
         checkpoint = (
@@ -263,8 +268,8 @@ def load(path: str | Path | None = None, **changes: Any) -> Stage:
     """Load any trained stage: `Stage.from_checkpoint` as a function.
 
     Args:
-        path: Run folder, checkpoint, or a folder that `drip export` wrote; none means the model that comes with the
-            package.
+        path: Run folder, checkpoint, a folder that `drip export` wrote, or one's name on the Hub; none means the model
+            that comes with the package.
         changes: Constructor arguments to change.
 
     Raises:

@@ -32,7 +32,8 @@ class TransparencyDecoder(MattingStage):
     """Trains the decoder that mends what the VAE lost, on what a frozen denoiser makes.
 
     Args:
-        denoiser: Run folder or checkpoint of the denoiser stage; frozen, it brings VAE, noise and schedule.
+        denoiser: Run folder, checkpoint or export of the denoiser stage, or `USER/NAME@REVISION` of one on the Hub;
+            frozen, it brings VAE, noise and schedule.
         networks: Sizes of the decoder.
         decoder: The decoder to train.
         hints: Classical guesses that the decoder is given beside image and trimap.
@@ -109,7 +110,7 @@ class TransparencyDecoder(MattingStage):
 
     def build(self, *, pretrained: bool = True) -> None:
         """Load the frozen denoiser, and make the decoder to its measures."""
-        if not Path(self.denoiser).exists():
+        if not Path(self.denoiser).exists() and "@" not in self.denoiser:
             remedy = "train the denoiser first, and name its run with --model.denoiser"
             raise MissingSource(f"no checkpoint at {self.denoiser}", source=self.denoiser, remedy=remedy)
         denoiser = Denoiser.from_checkpoint(self.denoiser, moved=self.moved)

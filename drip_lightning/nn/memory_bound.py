@@ -3,12 +3,11 @@
 from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
-import psutil
 import torch
 from torch import Tensor
 
 from drip_lightning.errors import InputError
-from drip_lightning.memory import available_bytes
+from drip_lightning.memory import UNKNOWN, available_bytes, resident_bytes
 from drip_lightning.nn.activation_memory import peak_bytes
 from drip_lightning.nn.joint_denoiser import JointDenoiser
 from drip_lightning.nn.latents import LatentCodec, LatentPairs
@@ -48,9 +47,9 @@ class MemoryBound:
             held = torch.cuda.memory_allocated(device)
             free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - held
         elif device.type == "cpu":
-            held, free = psutil.Process().memory_info().rss, available_bytes()
+            held, free = resident_bytes(), available_bytes()
         else:  # no other tells
-            return self.limit or 2**62
+            return self.limit or UNKNOWN
         return int(free * (1 - RESERVE)) if self.limit is None else self.limit - held
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.modeling_utils import ModelMixin
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from diffusers.utils.outputs import BaseOutput
@@ -15,12 +16,11 @@ from torch import Tensor, nn
 
 from drip_lightning.errors import InputError
 from drip_lightning.nn.described import choice_of
-from drip_lightning.nn.joint_denoiser import JointDenoiser
 from drip_lightning.nn.latents import LatentCodec
 from drip_lightning.nn.noise import NoiseSampler
 from drip_lightning.nn.noise_schedule import NoiseSchedule
 from drip_lightning.nn.sampler import KnownPixels, MattingSampler, median, median_matte
-from drip_lightning.nn.transparency import LatentDecoder, VaeDecoderModule
+from drip_lightning.nn.transparency import VaeDecoderModule
 from drip_lightning.ops.given_pictures import Picture, image_tensors, trimap_tensors
 from drip_lightning.ops.hints.choice import Hints, NoHints
 from drip_lightning.ops.picture import as_picture
@@ -75,9 +75,9 @@ class PlainMattingPipeline(DiffusionPipeline):
     def __init__(
         self,
         vae: AutoencoderKL,
-        unet: JointDenoiser,
+        unet: ModelMixin,
         scheduler: DPMSolverMultistepScheduler,
-        transparency_decoder: LatentDecoder | None = None,
+        transparency_decoder: ModelMixin | None = None,
         noise: dict[str, Any] | None = None,
         hints: dict[str, Any] | None = None,
         reduction: int = 1,

@@ -74,7 +74,7 @@ def copy(exported: Path, tmp_path: Path) -> Path:
 
 def test_mattes_are_bit_equal_and_the_parts_are_diffusers_own(runs: Path, exported: Path) -> None:
     assert sorted(path.name for path in exported.iterdir()) == [
-        "README.md", "model_index.json", "scheduler", "transparency_decoder", "unet", "vae",
+        "README.md", "model_index.json", "pipeline.py", "scheduler", "transparency_decoder", "unet", "vae",
     ]  # fmt: skip
     assert_equal(matte(exported, 32), matte(runs / "transparency", 32))
     stage = TransparencyDecoder.from_checkpoint(exported)
