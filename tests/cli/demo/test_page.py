@@ -32,7 +32,7 @@ pytestmark = pytest.mark.browser
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 LEMUR = shipped.EXAMPLES / "lemur"
 SCREENSHOTS = os.environ.get("DRIP_SCREENSHOTS")
-PATIENCE_S = 240
+PATIENCE_S = 600
 RUN = "import sys; from drip_lightning.cli.main import run; sys.exit(run(sys.argv[1:]))"
 
 
