@@ -101,21 +101,28 @@ class _Module:
 
     def imports_of(self, names: set[str]) -> Iterator[str]:
         """Imports of other packages that the definitions of these names need."""
-        statements = [one for name in names for one in self.defined.get(name, ())] + self._effects
-        used = {node.id for one in statements for node in ast.walk(one) if isinstance(node, ast.Name)} | names
+        used = self._used(names)
         yield from (line for local, line in self._imports.items() if local in used)
+
+    def _used(self, names: set[str]) -> set[str]:
+        statements = [one for name in names for one in self.defined.get(name, ())] + self._effects
+        return {node.id for one in statements for node in ast.walk(one) if isinstance(node, ast.Name)} | names
 
     def text(self, names: set[str]) -> str:
         """The definitions of these names as they stand; where order matters, imports among them."""
         kept = {id(one) for name in names for one in self.defined.get(name, ())} | {id(one) for one in self._effects}
         parts = [self._cut(one) for one in self._statements if id(one) in kept]
         if self.has_effects:  # such as a setting that must come before an import
-            parts = [ast.unparse(one) for one in self._statements if id(one) in kept or self._is_foreign(one)]
+            used = self._used(names)
+            parts = [ast.unparse(one) for one in self._statements if id(one) in kept or self._is_import(one, used)]
         return f"# {self.name}\n\n" + "\n\n".join(parts)
 
-    def _is_foreign(self, statement: ast.stmt) -> bool:
-        module = getattr(statement, "module", None) or ""
-        return isinstance(statement, ast.Import | ast.ImportFrom) and not module.startswith(f"{_PACKAGE}.")
+    def _is_import(self, statement: ast.stmt, used: set[str]) -> bool:
+        """Whether a statement imports something that is used from another package."""
+        if not isinstance(statement, ast.Import | ast.ImportFrom):
+            return False
+        local = {(alias.asname or alias.name).partition(".")[0] for alias in statement.names}
+        return bool(local & used & self._imports.keys())
 
     def _cut(self, statement: ast.stmt) -> str:
         lines = self._source.splitlines()
@@ -137,7 +144,9 @@ def _bound(statement: ast.stmt) -> Iterator[str]:
     if isinstance(statement, ast.FunctionDef | ast.ClassDef):
         yield statement.name
     targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
-    yield from (target.id for target in targets if isinstance(target, ast.Name))
+    for target in targets:
+        if isinstance(target, ast.Name | ast.Tuple):
+            yield from (node.id for node in ast.walk(target) if isinstance(node, ast.Name))
 
 
 def _take(module: str, name: str, wanted: dict[str, set[str]]) -> None:

@@ -169,7 +169,7 @@ from . import losses
 if True:
     from drip_lightning.cli.main import main
 def late():
-    from drip_lightning.nn.sampler import Matte
+    from drip_lightning.pipeline import Matte
     class Inner:
         import torchaudio
     importlib.import_module("drip_lightning.lit.scores")
