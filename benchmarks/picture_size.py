@@ -24,9 +24,9 @@ from rich.table import Table
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.flops import meta_denoiser
 from benchmarks.scales import load_scale
 from benchmarks.stopwatch import peak_bytes
+from drip_lightning.lit.denoiser import Denoiser
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.nn.memory_bound import MemoryBound, need_of
 from drip_lightning.ops.sizes import Sizes
@@ -81,7 +81,9 @@ def plan(size: tuple[int, int]) -> Table:
     table = Table("what the denoiser sees", title=f"sd2, {width}×{height}, all unknown, a call of the U-Net")
     for heading in ("TFLOP", "activations, GiB"):
         table.add_column(heading, justify="right")
-    stage = meta_denoiser(load_scale("sd2"), gradient_checkpointing=False)
+    stage = Denoiser(load_scale("sd2").networks)
+    stage.build_without_weights()
+    stage.to("meta")
     for name, sizes in {
         "all of it at once": Sizes(None, None),
         "all of it in tiles of 512": Sizes(None, 512),

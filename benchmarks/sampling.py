@@ -22,10 +22,11 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.flops import step_flops
 from benchmarks.own_step import build_denoiser
 from benchmarks.scales import Scale, load_scale, random_batch
 from benchmarks.stopwatch import Stopwatch
+from drip_lightning.cost.step import count_step
+from drip_lightning.cost.without_content import WithoutContent
 from drip_lightning.lit.denoiser import Denoiser
 from drip_lightning.nn.attention import CrossDomainAttention, DomainAttention, IndependentAttention
 
@@ -67,7 +68,12 @@ def ways(scale: Scale, device: str, attention: DomainAttention) -> dict[str, Cal
 
 def operations_by_one_map(scale: Scale, size: int, attention: DomainAttention) -> float:
     """Of a call of the U-Net; for one map they are half of those for two that do not attend to each other."""
-    joint, apart = (step_flops(scale, size, attention=kind)["forward"] for kind in (attention, IndependentAttention()))
+    joint, apart = (
+        count_step(
+            WithoutContent(Denoiser(scale.networks, attention=kind), on_gpu=False), samples=1, size=size
+        ).operations["denoiser"]
+        for kind in (attention, IndependentAttention())
+    )
     return 2 * joint / apart
 
 

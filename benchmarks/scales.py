@@ -1,6 +1,5 @@
 """The sizes of configs/scale/ with random weights, and batches of random pictures to feed them."""
 
-import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.nn.pretrained import FromScratch, Networks, StableDiffusion
+from drip_lightning.nn.stable_diffusion_2 import PARTS, TEXT_CHANNELS, TOKENS
 from drip_lightning.ops.compositing import over
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -20,35 +20,24 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 class RandomSmall(FromScratch):
     """`FromScratch` whose autoencoder nobody trained."""
 
-    def trained_vae(self) -> AutoencoderKL:
-        return self.new_vae()
+    def trained_vae(self, *, pretrained: bool = True) -> AutoencoderKL:
+        return self.new_vae() if pretrained else super().trained_vae(pretrained=False)
 
 
 class RandomStableDiffusion2(StableDiffusion):
     """Stable Diffusion 2's exact architecture, nothing downloaded."""
 
-    def trained_vae(self) -> AutoencoderKL:
-        return AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
-            block_out_channels=(128, 256, 512, 512),
-            layers_per_block=2,
-            latent_channels=4,
-            scaling_factor=0.18215,
-        )
+    def trained_vae(self, *, pretrained: bool = True) -> AutoencoderKL:
+        return AutoencoderKL.from_config(PARTS["vae"]) if pretrained else super().trained_vae(pretrained=False)
 
     def unet(self, *, pretrained: bool = True) -> UNet2DConditionModel:
-        return UNet2DConditionModel(
-            sample_size=64,
-            block_out_channels=(320, 640, 1280, 1280),
-            layers_per_block=2,
-            attention_head_dim=(5, 10, 20, 20),
-            cross_attention_dim=1024,
-            use_linear_projection=True,
-        )
+        return UNet2DConditionModel.from_config(PARTS["unet"]) if pretrained else super().unet(pretrained=False)
 
     def prompt_embedding(self, *, pretrained: bool = True) -> Tensor:
-        return torch.randn(1, 77, 1024, generator=torch.Generator().manual_seed(0))
+        return torch.randn(1, TOKENS, TEXT_CHANNELS, generator=torch.Generator().manual_seed(0))
+
+    def base_schedule(self) -> None:  # type: ignore[override]
+        """None to contradict."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +56,6 @@ def load_scale(name: str) -> Scale:
     kind = {"FromScratch": RandomSmall, "StableDiffusion": RandomStableDiffusion2}[chosen["class_path"].split(".")[-1]]
     sizes = {key: tuple(value) if isinstance(value, list) else value for key, value in chosen["init_args"].items()}
     return Scale(kind(**sizes), config["data"]["image_size"], config["data"]["batch_size"])
-
-
-def parse_scale(description: str | None) -> tuple[str, Scale, int]:
-    """Name, networks and picture size that a counting benchmark is asked for on its command line."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scale", choices=("tiny", "small", "sd2"), default="sd2")
-    parser.add_argument("--size", type=int, help="side of the pictures (default: the scale's)")
-    arguments = parser.parse_args()
-    scale = load_scale(arguments.scale)
-    return arguments.scale, scale, arguments.size or scale.image_size
 
 
 def random_batch(batch_size: int, image_size: int, device: torch.device | str = "cpu") -> MattingBatch:

@@ -16,9 +16,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.flops import step_flops
 from benchmarks.scales import load_scale
 from benchmarks.step_versions import run_alone
+from drip_lightning.cost.step import count_step
+from drip_lightning.cost.without_content import WithoutContent
+from drip_lightning.lit.denoiser import Denoiser
 
 PEAK_TFLOPS = {"H200": 989, "H100": 989, "A100": 312, "L40S": 362, "RTX 4090": 165, "RTX 3090": 71, "A10": 125}
 """Dense bf16 with float32 accumulation, as the makers' data sheets say."""
@@ -45,8 +47,8 @@ def main() -> None:
     for heading in ("size", "batch", "checkpointing", "seconds", "samples/s", "of the peak", "peak GiB"):
         table.add_column(heading, justify="right")
     for size in arguments.sizes or [scale.image_size]:
-        flops = step_flops(scale, size)
-        flops_a_sample = flops["encode"] + flops["forward"] + flops["backward"]
+        empty = WithoutContent(Denoiser(scale.networks), on_gpu=arguments.device == "cuda")
+        flops_a_sample = count_step(empty, samples=1, size=size).total
         for checkpointing, batch in itertools.product((False, True), arguments.batches):
             options = {"size": size, "batch": batch, "checkpointing": checkpointing}
             row = options | run_alone("here", argparse.Namespace(**vars(arguments), **options))

@@ -27,6 +27,7 @@ FLOORS = {
     "data": 1,
     "pipeline": 2,
     "lit": 3,
+    "cost": 4,
     "export": 4,
     "evaluation": 4,
     "sweep": 5,

@@ -8,8 +8,6 @@ import pytest
 import torch
 
 from benchmarks import train_sweep
-from benchmarks.flops import step_flops
-from benchmarks.kept_memory import kept_bytes
 from benchmarks.own_step import OwnStep, build_denoiser
 from benchmarks.plain_step import PlainStep
 from benchmarks.scales import RandomSmall, Scale, load_scale, random_batch
@@ -42,28 +40,11 @@ def test_the_parts_make_up_the_whole() -> None:
     assert 0 < sum(watch.seconds.values()) <= whole
 
 
-def test_flops_are_those_of_a_convolution_counted_by_hand() -> None:
-    """`conv_in` of the VAE: 4 maps, 16² pixels, 3 to 8 channels, 3×3; the whole has it and more."""
-    by_hand = 2 * 4 * 16 * 16 * 3 * 8 * 3 * 3
-    flops = step_flops(SMALLEST, 16)
-    assert flops["encode"] > by_hand
-    assert flops["backward"] == pytest.approx(2 * flops["forward"], rel=0.05)
-    assert step_flops(SMALLEST, 32)["encode"] == pytest.approx(4 * flops["encode"], rel=0.01)
-
-
 @pytest.mark.parametrize("name", ["tiny", "small", "sd2"])
 def test_scales_are_those_of_the_configurations(name: str) -> None:
     sizes = {"tiny": (64, 8), "small": (256, 8), "sd2": (512, 96)}
     scale = load_scale(name)
     assert (scale.image_size, scale.batch_size) == sizes[name]
-
-
-def test_what_is_kept_grows_evenly_with_the_batch_and_shrinks_by_checkpointing_and_bf16() -> None:
-    one, two, three = (kept_bytes(SMALLEST, 32, batch, checkpointing=False, bf16=False) for batch in (1, 2, 3))
-    assert three - two == two - one > 0
-    assert two - one == pytest.approx(one, rel=0.05)  # no weights are counted
-    assert kept_bytes(SMALLEST, 32, 2, checkpointing=True, bf16=False) < two / 3
-    assert two / 3 < kept_bytes(SMALLEST, 32, 2, checkpointing=False, bf16=True) < two
 
 
 @pytest.mark.slow

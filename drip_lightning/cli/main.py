@@ -15,6 +15,7 @@ Diffusion-prior image matting: foreground colour and alpha matte from a picture 
 
 train and evaluate
   fit         train a stage: autoencoder, denoiser or transparency decoder
+  plan        what a training will cost: memory, operations, hours, disk
   validate    score a stage on the evaluation shards
   test        measure checkpoints and baselines on evaluation shards, in one table
   predict     matte the evaluation shards from Python
@@ -37,6 +38,7 @@ Every verb explains itself: drip VERB --help. DRIP_TRACEBACK=1 in the environmen
 """
 
 MODULES = dict.fromkeys(("fit", "validate", "predict"), "fit") | {
+    "plan": "plan",
     "test": "test",
     "synth": "synth",
     "prepare": "prepare",

@@ -1,9 +1,11 @@
 """Stage 1, for those without a pretrained autoencoder: train a small AutoencoderKL from scratch."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import init_empty_weights
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
@@ -74,7 +76,8 @@ class Autoencoder(Stage):
 
     def build(self, *, pretrained: bool = True) -> None:
         """Make the autoencoder."""
-        self.vae: AutoencoderKL = self.networks.new_vae()
+        with nullcontext() if pretrained else init_empty_weights():
+            self.vae: AutoencoderKL = self.networks.new_vae()
 
     def training_step(self, batch: MattingBatch, batch_index: int) -> Tensor:
         """Reconstruct image, trimap, foreground and alpha of a batch."""

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, Self, cast
 
 import torch
+from accelerate import init_empty_weights
 from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities import rank_zero_info
-from torch import Tensor
+from torch import Tensor, nn
 
 from drip_lightning.choices import class_of
 from drip_lightning.errors import InputError, raised_as
@@ -24,10 +25,12 @@ from drip_lightning.lit.parameter_groups import ParameterGroups, check_rates_kep
 from drip_lightning.lit.resume.checkpoint_io import BEST, checkpoint_to_use, read_checkpoint
 from drip_lightning.lit.resume.optimizer import describe_optimization
 from drip_lightning.lit.resume.same_run import check_same_model
-from drip_lightning.lit.weights import check_same_autoencoder, check_sizes
+from drip_lightning.lit.weights import check_same_autoencoder, check_sizes, laid_out_as
 from drip_lightning.moved import MissingSource, moved_paths
 from drip_lightning.nn.hub import local_folder
 from drip_lightning.nn.pipeline_folder import is_exported, read_exported
+from drip_lightning.nn.pretrained import Networks
+from drip_lightning.nn.without_weights import WithoutWeights
 from drip_lightning.shipped import shipped_model
 
 FORMAT_VERSION = 3
@@ -89,8 +92,20 @@ class Stage(LightningModule):
         """Make the networks.
 
         Args:
-            pretrained: Whether the trainable weights' starting values matter; false where a checkpoint's follow.
+            pretrained: Whether the trainable weights' starting values matter; false where a checkpoint's take their
+                place, for which they may be on the meta device.
         """
+
+    def build_without_weights(self) -> None:
+        """Make the networks on the meta device, to be counted: sizes alone are read, and nothing can be computed."""
+        networks = getattr(self, "networks", None)
+        if isinstance(networks, Networks):
+            self.networks: Networks = WithoutWeights(networks)
+        with _making("networks"), init_empty_weights():
+            self.build()
+        if isinstance(networks, Networks):
+            self.networks = networks
+        self._built = True
 
     def configure_model(self) -> None:
         """Lightning's hook before training or loading: build once."""
@@ -100,7 +115,11 @@ class Stage(LightningModule):
             with _making("networks"):
                 self.build(pretrained=self.start_from is None)
             self._built = True
-            if self.start_from is not None and not self.resumes:
+            if self.start_from is None:
+                return
+            if self.resumes:
+                _allocate(self)
+            else:
                 self.take_weights(type(self).from_checkpoint(self.start_from), where=self.start_from)
 
     def take_weights(self, source: Self, *, where: str) -> None:
@@ -114,11 +133,12 @@ class Stage(LightningModule):
             InputError: its weights do not fit, or are of another autoencoder's latents.
         """
         found, own = source.state_dict(), self.state_dict()
-        left_out = set(self._left_out(own))
+        left_out = set(self.left_out(own))
         check_same_autoencoder(found, {name: own[name] for name in left_out}, where=where)
         found, own = ({name: one[name] for name in one if name not in left_out} for one in (found, own))
         check_sizes(found, own, where=where)
-        self.load_state_dict(found, strict=False)
+        is_empty = any(weight.is_meta for weight in own.values())
+        self.load_state_dict(laid_out_as(found, own), strict=False, assign=is_empty)
         rank_zero_info(f"{type(self).__name__}: starts from {where}, whose weights are {source.weights}")
 
     def configure_callbacks(self) -> list[Callback]:
@@ -179,7 +199,7 @@ class Stage(LightningModule):
         """Add what the stage and its training are; leave out frozen weights."""
         checkpoint["drip"] = {"format": FORMAT_VERSION, **self.as_config()}
         checkpoint["optimization"] = self.optimization
-        left_out = self._left_out(checkpoint["state_dict"])
+        left_out = self.left_out(checkpoint["state_dict"])
         checkpoint["state_dict"] = {
             name: value for name, value in checkpoint["state_dict"].items() if name not in left_out
         }
@@ -193,7 +213,7 @@ class Stage(LightningModule):
         where = str(self.trainer.ckpt_path) if self._trainer is not None else "the checkpoint"
         _check_stage(checkpoint, type(self), where=where)
         own = self.state_dict()
-        frozen = {name: own[name] for name in self._left_out(own)}
+        frozen = {name: own[name] for name in self.left_out(own)}
         averages = checkpoint.get("averages")
         weights = checkpoint["state_dict"]
         if self._trainer is None or self.trainer.state.fn != "fit":
@@ -211,7 +231,7 @@ class Stage(LightningModule):
                 )
             check_same_model(checkpoint["drip"], self.as_config(), where=where)
 
-    def _left_out(self, names: Collection[str]) -> list[str]:
+    def left_out(self, names: Collection[str]) -> list[str]:
         """Those of the state's names that `build` loads again: frozen weights, and buffers of what is frozen whole."""
         frozen = {name: not parameter.requires_grad for name, parameter in self.named_parameters()}
         part_of = {name: name.split(".", 1)[0] for name in (*names, *frozen)}
@@ -226,6 +246,9 @@ class Stage(LightningModule):
     def from_checkpoint(cls, path: str | Path, *, moved: Mapping[str, str] | None = None, **changes: Any) -> Self:
         """Load a trained stage, in evaluation mode, on the CPU.
 
+        Weights are mapped from their files, not copied: processes of a machine share them, and what they do not use is
+        not read.
+
         Args:
             path: Checkpoint of this stage or of a subclass, or a run folder, whose best checkpoint is meant if it keeps
                 one, else its newest sound one, or a folder that `drip export` wrote, or `USER/NAME[@REVISION]` of one
@@ -236,6 +259,34 @@ class Stage(LightningModule):
         Raises:
             InputError: no such file, a damaged file, or a checkpoint of another stage or program.
         """
+        stage, file, checkpoint = cls._from_description(path, moved, changes)
+        try:
+            stage.build(pretrained=False)
+        except MissingSource as missing:
+            raise missing.named_by(file) from missing
+        stage._built = True
+        stage.on_load_checkpoint(checkpoint)
+        stage.load_state_dict(laid_out_as(checkpoint["state_dict"], stage.state_dict()), assign=True)
+        return stage.requires_grad_(False).eval()
+
+    @classmethod
+    def described(cls, path: str | Path, *, moved: Mapping[str, str] | None = None) -> Self:
+        """A trained stage as its checkpoint describes it, its networks not built: `build_without_weights` can follow.
+
+        Args:
+            path: As `from_checkpoint` takes it.
+            moved: The same.
+
+        Raises:
+            InputError: as `from_checkpoint`.
+        """
+        return cls._from_description(path, moved, {})[0]
+
+    @classmethod
+    def _from_description(
+        cls, path: str | Path, moved: Mapping[str, str] | None, changes: Mapping[str, Any]
+    ) -> tuple[Self, Path, dict[str, Any]]:
+        """A stage whose networks are not built, the file that describes it, and what that holds."""
         place = local_folder(path)
         if place != Path(path):
             rank_zero_info(f"{path}: taking revision {place.name} of the Hub's")
@@ -254,14 +305,7 @@ class Stage(LightningModule):
         init_args = moved_paths(description["init_args"], moved, file=file) | changes
         stage = config_to_choice({"class_path": description["class_path"], "init_args": init_args}, cls)
         stage.moved = moved or {}
-        try:
-            stage.build(pretrained=False)
-        except MissingSource as missing:
-            raise missing.named_by(file) from missing
-        stage._built = True
-        stage.on_load_checkpoint(checkpoint)
-        stage.load_state_dict(checkpoint["state_dict"])
-        return stage.requires_grad_(False).eval()
+        return stage, file, checkpoint
 
 
 def load(path: str | Path | None = None, **changes: Any) -> Stage:
@@ -276,6 +320,14 @@ def load(path: str | Path | None = None, **changes: Any) -> Stage:
         InputError: there is no such file, or it is damaged or of another program.
     """
     return Stage.from_checkpoint(shipped_model() if path is None else path, **changes)
+
+
+def _allocate(module: nn.Module) -> None:
+    """Give parameters on the meta device a place, for Lightning to load them into."""
+    for part in module.modules():
+        for name, weight in part._parameters.items():
+            if weight is not None and weight.is_meta:
+                part._parameters[name] = nn.Parameter(torch.empty_like(weight, device="cpu"), weight.requires_grad)
 
 
 def _making(setting: str) -> AbstractContextManager[None]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import init_empty_weights
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
@@ -108,12 +109,30 @@ class TransparencyDecoder(MattingStage):
         self.max_steps = max_steps
         self.gradient_checkpointing = gradient_checkpointing
 
+    @property
+    def _has_denoiser(self) -> bool:
+        """Whether there is one here, or one on the Hub is meant."""
+        return Path(self.denoiser).exists() or "@" in self.denoiser
+
     def build(self, *, pretrained: bool = True) -> None:
         """Load the frozen denoiser, and make the decoder to its measures."""
-        if not Path(self.denoiser).exists() and "@" not in self.denoiser:
+        if not self._has_denoiser:
             remedy = "train the denoiser first, and name its run with --model.denoiser"
             raise MissingSource(f"no checkpoint at {self.denoiser}", source=self.denoiser, remedy=remedy)
-        denoiser = Denoiser.from_checkpoint(self.denoiser, moved=self.moved)
+        self._take_denoiser(Denoiser.from_checkpoint(self.denoiser, moved=self.moved))
+
+    def build_without_weights(self) -> None:
+        """As in `Stage`; where there is no denoiser yet, one as the defaults have it on these networks is assumed."""
+        if self._has_denoiser:
+            denoiser = Denoiser.described(self.denoiser, moved=self.moved)
+        else:
+            denoiser = Denoiser(self.networks)
+        denoiser.build_without_weights()
+        with init_empty_weights():
+            self._take_denoiser(denoiser.requires_grad_(False).eval())
+        self._built = True
+
+    def _take_denoiser(self, denoiser: Denoiser) -> None:
         self.denoiser_description = denoiser.describe()
         self.codec, self.joint_unet = denoiser.codec, denoiser.joint_unet
         self.denoiser_sampler = denoiser.sampler

@@ -57,3 +57,19 @@ def check_same_autoencoder(found: Mapping[str, Tensor], frozen: Mapping[str, Ten
                 f"{where} was trained on the latents of another autoencoder (such as {name}): give networks whose "
                 "autoencoder is the same"
             )
+
+
+def laid_out_as(found: dict[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights in the memory layout (channels-last) of those whose place they take; copied only where that differs.
+
+    Args:
+        found: Weights by name, on the CPU; emptied, so that what is copied need not be there twice.
+        expected: Those of the configured networks, of the same shapes.
+    """
+    taken: dict[str, Tensor] = {}
+    for name in list(found):
+        weight, own = found.pop(name), expected.get(name)
+        if own is not None and weight.stride() != own.stride():
+            weight = torch.empty_like(own, device=weight.device, dtype=weight.dtype).copy_(weight)
+        taken[name] = weight
+    return taken

@@ -26,13 +26,18 @@ def peak_bytes(networks: Networks, run: Callable[[Networks], Any]) -> int:
     mode = FakeTensorMode()
     with FakeCopyMode(mode):
         empty = copy.deepcopy(networks)
-    with mode, _Peak() as peak, torch.no_grad():
+    with mode, Peak() as peak, torch.no_grad():
         run(empty)
     return peak.most
 
 
-class _Peak(TorchDispatchMode):
-    """Follows the storages that operations make until nobody holds them."""
+class Peak(TorchDispatchMode):
+    """Follows the storages that operations make until nobody holds them.
+
+    Attributes:
+        held: Their bytes now.
+        most: The most of it so far.
+    """
 
     def __init__(self) -> None:
         super().__init__()

@@ -2,9 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any, Literal
 
 import torch
+from accelerate import init_empty_weights
 from diffusers.configuration_utils import ConfigMixin
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
@@ -158,6 +160,8 @@ def widen(
 ) -> UNet2DConditionModel:
     """Copy `unet` into one with several latents as input and output (DRIP Sec. 3.2.1), its convolutions channels-last.
 
+    One on the meta device gives one there.
+
     Args:
         unet: Latent U-Net.
         inputs: Latents in the new input; `conv_in`'s kernel is copied this often and divided by it.
@@ -176,7 +180,8 @@ def widen(
     # diffusers' private entries must go: `_use_default_values` would undo the changes
     config = {name: value for name, value in unet.config.items() if not name.startswith("_")}
     config |= {"in_channels": inputs * channels, "out_channels": outputs * channels, **(changes or {})}
-    wide = UNet2DConditionModel.from_config(config)
+    with init_empty_weights() if unet.device.type == "meta" else nullcontext():
+        wide = UNet2DConditionModel.from_config(config)
     weights = unet.state_dict()
     weights["conv_in.weight"] = weights["conv_in.weight"].repeat(1, inputs, 1, 1) / inputs
     weights["conv_out.weight"] = weights["conv_out.weight"].repeat(outputs, 1, 1, 1)

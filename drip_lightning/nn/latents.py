@@ -47,6 +47,8 @@ class LatentCodec(nn.Module):
     ) -> None:
         super().__init__()
         self.precision = precision
+        self.pixels_at_once: int | None = None
+        """How many pixels enter the VAE in one call, but at least one picture; by default what suits the device."""
         self.alpha_decoding = alpha_decoding
         self.vae = vae.requires_grad_(False).eval()
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -87,7 +89,7 @@ class LatentCodec(nn.Module):
         with torch.inference_mode(), self._autocast(batch):
             modes = [
                 self.vae.encode(slice_.to(self.vae.dtype)).latent_dist.mode()
-                for slice_ in _slices(batch, height * width)
+                for slice_ in self._slices(batch, height * width)
             ]
         # outside of inference mode, the product is an ordinary tensor that autograd may keep
         return (torch.cat(modes).float() * self.vae.config["scaling_factor"]).chunk(len(pictures))
@@ -109,7 +111,7 @@ class LatentCodec(nn.Module):
         """
         unscaled = latents.to(self.vae.dtype) / self.vae.config["scaling_factor"]
         picture_pixels = latents[0, 0].numel() * self.downsampling**2
-        slices = zip(*(_slices(whole, picture_pixels) for whole in (unscaled, *additions)), strict=True)
+        slices = zip(*(self._slices(whole, picture_pixels) for whole in (unscaled, *additions)), strict=True)
         with self._autocast(latents):
             pixels = torch.cat([_run_decoder(self.vae, slice_, own, run) for slice_, *own in slices])
         foreground, alpha = split_domains(from_vae_range(pixels))
@@ -124,6 +126,12 @@ class LatentCodec(nn.Module):
             for block in encoder.down_blocks[:-1]:
                 features.append(block(features[-1]))
         return features
+
+    def _slices(self, batch: Tensor, picture_pixels: int) -> tuple[Tensor, ...]:
+        """Parts of a batch that go through the VAE at once."""
+        own = CPU_PIXELS_AT_ONCE if batch.device.type == "cpu" else GPU_PIXELS_AT_ONCE
+        at_once = self.pixels_at_once or own
+        return batch.contiguous(memory_format=torch.channels_last).split(max(1, at_once // picture_pixels))
 
     @contextmanager
     def _autocast(self, tensor: Tensor) -> Iterator[None]:
@@ -217,8 +225,3 @@ def _present(vae: AutoencoderKL) -> AutoencoderKL:
     if hook is not None:
         hook.pre_forward(vae)
     return vae
-
-
-def _slices(batch: Tensor, picture_pixels: int) -> tuple[Tensor, ...]:
-    at_once = CPU_PIXELS_AT_ONCE if batch.device.type == "cpu" else GPU_PIXELS_AT_ONCE
-    return batch.contiguous(memory_format=torch.channels_last).split(max(1, at_once // picture_pixels))

@@ -2,16 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import init_empty_weights
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from drip_lightning.errors import InputError
@@ -54,11 +54,13 @@ class PipelineFolder(Networks):
         """
         raise InputError("networks PipelineFolder brings a trained autoencoder; train one with networks FromScratch")
 
-    def trained_vae(self) -> AutoencoderKL:
+    def trained_vae(self, *, pretrained: bool = True) -> AutoencoderKL:
         """Load the VAE, every weight of it."""
         folder = Path(self.folder)
-        vae = AutoencoderKL.from_config(_read_config(folder, "vae"))
-        vae.load_state_dict(read_weights(folder, f"vae/{WEIGHTS}"))
+        with init_empty_weights():
+            vae = AutoencoderKL.from_config(_read_config(folder, "vae"))
+        if pretrained:
+            vae.load_state_dict(read_weights(folder, f"vae/{WEIGHTS}"), assign=True)
         return vae
 
     def unet(self, *, pretrained: bool = True) -> UNet2DConditionModel:
@@ -75,7 +77,8 @@ class PipelineFolder(Networks):
         folder = Path(self.folder)
         channels = _read_config(folder, "vae")["latent_channels"]
         part = next(name for name in read_index(folder) if name in _UNETS)
-        return UNet2DConditionModel.from_config(narrow_config(_read_config(folder, part), channels))
+        with init_empty_weights():
+            return UNet2DConditionModel.from_config(narrow_config(_read_config(folder, part), channels))
 
     def prompt_embedding(self, *, pretrained: bool = True) -> Tensor:
         """One of the right shape; its values come with the U-Net's weights."""
@@ -132,14 +135,26 @@ def seal(folder: Path, index: dict[str, Any]) -> None:
 def read_weights(folder: Path, name: str) -> dict[str, Tensor]:
     """Read one of the folder's safetensors files, on the CPU, as float32; nothing is ever unpickled.
 
+    Tensors are copied one by one, so that the file itself is never in this process's memory: where they lie in it, some
+    are not aligned, and a CPU would add up in another order.
+
     Raises:
         InputError: it is missing, or not what was written.
     """
     try:
-        weights = load_file(_checked(folder, name))
+        weights = dict(_copies(_checked(folder, name)))
     except SafetensorError as error:
         raise InputError(f"{folder / name} is damaged ({error}): copy or export the folder again") from error
-    return {key: value.float() if value.is_floating_point() else value for key, value in weights.items()}
+    return weights
+
+
+def _copies(file: Path) -> Iterator[tuple[str, Tensor]]:
+    with safe_open(file, "pt") as opened:
+        names = list(opened.keys())
+    for name in names:
+        with safe_open(file, "pt") as opened:  # anew, for what one has read stays in memory as long as it is open
+            value = opened.get_tensor(name)
+            yield name, value.to(torch.float32 if value.is_floating_point() else value.dtype, copy=True)
 
 
 def file_digest(file: Path) -> str:

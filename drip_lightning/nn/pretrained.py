@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
+from accelerate import init_empty_weights
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
@@ -15,6 +16,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from drip_lightning.errors import InputError
 from drip_lightning.moved import MissingSource
+from drip_lightning.nn import stable_diffusion_2
 from drip_lightning.nn.sources import SD2_MIRROR, is_local, loading
 
 _CLASS = {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL"}
@@ -40,15 +42,20 @@ class Networks(ABC):
         """A randomly initialised autoencoder to be trained."""
 
     @abstractmethod
-    def trained_vae(self) -> AutoencoderKL:
-        """The autoencoder whose latents the denoiser works on."""
+    def trained_vae(self, *, pretrained: bool = True) -> AutoencoderKL:
+        """The autoencoder whose latents the denoiser works on.
+
+        Args:
+            pretrained: Whether its weights are wanted; false where its architecture is, to be counted.
+        """
 
     @abstractmethod
     def unet(self, *, pretrained: bool = True) -> UNet2DConditionModel:
         """The latent U-Net that becomes the joint denoiser.
 
         Args:
-            pretrained: Whether its weights matter; false where a checkpoint's replace them at once.
+            pretrained: Whether its weights matter; false where a checkpoint's take their place at once, or where they
+                are only counted: they are on the meta device then.
         """
 
     @abstractmethod
@@ -100,17 +107,20 @@ class StableDiffusion(Networks):
         """
         raise InputError("networks StableDiffusion brings a trained autoencoder; train one with networks FromScratch")
 
-    def trained_vae(self) -> AutoencoderKL:
-        """Load the VAE.
+    def trained_vae(self, *, pretrained: bool = True) -> AutoencoderKL:
+        """Load the VAE in float32.
 
         Raises:
             InputError: it cannot be loaded, or is of another kind.
         """
         with loading(self.source, "vae"):
-            self._config("vae")
-            return AutoencoderKL.from_pretrained(
-                subfolder="vae", variant=self.variant, low_cpu_mem_usage=False, **self._where
-            )
+            config = self._config("vae", known=not pretrained)
+            if pretrained:
+                return AutoencoderKL.from_pretrained(
+                    subfolder="vae", variant=self.variant, low_cpu_mem_usage=False, **self._where
+                )
+            with init_empty_weights():
+                return AutoencoderKL.from_config(config)
 
     def unet(self, *, pretrained: bool = True) -> UNet2DConditionModel:
         """Load the U-Net in float32.
@@ -119,19 +129,30 @@ class StableDiffusion(Networks):
             InputError: it cannot be loaded, or is of another kind.
         """
         with loading(self.source, "unet"):
-            config = self._config("unet")
+            config = self._config("unet", known=not pretrained)
             if pretrained:
                 return UNet2DConditionModel.from_pretrained(
                     subfolder="unet", variant=self.variant, low_cpu_mem_usage=False, **self._where
                 )
-            return UNet2DConditionModel.from_config(config)
+            with init_empty_weights():
+                return UNet2DConditionModel.from_config(config)
 
-    def _config(self, part: str) -> dict[str, Any]:
+    @property
+    def _has_known_architecture(self) -> bool:
+        return self.source in stable_diffusion_2.SOURCES
+
+    def _config(self, part: str, *, known: bool = False) -> dict[str, Any]:
         """The configuration of `unet` or `vae`, once it is certain that it can become a joint denoiser's.
+
+        Args:
+            part: Which.
+            known: Whether what is known of Stable Diffusion 2 will do.
 
         Raises:
             InputError: it cannot.
         """
+        if known and self._has_known_architecture:
+            return dict(stable_diffusion_2.PARTS[part])
         read = partial(UNet2DConditionModel.load_config, **self._where)
         found, latent = read(subfolder=part), read(subfolder="vae")["latent_channels"]
         unlike = {name: found[name] for name in ("_class_name", *_NONE_OF[part]) if found.get(name) is not None}
@@ -152,9 +173,8 @@ class StableDiffusion(Networks):
         """Run the text encoder on the empty prompt, once; nothing else ever needs it."""
         with loading(self.source, "text_encoder"):
             if not pretrained:
-                config = CLIPTextConfig.from_pretrained(subfolder="text_encoder", **self._where)
-                length = config.max_position_embeddings if self.prompt == "padded" else 2
-                return torch.zeros(1, length, config.hidden_size)
+                length, channels = self._text_size()
+                return torch.zeros(1, length if self.prompt == "padded" else 2, channels)
             tokenizer = CLIPTokenizer.from_pretrained(subfolder="tokenizer", **self._where)
             text_encoder = CLIPTextModel.from_pretrained(
                 subfolder="text_encoder", variant=self.variant, dtype=torch.float32, **self._where
@@ -166,6 +186,13 @@ class StableDiffusion(Networks):
         padding = "max_length" if self.prompt == "padded" else "do_not_pad"
         tokens = tokenizer("", padding=padding, max_length=length, truncation=True, return_tensors="pt")
         return text_encoder(tokens.input_ids)[0]
+
+    def _text_size(self) -> tuple[int, int]:
+        """Length and width of the text encoder's answer."""
+        if self._has_known_architecture:
+            return stable_diffusion_2.TOKENS, stable_diffusion_2.TEXT_CHANNELS
+        config = CLIPTextConfig.from_pretrained(subfolder="text_encoder", **self._where)
+        return config.max_position_embeddings, config.hidden_size
 
     def base_schedule(self) -> dict[str, Any]:
         """Read `scheduler/scheduler_config.json`."""
@@ -217,8 +244,11 @@ class FromScratch(Networks):
             mid_block_add_attention=False,
         )
 
-    def trained_vae(self) -> AutoencoderKL:
+    def trained_vae(self, *, pretrained: bool = True) -> AutoencoderKL:
         """Load the autoencoder that the first stage trained."""
+        if not pretrained:
+            with init_empty_weights():
+                return self.new_vae()
         if not (Path(self.vae) / "vae" / "config.json").is_file():
             raise MissingSource(
                 f"no trained autoencoder at {self.vae}/vae",
@@ -230,7 +260,13 @@ class FromScratch(Networks):
             return AutoencoderKL.from_pretrained(self.vae, subfolder="vae", low_cpu_mem_usage=False)
 
     def unet(self, *, pretrained: bool = True) -> UNet2DConditionModel:
-        """Build the U-Net; its weights are random either way."""
+        """Build the U-Net; if its weights matter they are random."""
+        if pretrained:
+            return self._new_unet()
+        with init_empty_weights():
+            return self._new_unet()
+
+    def _new_unet(self) -> UNet2DConditionModel:
         inner = len(self.unet_channels) - 1
         return UNet2DConditionModel(
             in_channels=self.latent_channels,

@@ -5,6 +5,7 @@ import os
 import pickle
 import re
 import struct
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -76,10 +77,25 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint of `drip`, on the CPU; nothing in it is executed.
 
+    Its tensors are mapped from the file: what nobody looks at, such as an optimizer's state, takes no memory, and
+    processes of a machine share the rest. What is changed in place is copied first.
+
     Raises:
         InputError: no such file, a damaged file, or a checkpoint of another program.
     """
-    return _read(path)
+    if not path.is_file():
+        raise InputError(f"no checkpoint at {path}")
+    state = path.stat()
+    if complaint := _complaint_about(path, state.st_ino, state.st_size, state.st_mtime_ns):
+        raise InputError(f"cannot read checkpoint {path}: damaged, or not a checkpoint ({complaint})")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, KeyError, ValueError) as error:
+        reason = reason_of(error).split(". ")[0] if isinstance(error, RuntimeError) else type(error).__name__
+        raise InputError(f"cannot read checkpoint {path}: damaged, or not a checkpoint ({reason})") from error
+    if not isinstance(checkpoint, dict) or "drip" not in checkpoint:
+        raise InputError(f"{path} was not written by drip")
+    return checkpoint
 
 
 def newest_checkpoint(path: Path) -> Path:
@@ -99,7 +115,7 @@ def newest_checkpoint(path: Path) -> Path:
         )
     for file in files:
         try:
-            _read(file, tensors=False)
+            read_checkpoint(file)
         except InputError as error:
             rank_zero_warn(f"{error}; looking for the one before it")
         else:
@@ -170,24 +186,6 @@ def remove_partial_files(folder: Path) -> None:
         file.unlink()
 
 
-def _read(path: Path, *, tensors: bool = True) -> dict[str, Any]:
-    """Check and read a file; without `tensors`, leave the numbers on the disk."""
-    if not path.is_file():
-        raise InputError(f"no checkpoint at {path}")
-    with path.open("rb") as file:
-        complaint = _complaint(file)
-    if complaint:
-        raise InputError(f"cannot read checkpoint {path}: damaged, or not a checkpoint ({complaint})")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=not tensors)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, KeyError, ValueError) as error:
-        reason = reason_of(error).split(". ")[0] if isinstance(error, RuntimeError) else type(error).__name__
-        raise InputError(f"cannot read checkpoint {path}: damaged, or not a checkpoint ({reason})") from error
-    if not isinstance(checkpoint, dict) or "drip" not in checkpoint:
-        raise InputError(f"{path} was not written by drip")
-    return checkpoint
-
-
 class _HashingWriter:
     """What `torch.save` writes to: passes on all but the last two bytes, the archive's empty comment, and hashes it.
 
@@ -229,6 +227,13 @@ def _write_with_checksum(checkpoint: dict[str, Any], file: BinaryIO) -> None:
     if writer.error is not None:
         raise writer.error
     file.write(_COMMENT + _MARK + writer.sha256.hexdigest().encode())
+
+
+@cache
+def _complaint_about(path: Path, inode: int, size: int, changed_ns: int) -> str | None:
+    """As `_complaint`, once a process for each file as it is now: it reads all of it."""
+    with path.open("rb") as file:
+        return _complaint(file)
 
 
 def _complaint(file: BinaryIO) -> str | None:
