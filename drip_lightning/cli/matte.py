@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import sys
 import tempfile
 import time
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from drip_lightning.cli.results import Results
     from drip_lightning.nn.sampler import Progress
+
+_STREAM_FOLDER = "drip-standard-input-"
 
 
 def main(arguments: list[str]) -> int:
@@ -63,10 +66,10 @@ def main(arguments: list[str]) -> int:
             result=results.file,
         )
         for problem in found.problems:
-            print(f"drip matte: {problem}", file=sys.stderr)
+            _complain(problem)
         if found.ignored:
             others = ", ".join(f"{count} {suffix}" for suffix, count in sorted(found.ignored.items()))
-            print(f"drip matte: left out, as no pictures: {others}", file=sys.stderr)
+            _complain(f"left out, as no pictures: {others}")
         is_kept = results.out != STREAM and not options.overwrite
         kept = [job for job in found.jobs if is_kept and job.result.exists()]
         waiting = [job for job in found.jobs if job not in kept]
@@ -80,11 +83,20 @@ def main(arguments: list[str]) -> int:
 @contextmanager
 def _without_streams(pictures: Sequence[Path]) -> Iterator[list[Path]]:
     """The pictures, what comes from standard input as a file."""
-    with tempfile.TemporaryDirectory(prefix="drip-") as folder:
+    with tempfile.TemporaryDirectory(prefix=_STREAM_FOLDER) as folder:
         stream = Path(folder, "standard input")
         if Path("-") in pictures:
             stream.write_bytes(sys.stdin.buffer.read())
         yield [stream if picture == Path("-") else picture for picture in pictures]
+
+
+def _named(text: str) -> str:
+    """What is said, without the folder in which standard input waits: `standard input` is left."""
+    return re.sub(rf"{re.escape(tempfile.gettempdir())}/{_STREAM_FOLDER}\w+/", "", text)
+
+
+def _complain(reason: str) -> None:
+    print(f"drip matte: {_named(reason)}", file=sys.stderr)
 
 
 def _tell_kept(kept: Sequence[MatteJob], options: argparse.Namespace) -> None:
@@ -98,7 +110,7 @@ def _tell_kept(kept: Sequence[MatteJob], options: argparse.Namespace) -> None:
 def _tell(job: MatteJob, options: argparse.Namespace, **facts: Any) -> None:
     """Say on standard output what there is now; nothing where the picture itself went there."""
     if options.json:
-        files = {"picture": str(job.picture), "guide": str(job.guide), "result": str(job.result)}
+        files = {"picture": _named(str(job.picture)), "guide": str(job.guide), "result": str(job.result)}
         print(json.dumps({**files, **facts}, ensure_ascii=False), flush=True)
     elif job.result != Path("-"):
         print(job.result)
@@ -146,9 +158,9 @@ def _each(
                 _tell(job, options, **facts)
                 continue
             failed += 1
-            print(f"drip matte: {reason}", file=sys.stderr)
+            _complain(reason)
             if options.json:
-                _tell(job, options, error=reason)
+                _tell(job, options, error=_named(reason))
     return failed
 
 

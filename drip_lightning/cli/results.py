@@ -13,7 +13,7 @@ from PIL import Image, ImageColor, ImageOps
 from torch import Tensor
 
 from drip_lightning.data.encode import FORMATS, Format, encode_picture
-from drip_lightning.data.frames import Frames, encode_frames, frames_of
+from drip_lightning.data.frames import Frames, encode_frames, frames_of, require_single
 from drip_lightning.data.own_colours import OwnColours, density_of, linear_colours, profile_colours, srgb_colours
 from drip_lightning.data.picture_files import FORMATS as READ
 from drip_lightning.data.picture_files import read_file
@@ -95,7 +95,7 @@ class Results:
         Raises:
             InputError: the picture cannot be decoded.
         """
-        if not self.is_chosen and picture.suffix.lower() in (".webp", ".tif", ".tiff"):
+        if not self.is_chosen and picture.suffix.lower() in (".webp", ".tif", ".tiff", ".heic", ".heif", ".hif"):
             frames = frames_of(read_file(picture), name=str(picture))
             return frames.suffix if len(frames.numbers) > 1 else self.form.suffixes[0]
         return self.form.suffixes[0]
@@ -178,7 +178,9 @@ def _format_of(path: Path) -> Format | None:
 def _backdrop(colour_or_picture: str) -> Image.Image:
     path = Path(colour_or_picture)
     if path.is_file():
-        return Image.fromarray(colour_pixels(open_picture(read_file(path), name=str(path), formats=READ)))
+        content, name = read_file(path), str(path)
+        require_single(content, name=name)
+        return Image.fromarray(colour_pixels(open_picture(content, name=name, formats=READ)))
     try:
         colour = ImageColor.getrgb(colour_or_picture)
     except ValueError as error:

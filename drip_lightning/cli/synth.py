@@ -101,6 +101,7 @@ def main(arguments: list[str]) -> int:
     """
     options = build_parser().parse_args(arguments)
 
+    from drip_lightning.cli.progress import progress_bar
     from drip_lightning.data.synth.contact_sheet import save_contact_sheet
     from drip_lightning.data.synth.folders import synthesise
     from drip_lightning.data.synth.samples import SPLITS, SynthSettings
@@ -116,14 +117,17 @@ def main(arguments: list[str]) -> int:
         save_contact_sheet(options.contact_sheet, settings=settings)
         print(f"contact sheet: {options.contact_sheet}")
     began = time.perf_counter()
-    folders = synthesise(
-        options.out,
-        counts={split: getattr(options, split) for split in SPLITS},
-        settings=settings,
-        samples_per_shard=options.samples_per_shard,
-        workers=options.workers,
-        overwrite=options.overwrite,
-    )
+    with progress_bar() as progress:
+        tasks = {split: progress.add_task(split, total=None, visible=False) for split in SPLITS}
+        folders = synthesise(
+            options.out,
+            counts={split: getattr(options, split) for split in SPLITS},
+            settings=settings,
+            samples_per_shard=options.samples_per_shard,
+            workers=options.workers,
+            overwrite=options.overwrite,
+            advance=lambda split, done, total: progress.update(tasks[split], completed=done, total=total, visible=True),
+        )
     seconds = time.perf_counter() - began
     drawn = sum(folder.samples for folder in folders if not folder.reused)
     if drawn:

@@ -28,9 +28,11 @@ def deep_size(content: bytes, *, page: int = 0) -> tuple[int, int] | None:
         Exception: a library's own, where the file is broken.
     """
     if content.startswith(_PNG):
+        if content[24:25] != b"\x10":
+            return None
         if page:
-            return None  # further frames of an animation are left to Pillow
-        return struct.unpack(">II", content[16:24]) if content[24:25] == b"\x10" else None
+            raise ValueError("only the first frame of an animated PNG of 16 bits is read: save it with 8 bits")
+        return struct.unpack(">II", content[16:24])
     if not is_tiff(content):
         return None
     with _tiff(content) as file:

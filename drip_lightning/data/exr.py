@@ -1,6 +1,10 @@
 """OpenEXR files as compositing programs exchange them: linear light, premultiplied with alpha, not bounded."""
 
 import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +56,11 @@ def read_exr(content: bytes, *, name: str) -> LinearPicture:
         InputError: it cannot be decoded, has other channels or primaries, or the package is missing.
     """
     exr = _library()
-    with raised_as(InputError, RuntimeError, ValueError, message=lambda why: f"{name} cannot be decoded: {why}"):
+
+    def message(why: str) -> str:
+        return f"{name} cannot be decoded: damaged, or no OpenEXR file ({why})"
+
+    with raised_as(InputError, RuntimeError, ValueError, message=message), _quiet():
         header = exr.File(io.BytesIO(content), header_only=True).header()
         (left, top), (right, bottom) = header["displayWindow"]
         width, height = int(right) - int(left) + 1, int(bottom) - int(top) + 1
@@ -74,6 +82,21 @@ def read_exr(content: bytes, *, name: str) -> LinearPicture:
         return LinearPicture(colour, None)
     alpha = planes["A"].clip(0, 1)
     return LinearPicture(np.divide(colour, alpha[..., None], where=alpha[..., None] > 0, out=colour), alpha)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the library from writing what it raises, too: in Python to standard output, in C to standard error."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        with redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _window(pixels: NDArray, start: NDArray, size: tuple[int, int]) -> NDArray[np.float32]:

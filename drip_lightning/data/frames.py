@@ -11,9 +11,10 @@ from drip_lightning.data.deep import is_tiff, tiff_pages
 from drip_lightning.data.exr import is_exr
 from drip_lightning.data.picture_files import FORMATS
 from drip_lightning.data.pictures import told, usable_formats
+from drip_lightning.errors import InputError
 
-_WRITTEN_AS = {"PNG": ".png", "GIF": ".png", "AVIF": ".png", "WEBP": ".webp", "TIFF": ".tif"}
-"""What a file of as many frames is written as: GIF has no partial transparency."""
+_WRITTEN_AS = {"PNG": ".png", "GIF": ".png", "AVIF": ".png", "WEBP": ".webp", "TIFF": ".tif", "HEIF": ".tif"}
+"""What a file of as many frames is written as: GIF has no partial transparency, several pictures in HEIC no times."""
 
 _OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     ".png": ("PNG", {"blend": 0}),  # a frame replaces what was there
@@ -53,9 +54,22 @@ def frames_of(content: bytes, *, name: str) -> Frames:
             if count == 1:
                 return Frames((0,))
             numbers = tuple(range(1 if picture.info.get("default_image") else 0, count))
+            if form == "HEIF":
+                return Frames(numbers, suffix=_WRITTEN_AS[form])
             milliseconds = tuple(_milliseconds(picture, number) for number in numbers)
             loop = int(picture.info.get("loop", 1 if form == "GIF" else 0))  # a GIF that does not say it plays once
             return Frames(numbers, milliseconds, loop, _WRITTEN_AS[form])
+
+
+def require_single(content: bytes, *, name: str) -> None:
+    """Refuse a file of several frames or pages where one picture is meant.
+
+    Raises:
+        InputError: it is one, or cannot be decoded.
+    """
+    count = len(frames_of(content, name=name).numbers)
+    if count > 1:
+        raise InputError(f"{name} has {count} frames or pages: give a file of each")
 
 
 def _milliseconds(picture: Image.Image, number: int) -> float:

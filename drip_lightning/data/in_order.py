@@ -5,10 +5,13 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, nullcontext
 from multiprocessing import get_context, parent_process
 from threading import Thread
 from typing import TypeVar
+
+from drip_lightning.errors import RunError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -34,6 +37,9 @@ def in_order(
         function: Of one item.
         items: Taken as they are needed.
         ahead: How many calls may be under way or finished before their turn.
+
+    Raises:
+        RunError: a worker was killed.
     """
     if executor is None:
         yield from map(function, items)
@@ -46,6 +52,10 @@ def in_order(
                 yield outstanding.popleft().result()
         while outstanding:
             yield outstanding.popleft().result()
+    except BrokenProcessPool as error:
+        raise RunError(
+            "a worker process was killed, most likely for want of memory: run again with fewer --workers to resume"
+        ) from error
     finally:
         for future in outstanding:
             future.cancel()

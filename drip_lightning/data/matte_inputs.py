@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from drip_lightning.data.exr import is_exr, read_exr
-from drip_lightning.data.frames import Frames, frames_of
+from drip_lightning.data.frames import Frames, frames_of, require_single
 from drip_lightning.data.matte_jobs import MatteJob
 from drip_lightning.data.orientation import Orientation, fit_guide
 from drip_lightning.data.picture_files import FORMATS, read_file
@@ -65,9 +65,11 @@ def read_inputs(
     )
     known = torch.tensor(np.ascontiguousarray(255 - guide if inverted else guide))[None, None] / 255
     trimap = amend(quantise_trimap(known) if band is None else trimap_from_mask(known, band))
-    trimap[torch.from_numpy(opaque == 0)[None, None]] = 0
     if not unknown_mask(trimap).any():
         raise InputError(f"{job.guide} leaves no pixel unknown: there is nothing to find out")
+    trimap[torch.from_numpy(opaque == 0)[None, None]] = 0
+    if not unknown_mask(trimap).any():
+        raise InputError(f"{job.picture} is transparent where {job.guide} is unknown: there is nothing to find out")
     return torch.from_numpy(image).permute(2, 0, 1)[None].contiguous(), trimap
 
 
@@ -127,9 +129,7 @@ def read_map(path: Path, *, frame: int | None = None) -> tuple[NDArray[np.uint8]
             raise InputError(f"{name} has neither an alpha nor a single channel: it is no trimap or mask")
         return np.rint(alpha * 255).astype(np.uint8), 1
     if frame is None:
-        count = len(frames_of(content, name=name).numbers)
-        if count > 1:
-            raise InputError(f"{name} has {count} frames or pages: give a file of each")
+        require_single(content, name=name)
         frame = 0
     guide = map_pixels(open_picture(content, name=name, formats=FORMATS, frame=frame), name=name)
     return guide, orientation_of(content, name=name, formats=FORMATS, frame=frame)

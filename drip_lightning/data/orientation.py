@@ -64,13 +64,19 @@ def fit_guide(
     Raises:
         InputError: sizes differ, or both ways fit and give different trimaps.
     """
-    upright = apply_orientation(guide, orientation) if lies == "raw" else guide
-    fitting = ways_to_lie(upright, size, orientation=1 if lies else orientation)
+    fitting = ways_to_lie(guide, size, orientation=orientation)
     if not fitting:
         how = " (rotated as its EXIF says)" if orientation > 1 else ""
-        advice = "one of them is rotated by 90°: rotate it back" if guide.shape == size[::-1] else "make them equal"
         sizes = f"{picture_name} is {size[1]}×{size[0]}{how} but {guide_name} is {guide.shape[1]}×{guide.shape[0]}"
+        advice = "one of them is rotated by 90°: rotate it back" if guide.shape == size[::-1] else "make them equal"
         raise InputError(f"{sizes}: {advice}")
+    if lies is not None:
+        chosen = apply_orientation(guide, orientation) if lies == "raw" else guide
+        if chosen.shape != size:
+            raise InputError(
+                f"{guide_name} does not lie as --trimap-orientation {lies} says, by its size: leave that out"
+            )
+        return chosen
     if len(fitting) == 2:
         raise InputError(
             f"{picture_name} is rotated by its EXIF, and the size of {guide_name} does not tell whether it is, too: "

@@ -3,14 +3,15 @@
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from drip_lightning.data.exr import is_exr, read_exr
 from drip_lightning.data.picture_files import FORMATS
-from drip_lightning.data.pictures import foreign_profile, open_with_values
+from drip_lightning.data.pictures import SRGB, foreign_profile, open_with_values, transformed
 from drip_lightning.errors import InputError, raised_as
 from drip_lightning.ops.srgb import srgb_to_linear
 
@@ -76,31 +77,13 @@ def profile_colours(content: bytes, *, name: str) -> OwnColours:
     shown = np.asarray(picture.convert("RGB")) if deep is None else deep[..., :3]
     values = shown / np.float32(np.iinfo(shown.dtype).max)
     profile = picture.info["icc_profile"]
-    encode = _into(profile)
+    encode = partial(transformed, source=SRGB, target=profile)
     advice = "leave out --keep-profile"
     with raised_as(
         InputError, RuntimeError, ValueError, message=lambda why: f"{name}'s profile cannot be used ({why}): {advice}"
     ):
         encode(values[:1, :1])
     return OwnColours(encode, values, profile)
-
-
-def _into(profile: bytes) -> Callable[[Colours], Colours]:
-    def encode(colours: Colours) -> Colours:
-        import imagecodecs
-
-        return imagecodecs.cms_transform(
-            np.ascontiguousarray(colours, np.float32),
-            ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
-            profile,
-            colorspace="rgb",
-            outcolorspace="rgb",
-            outdtype=np.float32,
-            intent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
-        )
-
-    return encode
 
 
 def density_of(content: bytes) -> tuple[float, float] | None:

@@ -5,14 +5,16 @@ Kept apart from the tensors of `decode` so that a process that only converts pic
 
 import io
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
+from drip_lightning.data.declared_colours import declared_profile
 from drip_lightning.data.deep import deep_size, deep_values, eight_bits, is_tiff, tiff_tag
 from drip_lightning.data.orientation import apply_orientation
 from drip_lightning.errors import InputError, reason_of
@@ -31,6 +33,9 @@ _MODES_IN = {"RGB": ("RGB", "RGBA", "P", "PA", "L", "LA", "1"), "GRAY": ("L", "L
 
 _ORIENTATION, _PROFILE = 0x0112, 34675
 """Tags of EXIF and TIFF."""
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+"""The profile of sRGB."""
 
 _DECODE_ERRORS = (OSError, EOFError, SyntaxError, ValueError, RuntimeError, struct.error, zlib.error)
 
@@ -118,7 +123,9 @@ def require_size(width: int, height: int, *, name: str) -> None:
 def told(name: str, formats: tuple[str, ...]) -> Iterator[None]:
     """Say what libraries complain of in a line."""
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of much that can be read all the same
+            yield
     except InputError:
         raise
     except Image.DecompressionBombError as error:
@@ -133,7 +140,9 @@ def _decoded(
     content: bytes, values: NDArray[np.uint16] | None, *, name: str, formats: tuple[str, ...], upright: bool, frame: int
 ) -> Image.Image:
     """The picture, from its deep values if it has some."""
-    with _opened(content, formats, frame, name) if values is None else _rounded(content, values, frame) as picture:
+    with (
+        _opened(content, formats, frame, name) if values is None else _rounded(content, values, frame, name) as picture
+    ):
         require_size(*picture.size, name=name)
         picture.load()
         return ImageOps.exif_transpose(picture) if upright else picture.copy()
@@ -142,10 +151,16 @@ def _decoded(
 def _opened(content: bytes, formats: tuple[str, ...], frame: int, name: str) -> Image.Image:
     picture = Image.open(io.BytesIO(content), formats=usable_formats(formats, content, name))
     picture.seek(frame)
+    return _with_profile(content, picture, name)
+
+
+def _with_profile(content: bytes, picture: Image.Image, name: str) -> Image.Image:
+    if not picture.info.get("icc_profile"):
+        picture.info["icc_profile"] = declared_profile(content, picture, name=name)
     return picture
 
 
-def _rounded(content: bytes, values: NDArray[np.uint16], page: int) -> Image.Image:
+def _rounded(content: bytes, values: NDArray[np.uint16], page: int, name: str) -> Image.Image:
     """Deep values as Pillow can hold them: grey in sixteen bits, all else in eight; with profile and orientation."""
     is_grey = values.shape[2] == 3 and bool((values == values[..., :1]).all())
     picture = Image.fromarray(values[..., 0] if is_grey or values.shape[2] == 1 else eight_bits(values))
@@ -153,7 +168,7 @@ def _rounded(content: bytes, values: NDArray[np.uint16], page: int) -> Image.Ima
         profile = tiff_tag(content, _PROFILE, page=page)
         orientation = tiff_tag(content, _ORIENTATION, page=page)
     else:
-        with Image.open(io.BytesIO(content)) as header:
+        with _with_profile(content, Image.open(io.BytesIO(content)), name) as header:
             profile, orientation = header.info.get("icc_profile"), header.getexif().get(_ORIENTATION)
     if profile is not None:
         picture.info["icc_profile"] = profile
@@ -182,10 +197,10 @@ def colour_pixels(picture: Image.Image) -> NDArray[np.uint8]:
     if picture.mode.startswith("I"):
         picture = Image.fromarray(grey_pixels(picture))
     if profile is None or picture.mode not in _MODES_IN[space]:
-        return np.array(picture.convert("RGB"))
+        return np.array(_without_alpha(picture))
     try:
         converted = ImageCms.profileToProfile(
-            picture.convert(_MODES_IN[space][0]),
+            _without_alpha(picture) if space == "RGB" else picture.convert(_MODES_IN[space][0]),
             profile,
             ImageCms.createProfile("sRGB"),
             ImageCms.Intent.RELATIVE_COLORIMETRIC,
@@ -193,7 +208,7 @@ def colour_pixels(picture: Image.Image) -> NDArray[np.uint8]:
             flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
         )
     except ImageCms.PyCMSError:  # it opens, but lacks what a conversion needs
-        return np.array(picture.convert("RGB"))
+        return np.array(_without_alpha(picture))
     return np.array(converted)
 
 
@@ -204,10 +219,38 @@ def colour_floats(picture: Image.Image, values: NDArray[np.uint16] | None) -> ND
         picture: As `colour_pixels` takes it.
         values: Its `open_values`, in the same orientation.
     """
-    if values is None or foreign_profile(picture)[0] is not None:  # Pillow converts profiles in eight bits
+    profile, space = foreign_profile(picture)
+    is_rgb = values is not None and values.shape[2] >= 3
+    if values is None or (profile is not None and (space != "RGB" or not is_rgb)):
         return np.divide(colour_pixels(picture), 255, dtype=np.float32)
-    colour = values[..., :3] if values.shape[2] >= 3 else values[..., :1].repeat(3, axis=2)
-    return np.divide(colour, 65535, dtype=np.float32)
+    colour = np.divide(values[..., :3] if is_rgb else values[..., :1].repeat(3, axis=2), 65535, dtype=np.float32)
+    if profile is None:
+        return colour
+    with suppress(RuntimeError, ValueError):  # it lacks what a conversion needs
+        colour = transformed(colour, source=picture.info["icc_profile"], target=SRGB).clip(0, 1)
+    return colour
+
+
+def transformed(colours: NDArray[np.floating], *, source: bytes, target: bytes) -> NDArray[np.float32]:
+    """Colours (H, W, 3), 0 to 1, of one RGB profile in another; relative colorimetric, with black point compensation.
+
+    Raises:
+        RuntimeError: a profile cannot be used.
+        ValueError: likewise.
+    """
+    import imagecodecs
+
+    converted: NDArray[np.float32] = imagecodecs.cms_transform(
+        np.ascontiguousarray(colours, np.float32),
+        source,
+        target,
+        colorspace="rgb",
+        outcolorspace="rgb",
+        outdtype=np.float32,
+        intent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+    )
+    return converted
 
 
 def foreign_profile(picture: Image.Image) -> tuple[ImageCms.ImageCmsProfile | None, str]:
@@ -245,18 +288,34 @@ def map_pixels(picture: Image.Image, *, name: str) -> NDArray[np.uint8]:
         values = np.asarray(picture)
         pixels = values.astype(np.uint8) if values.min() >= 0 and values.max() <= 255 else grey_pixels(picture)
     else:
-        spread = np.ptp(np.asarray(picture.convert("RGB")), axis=2)
-        if (spread > 32).mean() > 0.001:  # what JPEG does to grey stays below
-            raise InputError(f"{name} is coloured: give black for background, white for foreground, grey for unknown")
+        _refuse_colours(_without_alpha(picture), name)
         pixels = grey_pixels(picture)
-    top = int(pixels.max())
-    if top in (1, 2):
-        return np.array([[0, 255, 255], [0, 128, 255]], np.uint8)[top - 1][pixels]
-    found = np.unique(pixels).tolist() if 0 < top < 64 else []
-    if 0 < len(found) <= 8:  # labels; a faint matte has more
+    top, found = int(pixels.max()), np.unique(pixels).tolist()
+    for label in (1, 17, 85):  # as 8, 4 and 2 bits a pixel have it: PNG's 0 to 3 are 0, 85, 170, 255
+        if top in (label, 2 * label) and set(found) <= {0, label, top}:
+            levels = np.zeros(256, np.uint8)
+            levels[label] = 128
+            levels[top] = 255
+            return levels[pixels]
+    if 0 < top < 64 and len(found) <= 8:  # labels; a faint matte has more
         listed = ", ".join(map(str, found))
         raise InputError(f"{name} has the values {listed}: expected 0, 128, 255 (or 0, 1, 2; a mask: 0, 255 or 0, 1)")
     return pixels
+
+
+def _refuse_colours(picture: Image.Image, name: str) -> None:
+    spread = np.ptp(np.asarray(picture), axis=2)
+    if (spread > 32).mean() <= 0.001:  # what JPEG does to grey stays below
+        return
+    small = picture.quantize(6).convert("RGB")  # of more colours than it has, those that it has
+    counted = sorted(small.getcolors() or [], reverse=True)
+    found = ", ".join("#{:02x}{:02x}{:02x}".format(*colour) for _, colour in counted)
+    raise InputError(f"{name} is coloured ({found}): give black for background, white for foreground, grey for unknown")
+
+
+def _without_alpha(picture: Image.Image) -> Image.Image:
+    """Its colours alone; a palette with alpha would have Pillow warn."""
+    return (picture.convert("RGBA") if picture.mode == "P" else picture).convert("RGB")
 
 
 def opacity(picture: Image.Image) -> NDArray[np.uint8]:

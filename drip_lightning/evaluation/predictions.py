@@ -11,8 +11,9 @@ from PIL import Image
 from torch import Tensor
 
 from drip_lightning.data.exr import is_exr, read_exr
+from drip_lightning.data.frames import require_single
 from drip_lightning.data.picture_files import read_file
-from drip_lightning.data.pictures import colour_pixels, grey_pixels, open_picture, rgba_pixels
+from drip_lightning.data.pictures import colour_pixels, map_pixels, opacity, open_picture
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.errors import InputError
 from drip_lightning.evaluation.method import Method
@@ -58,11 +59,7 @@ class Predictions(Method):
 
     def brings_foreground(self, key: str) -> bool:
         """Whether the key's file has colours of its own."""
-        file = self._files[key]
-        if file.suffix.lower() == ".exr":
-            return read_exr(read_file(file), name=str(file)).colour is not None
-        with Image.open(file) as picture:  # its header: `mattes` has decoded the file
-            return picture.has_transparency_data
+        return _layers(self._files[key])[1] is not None
 
     def describe(self) -> dict[str, str | int | float]:
         """Where the files are, and a digest of all of them."""
@@ -108,13 +105,14 @@ def _layers(file: Path) -> tuple[NDArray[np.floating] | None, NDArray[np.floatin
     if is_exr(content):
         linear = read_exr(content, name=name)
         return linear.alpha, linear.srgb
+    require_single(content, name=name)
     picture = open_picture(content, name=name, formats=_FORMATS)
-    if picture.has_transparency_data:
-        rgba = rgba_pixels(picture, name=name).astype(np.float32) / 255
-        return rgba[..., 3], rgba[..., :3]
-    if picture.mode in _GREY_MODES or _is_grey(picture):
-        return grey_pixels(picture).astype(np.float32) / 255, None
-    return None, None
+    alpha = opacity(picture)
+    if alpha.min() == alpha.max() and (picture.mode in _GREY_MODES or _is_grey(picture)):
+        return map_pixels(picture, name=name).astype(np.float32) / 255, None
+    if not picture.has_transparency_data:
+        return None, None
+    return alpha.astype(np.float32) / 255, colour_pixels(picture).astype(np.float32) / 255
 
 
 def _is_grey(picture: Image.Image) -> bool:

@@ -17,7 +17,7 @@ from drip_lightning.data.exr import read_exr, write_exr
 from drip_lightning.data.frames import frames_of
 from drip_lightning.data.matte_inputs import read_inputs
 from drip_lightning.data.matte_jobs import MatteJob
-from drip_lightning.errors import reason_of
+from drip_lightning.errors import InputError, reason_of
 from drip_lightning.evaluation.named import methods_of
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.nn.sampler import Matte, MattingSampler
@@ -438,6 +438,15 @@ def test_the_picture_may_come_from_standard_input_and_go_to_standard_output(
     assert _matte("-", "--trimap", trimap, checkpoint, "--out", "-") == 0
     assert capfdbinary.readouterr().out == (tmp_path / "deep" / "cat.png").read_bytes()
 
+    short = _trimap(tmp_path / "short.png", height=30)
+    monkeypatch.setattr(sys, "stdin", picture.open())
+    assert _matte("-", "--trimap", short, checkpoint, "--out", tmp_path / "out", "--json") == 1
+    complaint = f"standard input is 45×37 but {short} is 45×30: make them equal"
+    out, err = capfdbinary.readouterr()
+    assert err.decode() == f"drip matte: {complaint}\n"
+    told = json.loads(out)
+    assert (told["picture"], told["error"]) == ("standard input", complaint)
+
 
 def test_a_line_of_json_for_each_result(
     tmp_path: Path, common: tuple[str, str], capsys: pytest.CaptureFixture[str]
@@ -487,6 +496,13 @@ def test_an_inverted_mask_says_the_same(tmp_path: Path) -> None:
     _, expected = read_inputs(MatteJob(picture, white, tmp_path), band=5)
     _, found = read_inputs(MatteJob(picture, black, tmp_path), band=5, inverted=True)
     assert torch.equal(found, expected)
+
+
+def test_where_all_that_is_unknown_is_transparent_the_picture_is_named(tmp_path: Path) -> None:
+    Image.new("RGBA", (WIDTH, HEIGHT)).save(tmp_path / "cat.png")
+    job = MatteJob(tmp_path / "cat.png", _trimap(tmp_path / "t.png"), tmp_path)
+    with pytest.raises(InputError, match=r"cat\.png is transparent where \S+t\.png is unknown"):
+        read_inputs(job, band=None)
 
 
 def _frames(path: Path, number: int, **options: object) -> Path:

@@ -120,6 +120,13 @@ def test_a_profile_is_kept_with_colours_that_srgb_has_not(tmp_path: Path, bits: 
     assert np.allclose(values[..., :3], 0.5, atol=2e-3)  # greys are alike in both: their curves are
 
 
+def test_a_backdrop_of_several_pages_is_refused(tmp_path: Path) -> None:
+    page = Image.new("RGB", (8, 6))
+    page.save(tmp_path / "two.tif", save_all=True, append_images=[page])
+    with pytest.raises(InputError, match=r"two\.tif has 2 frames or pages: give a file of each"):
+        results("--out", "o", "--over", str(tmp_path / "two.tif"))
+
+
 def _guide(tmp_path: Path) -> Path:
     Image.new("L", (8, 6), 128).save(tmp_path / "guide.png")
     return tmp_path / "guide.png"

@@ -18,9 +18,11 @@ from drip_lightning.data.pictures import (
     opacity,
     open_picture,
     open_values,
+    open_with_values,
     rgba_pixels,
 )
 from drip_lightning.errors import InputError
+from tests.data.test_pictures import display_p3
 
 VALUES = np.array([[[127, 128, 129, 65535], [128 * 257 - 129, 128 * 257 - 128, 65407, 40000]]], np.uint16)
 ROUNDED = [[0, 0, 1, 255], [127, 128, 255, 156]]
@@ -151,3 +153,23 @@ def test_numbers_that_are_no_levels_are_refused(monkeypatch: pytest.MonkeyPatch)
     for content in (png(VALUES), tiff(VALUES, photometric="rgb", extrasamples=["unassalpha"])):
         with pytest.raises(TooBigError):
             opened(content)
+
+
+def test_an_animation_of_sixteen_bits_is_refused_beyond_its_first_frame() -> None:
+    assert np.array(opened(png(VALUES))).tolist() == [ROUNDED]
+    with pytest.raises(InputError, match="x cannot be decoded: only the first frame of an animated PNG of 16 bits"):
+        open_picture(png(VALUES), name="x", formats=FORMATS, frame=1)
+
+
+def test_sixteen_bits_of_a_wide_gamut_stay_finer_than_eight() -> None:
+    ramp = np.arange(30000, 30257, dtype=np.uint16)  # one level of eight bits
+    values = np.stack([ramp, ramp, ramp], axis=-1)[None]
+    picture, deep = open_with_values(
+        tiff(values, photometric="rgb", iccprofile=display_p3()), name="x", formats=FORMATS
+    )
+    found = colour_floats(picture, deep)
+    assert np.abs(found - values / 65535).max() < 1e-3  # greys are the same in P3
+    assert (np.diff(found[0, :, 0]) > 0).all()
+    red = np.array([[[210 * 257, 40 * 257, 49 * 257]]], np.uint16)
+    picture, deep = open_with_values(tiff(red, photometric="rgb", iccprofile=display_p3()), name="x", formats=FORMATS)
+    assert np.abs(colour_floats(picture, deep) * 255 - colour_pixels(picture)).max() <= 1

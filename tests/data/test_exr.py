@@ -85,3 +85,13 @@ def test_the_package_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "OpenEXR", None)
     with pytest.raises(InputError, match=r"pip install 'drip_lightning\[exr\]'"):
         read_exr(b"", name="x")
+
+
+def test_of_a_damaged_file_the_library_says_nothing_itself(capfd: pytest.CaptureFixture[str]) -> None:
+    generator = np.random.default_rng(0)
+    whole = write_exr(colour=generator.random((64, 64, 3)), alpha=None)
+    with pytest.raises(InputError, match="x cannot be decoded: damaged"):
+        read_exr(whole[: len(whole) // 2], name="x")
+    assert capfd.readouterr() == ("", "")
+    print("heard", file=sys.stderr)
+    assert capfd.readouterr().err == "heard\n"

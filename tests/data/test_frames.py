@@ -5,9 +5,10 @@ import pytest
 import tifffile
 from PIL import Image
 
-from drip_lightning.data.frames import Frames, encode_frames, frames_of
+from drip_lightning.data.frames import Frames, encode_frames, frames_of, require_single
 from drip_lightning.data.picture_files import FORMATS
 from drip_lightning.data.pictures import open_picture
+from drip_lightning.errors import InputError
 
 RGBA = [np.full((4, 6, 4), (40 * number, 50, 200, 255 - 50 * number), np.uint8) for number in range(3)]
 PICTURES = [Image.fromarray(pixels) for pixels in RGBA]
@@ -75,3 +76,23 @@ def test_pages_of_sixteen_bits_are_each_their_own() -> None:
     tifffile.imwrite(stream, pages, photometric="rgb")
     assert frames_of(stream.getvalue(), name="x").numbers == (0, 1)
     assert read(stream.getvalue(), 1)[0, 0].tolist() == [9, 8, 7, 255]
+
+
+def test_one_picture_alone_is_required() -> None:
+    stream = io.BytesIO()
+    PICTURES[0].save(stream, "PNG")
+    require_single(stream.getvalue(), name="x")
+    with pytest.raises(InputError, match="x has 3 frames or pages: give a file of each"):
+        require_single(saved("TIFF"), name="x")
+
+
+def test_heic_of_several_pictures_has_as_many_pages() -> None:
+    heif = pytest.importorskip("pillow_heif")
+    several = heif.HeifFile()
+    for picture in PICTURES:
+        several.add_from_pillow(picture.convert("RGB").resize((64, 64)))
+    stream = io.BytesIO()
+    several.save(stream, quality=90)
+    assert frames_of(stream.getvalue(), name="x") == Frames((0, 1, 2), suffix=".tif")
+    reds = [int(read(stream.getvalue(), number)[0, 0, 0]) for number in range(3)]
+    assert np.abs(np.array(reds) - (0, 40, 80)).max() <= 5

@@ -3,10 +3,12 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
 from drip_lightning.data.in_order import in_order, processes
+from drip_lightning.errors import RunError
 
 
 def test_results_come_in_order_however_many_work() -> None:
@@ -36,6 +38,14 @@ def test_an_exception_comes_in_its_turn() -> None:
         assert [next(results), next(results)] == [1.0, 0.5]
         with pytest.raises(ZeroDivisionError):
             next(results)
+
+
+def test_a_killed_worker_is_told_in_a_line() -> None:
+    def killed(item: int) -> int:
+        raise BrokenProcessPool("terminated abruptly")
+
+    with ThreadPoolExecutor(2) as executor, pytest.raises(RunError, match="was killed, most likely for want of memory"):
+        list(in_order(executor, killed, [1], ahead=1))
 
 
 if __name__ == "__main__":  # the parent that is killed

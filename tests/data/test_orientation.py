@@ -50,6 +50,7 @@ def test_where_sizes_cannot_tell_the_user_is_asked(orientation: int) -> None:
     assert fit(PIXELS, (2, 3), orientation, "raw") == apply_orientation(PIXELS, orientation).tolist()
     same = np.full((2, 3), 7, np.uint8)  # it does not matter
     assert fit(same, (2, 3), orientation) == same.tolist()
+    assert fit(PIXELS, (2, 3), 1, "raw") == PIXELS.tolist()  # of a picture that is not rotated
 
 
 def test_a_square_is_doubtful_too() -> None:
@@ -64,12 +65,8 @@ def test_a_square_is_doubtful_too() -> None:
         ((3, 2), 1, None, "a.jpg is 2×3 but t.png is 3×2: one of them is rotated by 90°: rotate it back"),
         ((2, 4), 1, None, "a.jpg is 4×2 but t.png is 3×2: make them equal"),
         ((2, 4), 6, None, "a.jpg is 4×2 (rotated as its EXIF says) but t.png is 3×2: make them equal"),
-        (
-            (3, 2),
-            6,
-            "upright",
-            "a.jpg is 2×3 (rotated as its EXIF says) but t.png is 3×2: one of them is rotated",
-        ),
+        ((3, 2), 6, "upright", "t.png does not lie as --trimap-orientation upright says, by its size: leave that out"),
+        ((2, 3), 6, "raw", "t.png does not lie as --trimap-orientation raw says, by its size: leave that out"),
     ],
 )
 def test_other_sizes_are_refused_and_rotation_named(

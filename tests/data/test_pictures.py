@@ -8,7 +8,7 @@ from PIL import Image, ImageCms
 
 from drip_lightning.data.convert.backgrounds import Backgrounds
 from drip_lightning.data.convert.outcome import Refusal, read_grey
-from drip_lightning.data.pictures import colour_pixels, map_pixels, open_picture, rgba_pixels
+from drip_lightning.data.pictures import TooBigError, colour_pixels, map_pixels, open_picture, rgba_pixels
 from drip_lightning.errors import InputError
 
 P3_PRIMARIES = {  # adapted to D50, as in Apple's "Display P3"
@@ -129,6 +129,9 @@ def test_masks_and_trimaps_of_any_values_say_the_same() -> None:
         assert read_map(written).tolist() == TRIMAP.tolist()
     for mask in (MASK, MASK // 255, MASK > 0, (MASK // 255).astype(np.uint16)):
         assert read_map(mask).tolist() == MASK.tolist()
+    for step in (17, 85):  # what Pillow makes of 0, 1, 2 in PNGs of four and of two bits
+        assert read_map(TRIMAP // 127 * step).tolist() == TRIMAP.tolist()
+        assert read_map(MASK // 255 * step).tolist() == MASK.tolist()
     faint = np.arange(40, dtype=np.uint8)[None]
     assert read_map(faint).tolist() == faint.tolist()
 
@@ -144,8 +147,22 @@ def test_values_that_say_nothing_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"t\.png has the values 0, 3, 7: expected"):
         read_map(np.array([[0, 3, 7]], np.uint8))
     coloured = np.array([[[255, 0, 0], [0, 255, 0]]], np.uint8)
-    with pytest.raises(InputError, match=r"t\.png is coloured"):
-        read_map(coloured)
+    with pytest.raises(InputError, match=r"t\.png is coloured \(#00ff00, #ff0000\): give black for background"):
+        read_map(coloured.repeat(10, axis=1)[:, :11][:, ::-1])
     Image.fromarray(coloured).save(tmp_path / "t.png")
     with pytest.raises(Refusal, match=r"no mask, trimap or matte.*t\.png is coloured"):
         read_grey(str(tmp_path / "t.png"))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_palette_with_partial_transparency_is_read_without_a_word() -> None:
+    pixels = np.array([[[210, 40, 49, 255], [0, 0, 0, 0], [10, 200, 30, 100]]], np.uint8)
+    picture = open_picture(saved(Image.fromarray(pixels).quantize(), "PNG"), name="x")
+    assert isinstance(picture.info["transparency"], bytes)  # of which Pillow warns
+    assert rgba_pixels(picture, name="x").tolist() == pixels.tolist()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_picture_too_big_is_refused_without_a_warning() -> None:
+    with pytest.raises(TooBigError, match="x has 9500x9500 pixels"):
+        open_picture(saved(Image.new("1", (9500, 9500)), "PNG"), name="x")

@@ -76,6 +76,20 @@ def test_a_coloured_file_is_no_matte(data: str, folder: Path, tmp_path: Path) ->
     assert "e000.png is a colour picture without alpha" in report.excluded[0]
 
 
+def test_what_a_grey_file_says_is_what_it_says_to_drip_matte(tmp_path: Path) -> None:
+    matte = np.array([[0, 255], [255, 0]], np.uint8)
+    opaque = np.dstack([matte] * 3 + [np.full_like(matte, 255)])
+    for name, pixels in (("labels.png", matte // 255), ("wide.png", matte.astype(np.uint16)), ("opaque.png", opaque)):
+        Image.fromarray(pixels).save(tmp_path / name)
+        assert (read_matte(tmp_path / name, image=torch.zeros(1, 3, 2, 2)).alpha[0, 0].numpy() * 255 == matte).all()
+    theirs = Predictions(tmp_path, name="theirs")
+    assert not theirs.brings_foreground("opaque")
+    page = Image.fromarray(matte)
+    page.save(tmp_path / "two.tif", save_all=True, append_images=[page])
+    with pytest.raises(InputError, match=r"two\.tif has 2 frames or pages: give a file of each"):
+        read_matte(tmp_path / "two.tif", image=torch.zeros(1, 3, 2, 2))
+
+
 def test_openexr_is_linear_and_premultiplied(tmp_path: Path) -> None:
     straight = np.array([[[0, 0.5, 1]], [[0.2, 0.4, 0.6]]], np.float32)  # sRGB levels
     alpha = np.array([[0.5], [1]], np.float32)

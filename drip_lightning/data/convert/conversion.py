@@ -2,8 +2,7 @@
 
 import json
 import tarfile
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ from drip_lightning.data.convert.sources import Finding, Listing
 from drip_lightning.data.in_order import in_order, processes
 from drip_lightning.data.shards.index import INDEX_NAME, ShardIndex, read_index
 from drip_lightning.data.shards.writer import JOURNAL_NAME, ShardWriter, difference, unexpected_files
-from drip_lightning.errors import InputError, RunError
+from drip_lightning.errors import InputError
 
 DUPLICATE = "duplicate"
 BYTES_PER_SHARD = 1 << 27
@@ -113,7 +112,7 @@ def _write(
     jobs = found.jobs[done:]
     with processes(workers) as executor:
         outcomes = in_order(executor, partial(attempt, kind), jobs, ahead=4 * workers)
-        for job, outcome in zip(jobs, _alive(outcomes), strict=True):
+        for job, outcome in zip(jobs, outcomes, strict=True):
             done += 1
             if isinstance(outcome, Sample) and outcome.digest in digests:
                 twin = Finding(job.label, DUPLICATE, f"the same picture as {digests[outcome.digest]}")
@@ -145,15 +144,6 @@ def _written_digests(shards: Iterable[Path]) -> dict[str, str]:
                     origin = json.load(content)
                     digests.setdefault(origin["pixels"], origin["source"])
     return digests
-
-
-def _alive(outcomes: Iterator[Sample | Finding]) -> Iterator[Sample | Finding]:
-    try:
-        yield from outcomes
-    except BrokenProcessPool as error:
-        raise RunError(
-            "a worker process was killed, most likely for want of memory: run again with fewer --workers to resume"
-        ) from error
 
 
 def _check_apart(sources: tuple[Path, ...], out: Path) -> None:

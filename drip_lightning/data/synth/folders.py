@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from drip_lightning.data.in_order import in_order, processes
 from drip_lightning.data.shards.index import INDEX_NAME, read_index
 from drip_lightning.data.shards.writer import JOURNAL_NAME, ShardWriter
@@ -39,6 +37,7 @@ def synthesise(
     workers: int = 2,
     overwrite: bool = False,
     say: Callable[[str], None] = print,
+    advance: Callable[[Split, int, int], None] = lambda split, done, total: None,
 ) -> list[SynthFolder]:
     """Make `out/foregrounds`, `out/backgrounds` and `out/evaluation`, or keep those that are complete.
 
@@ -54,6 +53,7 @@ def synthesise(
         workers: Processes that draw; 1 draws in this one.
         overwrite: Make folders again, complete or not.
         say: Where to say that a folder is reused.
+        advance: Is told how many samples of a split are drawn, and of how many.
 
     Raises:
         InputError: an impossible count; a folder that was made or begun with other arguments, with `overwrite` off;
@@ -76,6 +76,7 @@ def synthesise(
         settings,
         workers=workers,
         overwrite=overwrite,
+        advance=advance,
     )
     return [SynthFolder(out / split, counts[split], split in complete) for split in wanted]
 
@@ -115,14 +116,19 @@ def _is_complete(folder: Path, arguments: dict[str, Any], *, overwrite: bool) ->
 
 
 def _write_folders(
-    out: Path, folders: dict[Split, dict[str, Any]], settings: SynthSettings, *, workers: int, overwrite: bool
+    out: Path,
+    folders: dict[Split, dict[str, Any]],
+    settings: SynthSettings,
+    *,
+    workers: int,
+    overwrite: bool,
+    advance: Callable[[Split, int, int], None],
 ) -> None:
     if not folders:
         return
     with raised_as(InputError, OSError, message=lambda why: f"cannot make the folder OUT {out} ({why})"):
         out.mkdir(parents=True, exist_ok=True)
-    columns = (TextColumn("{task.description:12}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with processes(workers) as executor, Progress(*columns) as progress:
+    with processes(workers) as executor:
         for split, arguments in folders.items():
             if overwrite or not (out / split / JOURNAL_NAME).exists():
                 _clear(out / split)
@@ -134,12 +140,11 @@ def _write_folders(
                 resume=True,
             )
             with writer:
-                task = progress.add_task(split, total=arguments["samples"], completed=writer.samples)
                 numbers = range(writer.samples, arguments["samples"])
                 draw = partial(sample_members, split, settings=settings)
                 for members in in_order(executor, draw, numbers, ahead=8 * workers):
                     writer.write(members)
-                    progress.advance(task)
+                    advance(split, writer.samples, arguments["samples"])
 
 
 def _clear(folder: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from drip_lightning.data.frames import require_single
 from drip_lightning.data.picture_files import FORMATS, find_pictures, read_file
 from drip_lightning.data.pictures import colour_pixels, open_picture
 from drip_lightning.data.synth.textures import Bytes
@@ -72,7 +73,9 @@ def draw_photograph(folder: str, size: int, generator: np.random.Generator, *, h
 def _first_readable(files: Sequence[Path]) -> Image.Image:
     for file in files:
         try:
-            return Image.fromarray(colour_pixels(open_picture(read_file(file), name=str(file), formats=FORMATS)))
+            content, name = read_file(file), str(file)
+            require_single(content, name=name)
+            return Image.fromarray(colour_pixels(open_picture(content, name=name, formats=FORMATS)))
         except InputError as error:
             _say_once(f"{error}: passed over")
             reason = error
