@@ -10,12 +10,12 @@ from torch import Tensor
 
 from drip_lightning.data.exr import is_exr, read_exr
 from drip_lightning.data.frames import Frames, frames_of, require_single
+from drip_lightning.data.maps import map_pixels
 from drip_lightning.data.matte_jobs import MatteJob
 from drip_lightning.data.orientation import Orientation, fit_guide
 from drip_lightning.data.picture_files import FORMATS, read_file
 from drip_lightning.data.pictures import (
     colour_floats,
-    map_pixels,
     opacity,
     open_picture,
     open_with_values,

@@ -9,12 +9,12 @@ import tifffile
 from PIL import Image
 
 from drip_lightning.data import pictures
+from drip_lightning.data.maps import map_pixels
 from drip_lightning.data.picture_files import FORMATS
 from drip_lightning.data.pictures import (
     TooBigError,
     colour_floats,
     colour_pixels,
-    map_pixels,
     opacity,
     open_picture,
     open_values,

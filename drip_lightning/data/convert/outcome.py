@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from drip_lightning.data.maps import map_pixels
 from drip_lightning.data.orientation import ways_to_lie
 from drip_lightning.data.picture_files import FORMATS, read_file
 from drip_lightning.data.pictures import (
     TooBigError,
     colour_pixels,
-    map_pixels,
     open_picture,
     orientation_of,
 )
