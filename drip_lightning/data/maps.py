@@ -44,7 +44,7 @@ def _refuse_colours(picture: Image.Image, name: str) -> None:
     spread = np.ptp(np.asarray(picture), axis=2)
     if (spread > 32).mean() <= 0.001:  # what JPEG does to grey stays below
         return
-    small = picture.quantize(6).convert("RGB")  # of more colours than it has, those that it has
-    counted = sorted(small.getcolors() or [], reverse=True)
-    found = ", ".join("#{:02x}{:02x}{:02x}".format(*colour) for _, colour in counted)
+    few = np.asarray(picture.quantize(6).convert("RGB")).reshape(-1, 3)  # those that it has, if it has no more
+    colours, counts = np.unique(few, axis=0, return_counts=True)
+    found = ", ".join(f"#{colours[place].tobytes().hex()}" for place in (-counts).argsort(kind="stable"))
     raise InputError(f"{name} is coloured ({found}): give black for background, white for foreground, grey for unknown")

@@ -44,7 +44,7 @@ def test_values_that_say_nothing_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"t\.png has the values 0, 3, 7: expected"):
         read_map(np.array([[0, 3, 7]], np.uint8))
     coloured = np.array([[[255, 0, 0], [0, 255, 0]]], np.uint8)
-    with pytest.raises(InputError, match=r"t\.png is coloured \(#00ff00, #ff0000\): give black for background"):
+    with pytest.raises(InputError, match=r"t\.png is coloured \(#ff0000, #00ff00\): give black for background"):
         read_map(coloured.repeat(10, axis=1)[:, :11][:, ::-1])
     Image.fromarray(coloured).save(tmp_path / "t.png")
     with pytest.raises(Refusal, match=r"no mask, trimap or matte.*t\.png is coloured"):
