@@ -18,6 +18,7 @@ from drip_lightning.data.mixture import Folders
 from drip_lightning.data.shards.index import read_index
 from drip_lightning.errors import InputError
 from drip_lightning.files import write_text_whole
+from drip_lightning.shipped import MODEL
 
 _PACKAGE = Path(__file__).parents[1]
 _FOLDERS = ("foregrounds", "backgrounds", "evaluation")
@@ -59,7 +60,7 @@ def git_state() -> dict[str, Any] | None:
 
 def code_hash() -> str:
     """Of every source file of the package: twelve digits that differ where the code does."""
-    files = sorted(_PACKAGE.rglob("*.py"))
+    files = sorted(file for file in _PACKAGE.rglob("*.py") if MODEL not in file.parents)
     return _short_hash(b"".join(str(file.relative_to(_PACKAGE)).encode() + file.read_bytes() for file in files))
 
 
