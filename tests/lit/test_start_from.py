@@ -13,6 +13,7 @@ from drip_lightning.export.folder import write_pipeline_folder
 from drip_lightning.lit.denoiser import Denoiser
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.lit.resume.checkpoint_io import newest_checkpoint, read_checkpoint
+from drip_lightning.lit.transparency import TransparencyDecoder
 from drip_lightning.nn.fine_tuning import AttentionOnly
 from drip_lightning.nn.noise_schedule import NoiseSchedule
 from drip_lightning.nn.pretrained import FromScratch, StableDiffusion
@@ -69,7 +70,7 @@ def denoiser(tmp_path: Path) -> tuple[FromScratch, Path]:
     return networks, tmp_path / "run"
 
 
-def _save(stage: Denoiser, folder: Path) -> Denoiser:
+def _save(stage: MattingStage, folder: Path) -> MattingStage:
     fit(stage, [matting_batch(0)], folder).save_checkpoint(folder / "checkpoints" / "step=0000001.ckpt")
     return stage
 
@@ -109,3 +110,15 @@ def test_frozen_weights_are_those_it_started_from_not_the_base_s(tmp_path: Path)
     assert frozen
     assert all(torch.equal(again[name], start[name]) for name in frozen)
     assert any(not torch.equal(start[name], untouched[name]) for name in frozen)
+
+
+def test_a_decoder_starts_from_one_that_mended_a_denoiser_of_another_size(
+    denoiser: tuple[FromScratch, Path], tmp_path: Path
+) -> None:
+    networks, source = denoiser
+    _save(Denoiser(replace(networks, unet_channels=(16, 48))), tmp_path / "wide")
+    first = _save(TransparencyDecoder(str(source), networks), tmp_path / "first")
+    second = TransparencyDecoder(str(tmp_path / "wide"), networks, start_from=str(tmp_path / "first"))
+    second.configure_model()
+    assert _equal(second.latent_decoder.state_dict(), first.latent_decoder.state_dict())
+    assert second.joint_unet.unet.config.block_out_channels == (16, 48)
