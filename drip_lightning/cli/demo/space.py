@@ -1,9 +1,11 @@
 """`drip demo --export-space`: the page, the package and a model as files that are served elsewhere."""
 
 import argparse
+import io
 import re
 import shutil
 import sys
+from contextlib import redirect_stdout
 from importlib import metadata
 from pathlib import Path
 
@@ -70,7 +72,8 @@ def export_space(folder: Path, options: argparse.Namespace) -> None:
             shutil.copytree(checkpoint, partial / "model")
         else:
             moved = [f"--moved={options.moved}"] if options.moved else []
-            export([str(checkpoint), str(partial / "model"), *moved])
+            with redirect_stdout(io.StringIO()):  # it names what is there for the moment
+                export([str(checkpoint), str(partial / "model"), *moved])
         shutil.copytree(Path(drip_lightning.__file__).parent, partial / "drip_lightning", ignore=_left_out)
         (partial / "app.py").write_text(_APP)
         (partial / "requirements.txt").write_text("\n".join(_requirements()) + "\n")
