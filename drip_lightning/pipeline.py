@@ -104,6 +104,10 @@ class MattingPipeline(PlainMattingPipeline):
         """Write a folder, as diffusers does, with a SHA-256 of each file in its `model_index.json`."""
         super().save_pretrained(save_directory, *args, **kwargs)
         folder = Path(save_directory)
+        for config in folder.glob("*/config.json"):  # diffusers tells in it where a part once lay on this machine
+            said = json.loads(config.read_text())
+            if said.pop("_name_or_path", None) is not None:
+                config.write_text(json.dumps(said, indent=2, sort_keys=True) + "\n")
         index = json.loads((folder / INDEX).read_text())
         seal(folder, index | self._write_code(folder))
 
