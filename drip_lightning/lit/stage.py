@@ -135,7 +135,7 @@ class Stage(LightningModule):
         found, own = source.state_dict(), self.state_dict()
         left_out = set(self.left_out(own))
         check_same_autoencoder(found, {name: own[name] for name in left_out}, where=where)
-        left_out.update(source._left_out(found))  # the other's frozen parts may be of other sizes
+        left_out.update(source.left_out(found))  # the other's frozen parts may be of other sizes
         found, own = ({name: one[name] for name in one if name not in left_out} for one in (found, own))
         check_sizes(found, own, where=where)
         is_empty = any(weight.is_meta for weight in own.values())
