@@ -112,15 +112,14 @@ class Stage(LightningModule):
         if not self._built:
             description = self.as_config()  # what no checkpoint could bring back is refused now, not at the first one
             check_rebuilt(description, config_to_choice(description, type(self)).as_config())
-            with _making("networks"):
-                self.build(pretrained=self.start_from is None)
-            self._built = True
-            if self.start_from is None:
-                return
-            if self.resumes:
+            try:
+                with _making("networks"):
+                    self.build(pretrained=self.start_from is None)
+                self._built = True
+                if self.start_from is not None and not self.resumes:
+                    self.take_weights(type(self).from_checkpoint(self.start_from), where=self.start_from)
+            finally:
                 _allocate(self)
-            else:
-                self.take_weights(type(self).from_checkpoint(self.start_from), where=self.start_from)
 
     def take_weights(self, source: Self, *, where: str) -> None:
         """Start from another stage's weights, averaged ones where there are any; frozen parts stay this stage's own.
@@ -324,7 +323,7 @@ def load(path: str | Path | None = None, **changes: Any) -> Stage:
 
 
 def _allocate(module: nn.Module) -> None:
-    """Give parameters on the meta device a place, for Lightning to load them into."""
+    """Give parameters on the meta device a place: Lightning loads into it, and moves them even after an error."""
     for part in module.modules():
         for name, weight in part._parameters.items():
             if weight is not None and weight.is_meta:

@@ -150,7 +150,7 @@ def test_options_that_contradict_each_other_are_refused(options: str, complaint:
 
 def test_the_documented_commands_are_understood() -> None:
     lines = [words[: words.index("<")] if "<" in words else words for words in commands("matting.md")]
-    assert [words[0] for words in lines] == ["matte"] * 4 + ["trimap"] * 3
+    assert [words[0] for words in lines] == ["matte"] * 5 + ["trimap"] * 3
     for verb, *options in lines:
         parsed = (build_parser if verb == "matte" else build_trimap_parser)().parse_args(options)
         if verb == "matte":
