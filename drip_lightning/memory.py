@@ -32,7 +32,7 @@ def resident_bytes() -> int:
 def _psutil() -> Any:
     """This package brings it along; code that an exported folder carries may be without."""
     try:
-        import psutil
+        import psutil  # diffusers' check of such code demands what an import names in a line of its own
     except ImportError:
         return None
     return psutil

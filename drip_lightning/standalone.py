@@ -163,7 +163,7 @@ def _in_order(wanted: dict[str, set[str]]) -> list[str]:
 
     def visit(name: str) -> None:
         if name not in order:
-            for below in dict.fromkeys(module for own in wanted[name] for module, _ in _parsed(name).uses(own)):
+            for below in dict.fromkeys(module for own in sorted(wanted[name]) for module, _ in _parsed(name).uses(own)):
                 if below != name:
                     visit(below)
             order.append(name)

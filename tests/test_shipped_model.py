@@ -34,7 +34,9 @@ def test_it_is_small_and_brings_its_records() -> None:
     assert {"autoencoder.yaml", "denoiser.log.csv", "transparency.provenance.json", "data.csv"} <= {
         file.name for file in shipped.MODEL.glob("training/*")
     }
-    assert "training/data.csv" in (shipped.MODEL / "README.md").read_text()
+    card = (shipped.MODEL / "README.md").read_text()
+    assert "training/data.csv" in card
+    assert "with diffusers, torch, numba and pymatting alone" in card  # its hints'
 
 
 def test_a_damaged_copy_is_one_line(

@@ -1,6 +1,7 @@
 """An exported folder works without this package, and a plain U-Net of diffusers says what it would lose."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,13 @@ from drip_lightning.nn.plain_pipeline import PlainMattingPipeline
 from drip_lightning.nn.skip_decoder import SkipDecoder
 from drip_lightning.nn.transparency import UNetDecoder
 from drip_lightning.nn.two_unets import TwoUNets
-from drip_lightning.ops.hints.choice import PropagatedColours
+from drip_lightning.ops.hints.choice import (
+    ClosedFormAndColours,
+    NoHints,
+    PropagatedColours,
+    SampledAndPropagatedColours,
+    SampledColours,
+)
 from drip_lightning.pipeline import MattingPipeline
 from drip_lightning.standalone import standalone_source
 from tests.exports import export_denoiser, export_matting
@@ -53,7 +60,11 @@ loaded = set(sys.modules) & {blocked}
 assert not loaded, loaded
 DiffusionPipeline.from_pretrained(hinted, custom_pipeline=hinted, trust_remote_code=True)
 """
-OURS = {"drip_lightning", "lightning", "webdataset", "torchmetrics", "jsonargparse", "numba", "pymatting"}
+OURS = {
+    "drip_lightning", "accelerate", "transformers", "peft", "psutil", "scipy", "kornia", "tifffile", "imagecodecs",
+    "lightning", "webdataset", "torchmetrics", "jsonargparse", "matplotlib", "numba", "pymatting",
+}  # fmt: skip
+"""What `pip install torch diffusers` does not bring along."""
 
 
 def test_folders_matte_with_diffusers_and_torch_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +87,7 @@ def test_folders_matte_with_diffusers_and_torch_alone(tmp_path: Path, monkeypatc
         check=False,
     )
     assert done.stderr.strip().splitlines()[-1] == "ModuleNotFoundError: No module named 'numba'", done.stderr
-    assert "pip install numba" in done.stderr
+    assert re.findall("pip install (.*)`", done.stderr) == ["numba"], done.stderr
     assert "not expected and will be ignored" not in done.stderr
     assert "Expected types" not in done.stderr
 
@@ -99,6 +110,25 @@ def test_a_plain_unet_says_that_cross_domain_attention_is_not_in_it(tmp_path: Pa
     export_denoiser(tmp_path / "joint")
     with pytest.raises(ValueError, match="unknown mid_block_type : UNetMidBlock2DCrossDomainAttn"):
         UNet2DConditionModel.from_pretrained(tmp_path / "joint", subfolder="unet")
+
+
+def test_a_card_and_the_code_agree_on_the_packages_that_hints_need() -> None:
+    for hints in (ClosedFormAndColours, PropagatedColours, SampledColours, SampledAndPropagatedColours, NoHints):
+        source = standalone_source([PlainMattingPipeline, hints], title="A test.", version="1")
+        assert sorted(set(re.findall(r"^import (numba|pymatting)$", source, re.MULTILINE))) == list(hints.packages)
+
+
+def test_the_same_classes_make_the_same_source_in_every_process() -> None:
+    """Sets are in another order in each."""
+    program = (
+        "from drip_lightning.standalone import standalone_source as cut\n"
+        "own = {'__module__': 'drip_lightning.nn.plain_pipeline'}\n"
+        "print(cut([type('PlainMattingPipeline', (), own)], title='A test.', version='1'))"
+    )
+    seeds = [os.environ | {"PYTHONHASHSEED": str(seed)} for seed in (1, 2)]
+    first, second = (subprocess.check_output([sys.executable, "-c", program], env=one, text=True) for one in seeds)
+    assert "class PlainMattingPipeline" in first
+    assert first == second
 
 
 def test_one_source_has_no_name_twice_and_strangers_are_refused() -> None:

@@ -37,7 +37,7 @@ pipe = MattingPipeline.from_pretrained("{name}")
 pipe(image, trimap, num_inference_steps={steps}).rgba[0].save("cutout.png")
 ```
 
-or, with diffusers and torch alone, by the code that lies here:
+or by the code that lies here, with {packages} alone:
 
 ```python
 from diffusers import DiffusionPipeline
@@ -84,11 +84,13 @@ def model_card(stage: MattingStage, source: Path, *, name: str) -> str:
     plain = "The plain VAE decoder makes the result of the sampled latents."
     mended = "A transparency decoder mends what the VAE lost."
     one_step = stage.sampler.one_step
+    *needed, last = ("torch", *stage.sampler.hints.packages)
     return _CARD.format(
         name=name,
         version=__version__,
         decoder=mended if isinstance(stage, TransparencyDecoder) else plain,
         steps=stage.sampling_steps,
+        packages=", ".join(["diffusers", *needed]) + f" and {last}",
         training="\n".join(map(_training, descriptions, sources)),
         licence=_FROM_BASE.format(base=base) if base else _FROM_SCRATCH,
         steps_limit=" It was trained for a single denoising step." if one_step else "",

@@ -49,6 +49,41 @@ import torch.nn.functional as F
 import weakref
 
 
+# drip_lightning.ops.domains
+
+def stack_domains(foreground: Tensor, alpha: Tensor) -> Tensor:
+    """Stack two equal batches on the batch axis: (B, …) and (B, …) become (2B, …), foreground first."""
+    if foreground.shape != alpha.shape:
+        raise ValueError(f"domains differ in shape: foreground {tuple(foreground.shape)}, alpha {tuple(alpha.shape)}")
+    return torch.cat([foreground, alpha])
+
+def split_domains(stacked: Tensor) -> tuple[Tensor, Tensor]:
+    """Undo `stack_domains`: (2B, …) becomes (foreground, alpha), each (B, …)."""
+    if stacked.shape[0] % 2:
+        raise ValueError(f"stacked domains: expected an even batch, got {tuple(stacked.shape)}")
+    foreground, alpha = stacked.chunk(2)
+    return foreground, alpha
+
+def pair_domains(stacked: Tensor) -> Tensor:
+    """Put a sample's two domains side by side: (2B, …) becomes (B, 2, …), to pick out samples."""
+    return torch.stack(split_domains(stacked), dim=1)
+
+def unpair_domains(paired: Tensor) -> Tensor:
+    """Undo `pair_domains`: (B, 2, …) becomes (2B, …)."""
+    foreground, alpha = paired.unbind(dim=1)
+    return stack_domains(foreground, alpha)
+
+def join_tokens(stacked: Tensor) -> Tensor:
+    """Concatenate a pair's tokens: (2B, N, C) becomes (B, 2N, C), `'(d b) n c -> b (d n) c'`."""
+    return torch.cat(split_domains(stacked), dim=1)
+
+def split_tokens(joined: Tensor) -> Tensor:
+    """Undo `join_tokens`: (B, 2N, C) becomes (2B, N, C)."""
+    if joined.shape[1] % 2:
+        raise ValueError(f"joined tokens: expected an even number, got {tuple(joined.shape)}")
+    return torch.cat(joined.chunk(2, dim=1))
+
+
 # drip_lightning.errors
 
 class DripError(Exception):
@@ -59,18 +94,6 @@ class InputError(DripError, ValueError):
 
     Raise it for a missing folder, a wrong file or an impossible setting.
     """
-
-
-# drip_lightning.ops.picture
-
-def as_picture(values: Tensor) -> Image.Image:
-    """A tensor as a picture; values are rounded, and what lies outside [0, 1] is clipped.
-
-    Args:
-        values: (C, H, W) in [0, 1]; grey, colour, or straight colour and alpha, for C of 1, 3 or 4.
-    """
-    pixels = (values.detach().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-    return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 
 
 # drip_lightning.ops.geometry
@@ -278,65 +301,6 @@ class Tiles:
             place.view(weights).add_(weight)
         assert total is not None
         return total.div_(weights.clamp_min_(torch.finfo(torch.float32).tiny))
-
-
-# drip_lightning.ops.trimap
-
-def unknown_mask(trimap: Tensor) -> Tensor:
-    """Where a trimap of any shape is unknown: true there, false elsewhere."""
-    return trimap == 0.5
-
-def quantise_trimap(gray: Tensor) -> Tensor:
-    """Read a trimap from the grey values of a file: 0 is background, 255 is foreground, anything between unknown.
-
-    Args:
-        gray: Any shape, in [0, 1]: the file's 8-bit values / 255 (files say unknown as 127, 128 or other values).
-
-    Returns:
-        The same shape and dtype, exactly 0, 0.5 or 1.
-    """
-    value = (gray * 255).round()
-    return _trimap(maybe_foreground=value > 0, maybe_background=value < 255, dtype=gray.dtype)
-
-def _trimap(*, maybe_foreground: Tensor, maybe_background: Tensor, dtype: torch.dtype) -> Tensor:
-    if not dtype.is_floating_point:
-        return maybe_foreground.to(dtype) * 128 + (1 - maybe_background.to(dtype)) * 127
-    return (maybe_foreground.to(dtype) + 1 - maybe_background.to(dtype)) / 2
-
-
-# drip_lightning.ops.domains
-
-def stack_domains(foreground: Tensor, alpha: Tensor) -> Tensor:
-    """Stack two equal batches on the batch axis: (B, …) and (B, …) become (2B, …), foreground first."""
-    if foreground.shape != alpha.shape:
-        raise ValueError(f"domains differ in shape: foreground {tuple(foreground.shape)}, alpha {tuple(alpha.shape)}")
-    return torch.cat([foreground, alpha])
-
-def split_domains(stacked: Tensor) -> tuple[Tensor, Tensor]:
-    """Undo `stack_domains`: (2B, …) becomes (foreground, alpha), each (B, …)."""
-    if stacked.shape[0] % 2:
-        raise ValueError(f"stacked domains: expected an even batch, got {tuple(stacked.shape)}")
-    foreground, alpha = stacked.chunk(2)
-    return foreground, alpha
-
-def pair_domains(stacked: Tensor) -> Tensor:
-    """Put a sample's two domains side by side: (2B, …) becomes (B, 2, …), to pick out samples."""
-    return torch.stack(split_domains(stacked), dim=1)
-
-def unpair_domains(paired: Tensor) -> Tensor:
-    """Undo `pair_domains`: (B, 2, …) becomes (2B, …)."""
-    foreground, alpha = paired.unbind(dim=1)
-    return stack_domains(foreground, alpha)
-
-def join_tokens(stacked: Tensor) -> Tensor:
-    """Concatenate a pair's tokens: (2B, N, C) becomes (B, 2N, C), `'(d b) n c -> b (d n) c'`."""
-    return torch.cat(split_domains(stacked), dim=1)
-
-def split_tokens(joined: Tensor) -> Tensor:
-    """Undo `join_tokens`: (B, 2N, C) becomes (2B, N, C)."""
-    if joined.shape[1] % 2:
-        raise ValueError(f"joined tokens: expected an even number, got {tuple(joined.shape)}")
-    return torch.cat(joined.chunk(2, dim=1))
 
 
 # drip_lightning.nn.latents
@@ -950,6 +914,30 @@ class VaeDecoderModule(LatentDecoder):
         return pairs.pictures
 
 
+# drip_lightning.ops.solvers
+
+import contextlib
+
+import io
+
+import warnings
+
+from collections.abc import Iterator
+
+import numba
+
+numba.config.THREADING_LAYER = 'workqueue'
+
+import pymatting
+
+@contextlib.contextmanager
+def silently() -> Iterator[None]:
+    """Keep PyMatting from telling standard output, which is the user's, that a preconditioner took a second try."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter('ignore')
+        yield
+
+
 # drip_lightning.ops.doubling
 
 def double_tensors(coarse: Tensor, height: int, width: int) -> Tensor:
@@ -1283,30 +1271,6 @@ def _sample(
                     found[side, channel, i, j] = met[side, channel, best[side]]
 
 
-# drip_lightning.ops.solvers
-
-import contextlib
-
-import io
-
-import warnings
-
-from collections.abc import Iterator
-
-import numba
-
-numba.config.THREADING_LAYER = 'workqueue'
-
-import pymatting
-
-@contextlib.contextmanager
-def silently() -> Iterator[None]:
-    """Keep PyMatting from telling standard output, which is the user's, that a preconditioner took a second try."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter('ignore')
-        yield
-
-
 # drip_lightning.ops.hints.closed_form
 
 ITERATIONS = 300
@@ -1370,6 +1334,8 @@ class Hints(ABC):
 
     bytes_per_pixel: ClassVar[int] = 250
     """Of memory that computing them takes at most, about, beside what they are."""
+    packages: ClassVar[tuple[str, ...]] = ("numba",)
+    """What computing them takes beside NumPy and torch."""
 
     @property
     def channels(self) -> int:
@@ -1399,6 +1365,8 @@ class Hints(ABC):
 class NoHints(Hints):
     """The paper's way: the networks see image and trimap."""
 
+    packages = ()
+
     @property
     def guesses(self) -> tuple[Guess, ...]:
         """Nothing is guessed."""
@@ -1409,12 +1377,37 @@ class ClosedFormAndColours(Hints):
     """Closed-form matting with multilevel colours first, then both of the others: slowest and nearest to the truth."""
 
     bytes_per_pixel = 2000  # a sparse matrix of 25 entries a pixel, its parts and its factor
+    packages = ("numba", "pymatting")
 
     @property
     def guesses(self) -> tuple[Guess, ...]:
         """The three, the best first."""
 
         return (closed_form_colours, sampled_colours, propagated_colours)
+
+
+# drip_lightning.ops.trimap
+
+def unknown_mask(trimap: Tensor) -> Tensor:
+    """Where a trimap of any shape is unknown: true there, false elsewhere."""
+    return trimap == 0.5
+
+def quantise_trimap(gray: Tensor) -> Tensor:
+    """Read a trimap from the grey values of a file: 0 is background, 255 is foreground, anything between unknown.
+
+    Args:
+        gray: Any shape, in [0, 1]: the file's 8-bit values / 255 (files say unknown as 127, 128 or other values).
+
+    Returns:
+        The same shape and dtype, exactly 0, 0.5 or 1.
+    """
+    value = (gray * 255).round()
+    return _trimap(maybe_foreground=value > 0, maybe_background=value < 255, dtype=gray.dtype)
+
+def _trimap(*, maybe_foreground: Tensor, maybe_background: Tensor, dtype: torch.dtype) -> Tensor:
+    if not dtype.is_floating_point:
+        return maybe_foreground.to(dtype) * 128 + (1 - maybe_background.to(dtype)) * 127
+    return (maybe_foreground.to(dtype) + 1 - maybe_background.to(dtype)) / 2
 
 
 # drip_lightning.ops.sizes
@@ -1544,58 +1537,40 @@ def _tiles(window: Window, side: int | None, multiple: int) -> Tiles:
     return Tiles.cover(window, side, max(side // 4 // multiple, 1) * multiple, multiple)
 
 
-# drip_lightning.nn.activation_memory
+# drip_lightning.memory
 
-Networks = TypeVar("Networks")
+UNKNOWN = 2**62
 
-def peak_bytes(networks: Networks, run: Callable[[Networks], Any]) -> int:
-    """The most that the tensors which a computation makes hold at any time, the networks' own not counted.
+"""Bytes, where nobody tells."""
 
-    Libraries' scratch memory is not in it.
+_CGROUP = Path("/sys/fs/cgroup")
+
+def available_bytes(cgroup: Path = _CGROUP) -> int:
+    """Memory that is free or can be freed at once: the machine's, or the container's if that is less.
 
     Args:
-        networks: Modules, or a tuple of them; they are copied without content, and so left as they are.
-        run: From that copy; makes its own inputs, which count.
+        cgroup: Folder of the process's control group, version 2; none there, none considered.
     """
-    mode = FakeTensorMode()
-    with FakeCopyMode(mode):
-        empty = copy.deepcopy(networks)
-    with mode, Peak() as peak, torch.no_grad():
-        run(empty)
-    return peak.most
+    psutil = _psutil()
+    available = UNKNOWN if psutil is None else int(psutil.virtual_memory().available)
+    try:
+        limit, used = (cgroup / "memory.max").read_text().strip(), int((cgroup / "memory.current").read_text())
+    except FileNotFoundError:
+        return available
+    return available if limit == "max" else min(available, int(limit) - used)
 
-class Peak(TorchDispatchMode):
-    """Follows the storages that operations make until nobody holds them.
+def resident_bytes() -> int:
+    """Memory that this process holds; 0 where nobody tells."""
+    psutil = _psutil()
+    return 0 if psutil is None else int(psutil.Process().memory_info().rss)
 
-    Attributes:
-        held: Their bytes now.
-        most: The most of it so far.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.held = self.most = 0
-        self._followed: weakref.WeakSet[Any] = weakref.WeakSet()
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        given = {id(one.untyped_storage()) for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor)}
-        result = func(*args, **(kwargs or {}))
-        for one in tree_leaves(result):
-            if not isinstance(one, Tensor):
-                continue
-            storage = one.untyped_storage()
-            if id(storage) in given or storage in self._followed:
-                continue
-            self._followed.add(storage)
-            self.held += storage.nbytes()
-            weakref.finalize(storage, self._release, storage.nbytes())
-        self.most = max(self.most, self.held)
-        return result
-
-    def _release(self, size: int) -> None:
-        self.held -= size
+def _psutil() -> Any:
+    """This package brings it along; code that an exported folder carries may be without."""
+    try:
+        import psutil  # diffusers' check of such code demands what an import names in a line of its own
+    except ImportError:
+        return None
+    return psutil
 
 
 # drip_lightning.nn.picture
@@ -1714,40 +1689,58 @@ class PictureInTiles:
         return factor, self.hints(*reduced)
 
 
-# drip_lightning.memory
+# drip_lightning.nn.activation_memory
 
-UNKNOWN = 2**62
+Networks = TypeVar("Networks")
 
-"""Bytes, where nobody tells."""
+def peak_bytes(networks: Networks, run: Callable[[Networks], Any]) -> int:
+    """The most that the tensors which a computation makes hold at any time, the networks' own not counted.
 
-_CGROUP = Path("/sys/fs/cgroup")
-
-def available_bytes(cgroup: Path = _CGROUP) -> int:
-    """Memory that is free or can be freed at once: the machine's, or the container's if that is less.
+    Libraries' scratch memory is not in it.
 
     Args:
-        cgroup: Folder of the process's control group, version 2; none there, none considered.
+        networks: Modules, or a tuple of them; they are copied without content, and so left as they are.
+        run: From that copy; makes its own inputs, which count.
     """
-    psutil = _psutil()
-    available = UNKNOWN if psutil is None else int(psutil.virtual_memory().available)
-    try:
-        limit, used = (cgroup / "memory.max").read_text().strip(), int((cgroup / "memory.current").read_text())
-    except FileNotFoundError:
-        return available
-    return available if limit == "max" else min(available, int(limit) - used)
+    mode = FakeTensorMode()
+    with FakeCopyMode(mode):
+        empty = copy.deepcopy(networks)
+    with mode, Peak() as peak, torch.no_grad():
+        run(empty)
+    return peak.most
 
-def resident_bytes() -> int:
-    """Memory that this process holds; 0 where nobody tells."""
-    psutil = _psutil()
-    return 0 if psutil is None else int(psutil.Process().memory_info().rss)
+class Peak(TorchDispatchMode):
+    """Follows the storages that operations make until nobody holds them.
 
-def _psutil() -> Any:
-    """This package brings it along; code that an exported folder carries may be without."""
-    try:
-        import psutil
-    except ImportError:
-        return None
-    return psutil
+    Attributes:
+        held: Their bytes now.
+        most: The most of it so far.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held = self.most = 0
+        self._followed: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = {id(one.untyped_storage()) for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor)}
+        result = func(*args, **(kwargs or {}))
+        for one in tree_leaves(result):
+            if not isinstance(one, Tensor):
+                continue
+            storage = one.untyped_storage()
+            if id(storage) in given or storage in self._followed:
+                continue
+            self._followed.add(storage)
+            self.held += storage.nbytes()
+            weakref.finalize(storage, self._release, storage.nbytes())
+        self.most = max(self.most, self.held)
+        return result
+
+    def _release(self, size: int) -> None:
+        self.held -= size
 
 
 # drip_lightning.nn.memory_bound
@@ -2293,6 +2286,18 @@ def _from_pil(picture: Image.Image, name: str) -> np.ndarray:
     raise InputError(
         f"{name}: PIL's mode {picture.mode} may mean several things: convert the picture to RGB or L first"
     )
+
+
+# drip_lightning.ops.picture
+
+def as_picture(values: Tensor) -> Image.Image:
+    """A tensor as a picture; values are rounded, and what lies outside [0, 1] is clipped.
+
+    Args:
+        values: (C, H, W) in [0, 1]; grey, colour, or straight colour and alpha, for C of 1, 3 or 4.
+    """
+    pixels = (values.detach().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+    return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 
 
 # drip_lightning.nn.plain_pipeline

@@ -2,11 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from contextlib import nullcontext
 from typing import Any, Literal
 
 import torch
-from accelerate import init_empty_weights
 from diffusers.configuration_utils import ConfigMixin
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
@@ -180,7 +178,7 @@ def widen(
     # diffusers' private entries must go: `_use_default_values` would undo the changes
     config = {name: value for name, value in unet.config.items() if not name.startswith("_")}
     config |= {"in_channels": inputs * channels, "out_channels": outputs * channels, **(changes or {})}
-    with init_empty_weights() if unet.device.type == "meta" else nullcontext():
+    with unet.device:  # `meta` where weights come later
         wide = UNet2DConditionModel.from_config(config)
     weights = unet.state_dict()
     weights["conv_in.weight"] = weights["conv_in.weight"].repeat(1, inputs, 1, 1) / inputs

@@ -188,6 +188,7 @@ def test_the_card_tells_provenance_use_and_licence(exported: Path) -> None:
         assert told in card, told
     assert "trained from scratch" in card
     assert "--checkpoint matting" in card
+    assert "with diffusers and torch alone" in card
 
 
 def test_the_card_names_each_of_several_folders(runs: Path, tmp_path: Path) -> None:

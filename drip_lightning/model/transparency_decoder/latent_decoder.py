@@ -28,6 +28,28 @@ import torch
 import torch.nn.functional as F
 
 
+# drip_lightning.ops.domains
+
+def split_domains(stacked: Tensor) -> tuple[Tensor, Tensor]:
+    """Undo `stack_domains`: (2B, …) becomes (foreground, alpha), each (B, …)."""
+    if stacked.shape[0] % 2:
+        raise ValueError(f"stacked domains: expected an even batch, got {tuple(stacked.shape)}")
+    foreground, alpha = stacked.chunk(2)
+    return foreground, alpha
+
+
+# drip_lightning.errors
+
+class DripError(Exception):
+    """Base of what `drip` tells in one line, without a traceback; any other exception is a defect and keeps its own."""
+
+class InputError(DripError, ValueError):
+    """What the user gave cannot be used; the message is one line that says what was found and what to do.
+
+    Raise it for a missing folder, a wrong file or an impossible setting.
+    """
+
+
 # drip_lightning.ops.geometry
 
 def repeat_edge(picture: Tensor, size: tuple[int, int]) -> Tensor:
@@ -199,28 +221,6 @@ class Tiles:
             place.view(weights).add_(weight)
         assert total is not None
         return total.div_(weights.clamp_min_(torch.finfo(torch.float32).tiny))
-
-
-# drip_lightning.ops.domains
-
-def split_domains(stacked: Tensor) -> tuple[Tensor, Tensor]:
-    """Undo `stack_domains`: (2B, …) becomes (foreground, alpha), each (B, …)."""
-    if stacked.shape[0] % 2:
-        raise ValueError(f"stacked domains: expected an even batch, got {tuple(stacked.shape)}")
-    foreground, alpha = stacked.chunk(2)
-    return foreground, alpha
-
-
-# drip_lightning.errors
-
-class DripError(Exception):
-    """Base of what `drip` tells in one line, without a traceback; any other exception is a defect and keeps its own."""
-
-class InputError(DripError, ValueError):
-    """What the user gave cannot be used; the message is one line that says what was found and what to do.
-
-    Raise it for a missing folder, a wrong file or an impossible setting.
-    """
 
 
 # drip_lightning.nn.latents

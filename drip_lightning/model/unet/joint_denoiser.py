@@ -6,11 +6,9 @@ belong there.
 
 from abc import ABC
 from abc import abstractmethod
-from accelerate import init_empty_weights
 from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from diffusers.configuration_utils import ConfigMixin
 from diffusers.models.attention_processor import Attention
@@ -338,7 +336,7 @@ def widen(
     # diffusers' private entries must go: `_use_default_values` would undo the changes
     config = {name: value for name, value in unet.config.items() if not name.startswith("_")}
     config |= {"in_channels": inputs * channels, "out_channels": outputs * channels, **(changes or {})}
-    with init_empty_weights() if unet.device.type == "meta" else nullcontext():
+    with unet.device:  # `meta` where weights come later
         wide = UNet2DConditionModel.from_config(config)
     weights = unet.state_dict()
     weights["conv_in.weight"] = weights["conv_in.weight"].repeat(1, inputs, 1, 1) / inputs

@@ -31,6 +31,8 @@ class Hints(ABC):
 
     bytes_per_pixel: ClassVar[int] = 250
     """Of memory that computing them takes at most, about, beside what they are."""
+    packages: ClassVar[tuple[str, ...]] = ("numba",)
+    """What computing them takes beside NumPy and torch."""
 
     @property
     def channels(self) -> int:
@@ -60,6 +62,8 @@ class Hints(ABC):
 @dataclass(frozen=True)
 class NoHints(Hints):
     """The paper's way: the networks see image and trimap."""
+
+    packages = ()
 
     @property
     def guesses(self) -> tuple[Guess, ...]:
@@ -102,6 +106,7 @@ class ClosedFormAndColours(Hints):
     """Closed-form matting with multilevel colours first, then both of the others: slowest and nearest to the truth."""
 
     bytes_per_pixel = 2000  # a sparse matrix of 25 entries a pixel, its parts and its factor
+    packages = ("numba", "pymatting")
 
     @property
     def guesses(self) -> tuple[Guess, ...]:
