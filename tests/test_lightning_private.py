@@ -39,7 +39,14 @@ UNDOCUMENTED = (
     "fit_loop.epoch_loop.val_loop.run",
 )
 """What `lit/resume/position.py` reads and sets of a trainer's loops."""
-OTHERS = {"_current_frames", "_exit", "_step_supports_amp_scaling", "_version"}
+OTHERS = {
+    "_current_frames",
+    "_exit",
+    "_scaled_dot_product_flash_attention_for_cpu",
+    "_scaled_dot_product_flash_attention_for_cpu_backward",
+    "_step_supports_amp_scaling",
+    "_version",
+}
 """Of Python and of torch."""
 PACKAGE = Path(drip_lightning.__file__).parent
 

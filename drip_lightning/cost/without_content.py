@@ -32,9 +32,8 @@ class WithoutContent:
         self.stage = stage
         known: dict[int, nn.Parameter] = {}
         for module in stage.modules():
-            for name, weight in module._parameters.items():
-                if weight is not None:
-                    module._parameters[name] = known.setdefault(id(weight), self._empty_weight(weight))
+            for name, weight in list(module.named_parameters(recurse=False, remove_duplicate=False)):
+                setattr(module, name, known.setdefault(id(weight), self._empty_weight(weight)))
             if isinstance(module, LatentCodec):
                 module.pixels_at_once = GPU_PIXELS_AT_ONCE if on_gpu else CPU_PIXELS_AT_ONCE
         stage.train()

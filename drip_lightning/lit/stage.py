@@ -134,7 +134,7 @@ class Stage(LightningModule):
         found, own = source.state_dict(), self.state_dict()
         left_out = set(self.left_out(own))
         check_same_autoencoder(found, {name: own[name] for name in left_out}, where=where)
-        left_out.update(source.left_out(found))  # the other's frozen parts may be of other sizes
+        left_out.update(self.left_out(found))  # the other's may be of other sizes
         found, own = ({name: one[name] for name in one if name not in left_out} for one in (found, own))
         check_sizes(found, own, where=where)
         is_empty = any(weight.is_meta for weight in own.values())
@@ -325,9 +325,9 @@ def load(path: str | Path | None = None, **changes: Any) -> Stage:
 def _allocate(module: nn.Module) -> None:
     """Give parameters on the meta device a place: Lightning loads into it, and moves them even after an error."""
     for part in module.modules():
-        for name, weight in part._parameters.items():
-            if weight is not None and weight.is_meta:
-                part._parameters[name] = nn.Parameter(torch.empty_like(weight, device="cpu"), weight.requires_grad)
+        for name, weight in list(part.named_parameters(recurse=False)):
+            if weight.is_meta:
+                setattr(part, name, nn.Parameter(torch.empty_like(weight, device="cpu"), weight.requires_grad))
 
 
 def _making(setting: str) -> AbstractContextManager[None]:

@@ -71,7 +71,7 @@ def test_the_decoder_s_gradient_is_counted_where_the_objective_takes_it() -> Non
         sampling_steps=1,
     )
     cost = _count(one_step)
-    assert list(cost.operations) == ["VAE encoder", "VAE decoder", "denoiser", "backward"]
+    assert list(cost.operations) == ["VAE encoder", "VAE decoder", "denoiser", "rest", "backward"]
     assert cost.operations["backward"] > 2 * cost.operations["denoiser"] + cost.operations["VAE decoder"]
 
 
@@ -80,7 +80,14 @@ def test_a_transparency_decoder_samples_in_half_its_steps_on_average_and_trains_
         "nowhere", NETWORKS, max_steps=10, hints=PropagatedColours(), decoder=HalfSizeUNetDecoder()
     )
     cost = _count(stage, size=32)
-    assert list(cost.operations) == ["VAE encoder", "VAE decoder", "denoiser", "transparency decoder", "backward"]
+    assert list(cost.operations) == [
+        "VAE encoder",
+        "VAE decoder",
+        "denoiser",
+        "transparency decoder",
+        "rest",  # the loss's pyramid
+        "backward",
+    ]
     denoiser = _count(Denoiser(NETWORKS), size=32).operations["denoiser"]
     assert cost.operations["denoiser"] == pytest.approx(5.5 * denoiser, rel=0.01)
     assert cost.operations["backward"] < 2.1 * cost.operations["transparency decoder"]
@@ -90,7 +97,7 @@ def test_a_transparency_decoder_samples_in_half_its_steps_on_average_and_trains_
 
 def test_an_autoencoder_is_counted() -> None:
     cost = _count(Autoencoder(NETWORKS))
-    assert list(cost.operations) == ["encoder", "decoder", "backward"]
+    assert list(cost.operations) == ["encoder", "decoder", "rest", "backward"]
     assert cost.operations["backward"] == pytest.approx(2 * (cost.total - cost.operations["backward"]), rel=0.05)
 
 
