@@ -9,6 +9,7 @@ import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 
 from drip_lightning.errors import InputError
 from drip_lightning.ops.domains import join_tokens, split_tokens
@@ -29,7 +30,8 @@ class CrossDomainAttnProcessor(AttnProcessor2_0):
 class PromptAttnProcessor:
     """Text cross-attention to the one prompt that all samples share.
 
-    Keys and values are cached while `to_k` and `to_v` are frozen and unchanged; never under `torch.compile`.
+    Keys and values are cached while `to_k` and `to_v` are frozen and unchanged; never under `torch.compile`, nor of
+    tensors without content.
     """
 
     def __init__(self) -> None:
@@ -50,7 +52,8 @@ class PromptAttnProcessor:
 
     def _keys_and_values(self, attn: Attention, prompt: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         weights = [*attn.to_k.parameters(), *attn.to_v.parameters()]
-        if torch.compiler.is_compiling() or any(weight.requires_grad for weight in weights):
+        has_content = not (torch.compiler.is_compiling() or isinstance(prompt, FakeTensor))
+        if not has_content or any(weight.requires_grad for weight in weights):
             return attn.to_k(prompt.to(dtype)), attn.to_v(prompt.to(dtype))
         device = prompt.device.type
         precision = dtype, torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)

@@ -1,7 +1,12 @@
+import warnings
+
 import torch
 from torch import Tensor, nn
 
 from drip_lightning.nn.activation_memory import peak_bytes
+from drip_lightning.nn.attention import CrossDomainAttention
+from drip_lightning.nn.switcher import PosEncSwitcher
+from tests.networks import tiny_unet
 
 
 def test_what_is_held_at_once_is_counted_and_what_was_let_go_is_not() -> None:
@@ -26,3 +31,20 @@ def test_networks_are_left_as_they_are_and_weights_are_not_counted() -> None:
     assert peak_bytes(network, lambda own: own(torch.empty(1, 3, 100, 100))) == 8 * 100 * 100 * 4
     assert torch.equal(network.weight, weights)
     assert network(torch.zeros(1, 3, 4, 4)).abs().sum() == 0
+
+
+def test_a_joint_denoiser_is_counted_without_a_word() -> None:
+    """torch warns where a content is asked for that is not there: what is kept of the prompt goes by it."""
+    denoiser = PosEncSwitcher().build(tiny_unet(), torch.zeros(1, 2, 8), attention=CrossDomainAttention())
+    before = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            held = peak_bytes(
+                denoiser.requires_grad_(False),
+                lambda own: own(torch.zeros(2, 4, 8, 8), torch.zeros(1, 8, 8, 8), torch.zeros(1, dtype=torch.long)),
+            )
+    finally:
+        torch.set_warn_always(before)
+    assert held > 0
