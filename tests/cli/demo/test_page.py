@@ -1,7 +1,6 @@
 """The page of `drip demo` in a real browser: Debian's chromium, driven headless.
 
-`make test-browser` runs these; without chromium they are skipped. DRIP_SCREENSHOTS=docs writes the pictures in docs/,
-then with the package's model, if it is there.
+`make test-browser` runs these; without chromium they are skipped. DRIP_SCREENSHOTS=docs writes the pictures in docs/.
 """
 
 import io
@@ -63,24 +62,22 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def checkpoint(runs: Path) -> Path:
-    return shipped.MODEL if SCREENSHOTS and shipped.MODEL.is_dir() else runs / "transparency"
-
-
-@pytest.fixture(scope="module")
-def server(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     pytest.importorskip("gradio")
     if CHROMIUM is None:
         pytest.skip("no chromium here: apt-get install chromium")
     port = _free_port()
-    given = [sys.executable, "-c", RUN, "demo", f"--checkpoint={checkpoint}", f"--port={port}"]
+    given = [sys.executable, "-c", RUN, "demo", f"--port={port}"]
     server = Server(given, tmp_path_factory.mktemp("server"), port)
     yield server
     status, said = server.end(), server.said()
     assert status == 128 + signal.SIGTERM, said  # it has lived until now
     assert not re.search('File ".*drip_lightning', said), said  # gradio tells of browsers that left
     assert "drip demo: ended, and its files are deleted" in said
-    assert [path.name for path in server.folder.iterdir()] == ["log"]
+    left = {
+        path.name for path in server.folder.iterdir() if not path.name.startswith("torchinductor_")
+    }  # torch's cache
+    assert left == {"log"}
 
 
 @pytest.fixture(scope="module")
@@ -112,9 +109,7 @@ def opened(browser: Any, server: Server) -> Iterator[Callable[[], Any]]:
     assert hosts - {None} == {"127.0.0.1"}  # data and blobs have no host
 
 
-def test_a_painted_picture_is_cut_out_shown_and_downloaded(
-    opened: Callable[[], Any], checkpoint: Path, tmp_path: Path
-) -> None:
+def test_a_painted_picture_is_cut_out_shown_and_downloaded(opened: Callable[[], Any], tmp_path: Path) -> None:
     page = opened()
     page.set_input_files("#picture input[type=file]", LEMUR / "image.png")
     _paint(page)
@@ -133,7 +128,7 @@ def test_a_painted_picture_is_cut_out_shown_and_downloaded(
     assert set(np.unique(trimap)) == {0, 128, 255}
     assert trimap[110, 170] == 255  # a stroke through the middle
     assert trimap[:20].max() == 0
-    matte = _matte(checkpoint, found["trimap"], tmp_path)
+    matte = _matte(found["trimap"], tmp_path)
     assert np.array_equal(_pixels(found["rgba"]), matte)
     assert np.array_equal(_pixels(found["alpha"]), matte[..., 3])
     assert found["openexr"].read_bytes()[:4] == b"\x76\x2f\x31\x01"
@@ -152,20 +147,19 @@ def test_a_painted_picture_is_cut_out_shown_and_downloaded(
     _until(lambda: np.abs(_shown(page, "Cut-out")[2:12, 2:12] - corner).mean() < 8)
 
 
-def test_the_example_is_cut_out_as_its_trimap_says(opened: Callable[[], Any], checkpoint: Path, tmp_path: Path) -> None:
+def test_the_example_is_cut_out_as_its_trimap_says(opened: Callable[[], Any], tmp_path: Path) -> None:
     page = opened()
-    page.locator("#example").get_by_text("trimap.png").click()
-    page.wait_for_selector("#painted button[aria-label=Brush]")
+    _take_example(page)
     page.click("#cut")
     page.wait_for_selector("#facts >> text=340×220 pixels")
-    expected = _matte(checkpoint, LEMUR / "trimap.png", tmp_path)
+    expected = _matte(LEMUR / "trimap.png", tmp_path)
     assert np.array_equal(_pixels(_downloaded(page, "rgba", tmp_path)), expected)
     if SCREENSHOTS:
         page.wait_for_timeout(2000)
         page.screenshot(path=Path(SCREENSHOTS) / "demo.jpg", type="jpeg", quality=75, full_page=True)
 
 
-def test_a_rough_mask_is_given_a_band(opened: Callable[[], Any], checkpoint: Path, tmp_path: Path) -> None:
+def test_a_rough_mask_is_given_a_band(opened: Callable[[], Any], tmp_path: Path) -> None:
     mask = np.zeros((220, 340), np.uint8)
     mask[60:180, 110:240] = 255
     Image.fromarray(mask).save(tmp_path / "mask.png")
@@ -192,50 +186,52 @@ def test_what_is_wrong_is_said_on_the_page(opened: Callable[[], Any], tmp_path: 
         page.click("#picture button[aria-label=Clear]")
     page.get_by_text("are not decoded").first.wait_for()
     page.set_input_files("#picture input[type=file]", LEMUR / "image.png")
-    page.wait_for_selector("#painted button[aria-label=Brush]")
+    page.wait_for_selector("#picture >> text=image.png")
     page.click("#cut")
     page.get_by_text("nothing is painted as foreground: paint the object").wait_for()
 
 
 def test_two_at_once_both_succeed_one_after_another_also_when_a_third_leaves(
-    opened: Callable[[], Any], server: Server, checkpoint: Path, tmp_path: Path
+    opened: Callable[[], Any], server: Server, tmp_path: Path
 ) -> None:
     pages = [opened() for _ in range(3)]
     for page in pages:
-        page.locator("#example").get_by_text("trimap.png").click()
-        page.wait_for_selector("#painted button[aria-label=Brush]")
+        _take_example(page)
     for page in pages:
         page.click("#cut")
     pages[0].context.close()
-    expected = _matte(checkpoint, LEMUR / "trimap.png", tmp_path)
+    expected = _matte(LEMUR / "trimap.png", tmp_path)
     for number, page in enumerate(pages[1:]):
         page.wait_for_selector("#facts >> text=340×220 pixels")
         folder = tmp_path / str(number)
         folder.mkdir()
         assert np.array_equal(_pixels(_downloaded(page, "rgba", folder)), expected)
-    before = len(server.results())
-    page.get_by_text("Settings", exact=True).click()
-    page.get_by_label("Seed").fill("1")
+    before = set(server.results())
     page.click("#cut")
-    _until(lambda: not np.array_equal(_pixels(_downloaded(page, "rgba", tmp_path)), expected))
-    assert len(server.results()) == before  # the former one is gone
+    _until(lambda: len(before - set(server.results())) == 1)
+    assert len(set(server.results()) - before) == 1  # in its place
 
 
-def test_an_exported_space_serves_the_page(checkpoint: Path, tmp_path: Path) -> None:
+def test_an_exported_space_serves_the_page(tmp_path: Path) -> None:
     pytest.importorskip("gradio")
-    assert command.run(["demo", f"--checkpoint={checkpoint}", f"--export-space={tmp_path / 'space'}"]) == 0
+    assert command.run(["demo", f"--export-space={tmp_path / 'space'}"]) == 0
     assert any(line.startswith("gradio") for line in (tmp_path / "space/requirements.txt").read_text().splitlines())
     port = _free_port()
     (tmp_path / "elsewhere").mkdir()
     server = Server([sys.executable, tmp_path / "space/app.py"], tmp_path / "elsewhere", port, DRIP_PORT=str(port))
     page = urllib.request.urlopen(server.url).read().decode()
     assert server.end() == 128 + signal.SIGTERM
-    assert "<title>drip</title>" in page
+    assert '"title":"drip"' in page
+
+
+def _take_example(page: Any) -> None:
+    page.locator("#example").get_by_text("trimap.png").click()
+    page.wait_for_selector("#picture >> text=image.png")  # brushes are there without a picture, too
 
 
 def _paint(page: Any) -> None:
     """A stroke of the brush through the middle."""
-    page.wait_for_selector("#painted button[aria-label=Brush]")
+    page.wait_for_selector("#picture >> text=image.png")
     page.wait_for_timeout(3000)  # the picture is laid under it
     box = page.locator("#painted canvas").first.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
@@ -264,10 +260,10 @@ def _shown(page: Any, name: str) -> np.ndarray:
         return np.asarray(picture.convert("RGB"))
 
 
-def _matte(checkpoint: Path, trimap: Path, folder: Path) -> np.ndarray:
+def _matte(trimap: Path, folder: Path) -> np.ndarray:
     """What `drip matte` makes of the lemur, (H, W, 4)."""
     out = folder / "matte.png"
-    given = ["matte", LEMUR / "image.png", "--trimap", trimap, "--checkpoint", checkpoint, "--out", out, "--overwrite"]
+    given = ["matte", LEMUR / "image.png", "--trimap", trimap, "--out", out, "--overwrite"]
     assert command.run([*map(str, given)]) == 0
     return _pixels(out)
 
