@@ -15,6 +15,7 @@ from drip_lightning.evaluation.method import Trimap
 from drip_lightning.evaluation.named import methods_of
 from drip_lightning.evaluation.predictions import Predictions, read_matte
 from drip_lightning.ops.srgb import srgb_to_linear
+from tests.data.test_pictures import display_p3
 from tests.evaluation.test_run import lines, run
 from tests.shards import evaluation_shards
 
@@ -109,6 +110,17 @@ def test_openexr_is_linear_and_premultiplied(tmp_path: Path) -> None:
         read_matte(tmp_path / "rgb.exr", image=image)
     with pytest.raises(InputError, match=r"rgba\.exr is 1x2, and the picture 2x2"):
         read_matte(tmp_path / "rgba.exr", image=torch.zeros(1, 3, 2, 2))
+
+
+def test_colours_are_read_by_the_file_s_own_profile(tmp_path: Path) -> None:
+    """P3's (210, 40, 49) is sRGB's (229, 0, 38); a matte's values are no colours, and stay."""
+    pixels = np.array([[[210, 40, 49, 128]]], np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "rgba.png", icc_profile=display_p3())
+    Image.fromarray(pixels[..., 3]).save(tmp_path / "grey.png", icc_profile=display_p3())
+    matte = read_matte(tmp_path / "rgba.png", image=torch.zeros(1, 3, 1, 1))
+    assert (matte.foreground * 255).round().flatten().tolist() == [229, 0, 38]
+    grey = read_matte(tmp_path / "grey.png", image=torch.zeros(1, 3, 1, 1))
+    assert matte.alpha == grey.alpha == torch.tensor(128 / 255)
 
 
 def test_two_files_of_one_picture_and_an_empty_folder_are_refused(folder: Path, tmp_path: Path) -> None:
