@@ -178,8 +178,7 @@ def test_what_is_wrong_is_said_on_the_page(opened: Callable[[], Any], tmp_path: 
     (tmp_path / "notes.png").write_text("no picture")
     (tmp_path / "huge.png").write_bytes(png_of_200_megapixels())
     page = opened()
-    page.click("#cut")
-    page.get_by_text("no picture: drop one first").wait_for()
+    _click_until(page.locator("#cut"), page.get_by_text("no picture: drop one first").first)
     for name, line in (("notes", "notes.png cannot be decoded: it is none of PNG"), ("huge", "pixels")):
         page.set_input_files("#picture input[type=file]", tmp_path / f"{name}.png")
         page.get_by_text(line).first.wait_for()
@@ -224,9 +223,21 @@ def test_an_exported_space_serves_the_page(tmp_path: Path) -> None:
     assert '"title":"drip"' in page
 
 
+def _click_until(clicked: Any, shown: Any) -> None:
+    """Click until something is shown: a click on a page that is not alive yet is lost."""
+
+    def is_shown() -> bool:
+        if not shown.is_visible():
+            clicked.click()
+            clicked.page.wait_for_timeout(5000)
+        return bool(shown.is_visible())
+
+    _until(is_shown)
+
+
 def _take_example(page: Any) -> None:
-    page.locator("#example").get_by_text("trimap.png").click()
-    page.wait_for_selector("#picture >> text=image.png")  # brushes are there without a picture, too
+    """Brushes are there without a picture, too: its name tells that it has come."""
+    _click_until(page.locator("#example").get_by_text("trimap.png"), page.locator("#picture").get_by_text("image.png"))
 
 
 def _paint(page: Any) -> None:
