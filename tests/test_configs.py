@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+import drip_lightning.cli.main as command
 from drip_lightning.cli.fit import run
 from drip_lightning.cli.lightning_cli import DripCLI
 from drip_lightning.errors import InputError
@@ -92,6 +93,21 @@ def test_a_scale_sets_nothing_that_only_one_stage_means(parse: Any, stage: Path,
     assert {name for name in alone if scaled[name] != alone[name]} <= {"networks"} | steering
     rate = {"tiny": 2e-3, "small": 2e-4}.get(scale.stem, {"denoiser": 1e-5}.get(stage.stem, 1e-4))
     assert (scaled["optimizer"].class_path, scaled["optimizer"].init_args.lr) == ("torch.optim.Adam", rate)
+
+
+def test_what_the_paper_leaves_open_is_seen_in_a_printed_configuration(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        command.run(["fit", "--config=denoiser.yaml", "--config=scale/sd2.yaml", "--print_config"])
+    shown = yaml.safe_load(capsys.readouterr().out)
+    model = shown["model"]["init_args"]
+    assert shown["seed_everything"] == 0
+    assert model["networks"]["init_args"]["prompt"] == "padded"
+    assert model["vae_precision"] == "trainer"
+    assert model["noise_schedule"]["solver_order"] == 2
+    assert model["noise_schedule"]["timestep_spacing"] == "trailing"
+    assert model["inference_noise"] is None
 
 
 @pytest.mark.parametrize("stage", RUNS, ids=_name)

@@ -92,8 +92,6 @@ def test_a_transparency_decoder_samples_in_half_its_steps_on_average_and_trains_
     assert cost.operations["denoiser"] == pytest.approx(5.5 * denoiser, rel=0.01)
     assert cost.operations["backward"] < 2.1 * cost.operations["transparency decoder"]
 
-    return HalfSizeUNetDecoder()
-
 
 def test_an_autoencoder_is_counted() -> None:
     cost = _count(Autoencoder(NETWORKS))
