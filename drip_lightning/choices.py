@@ -40,6 +40,7 @@ _MODULES = {
     "nn.pipeline_folder": ("PipelineFolder",),
     "nn.pretrained": ("FromScratch", "StableDiffusion"),
     "nn.skip_decoder": ("SkipDecoder",),
+    "nn.solver": ("DPMSolver",),
     "nn.switcher": ("PosEncSwitcher",),
     "nn.transparency": ("VaeDecoder", "UNetDecoder"),
     "nn.two_unets": ("TwoUNets",),
@@ -61,6 +62,11 @@ _RENAMED = {
     "SkipConnections": "SkipDecoder",
 }
 """Names of earlier versions to today's."""
+
+
+class Replaceable:
+    """Base of a dataclass in whose place a configuration may name a subclass: of a pure one jsonargparse takes none."""
+
 
 _OWN_PATH = re.compile(rf"(?<![\w.]){_PACKAGE}(?:\.\w+)*\.([A-Z]\w*)(?![\w.])")
 

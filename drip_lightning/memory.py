@@ -1,5 +1,6 @@
-"""How much memory a new process may take."""
+"""How much memory a process may take."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -36,3 +37,16 @@ def _psutil() -> Any:
     except ImportError:
         return None
     return psutil
+
+
+def parse_bytes(text: str) -> int:
+    """A size such as `4GB`, `512M` or `1.5GiB` in bytes.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]?)(i?)B?", text.strip(), re.IGNORECASE)
+    if found is None:
+        raise ValueError(f"expected a size such as 4GB or 512MB, got {text!r}")
+    number, prefix, binary = found.groups()
+    return int(float(number) * (1024 if binary else 1000) ** " KMGT".index(prefix.upper() or " "))

@@ -117,6 +117,7 @@ class MattingPipeline(PlainMattingPipeline):
         switcher = choice_of(unet.config["switcher"], Switcher)
         attention = choice_of(unet.config["attention"], DomainAttention)
         needed: dict[str, tuple[Any, ...]] = {"pipeline": (PlainMattingPipeline, sampler.noise, sampler.hints)}
+        needed["pipeline"] += (sampler.schedule, sampler.schedule.solver)
         needed["unet/joint_denoiser"] = (unet, switcher, attention)
         needed |= {} if decoder is None else {"transparency_decoder/latent_decoder": (decoder,)}
         kinds = {name: [one if isinstance(one, type) else type(one) for one in own] for name, own in needed.items()}

@@ -34,6 +34,7 @@ BASES = (
     "nn.joint_denoiser.Switcher",
     "nn.attention.DomainAttention",
     "nn.noise.NoiseSampler",
+    "nn.solver.Solver",
     "lit.objectives.Objective",
     "nn.fine_tuning.FineTuning",
     "lit.latent_source.LatentSource",

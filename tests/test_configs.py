@@ -68,7 +68,7 @@ def test_a_run_is_complete_alone(parse: Any, stage: Path) -> None:
     assert config.trainer.default_root_dir == f"runs/{stage.stem}"
     assert config.checkpoint.dirpath == f"runs/{stage.stem}/checkpoints"
     assert pkgutil.resolve_name(config.model.class_path).__module__ == f"drip_lightning.lit.{stage.stem}"
-    assert config.seed_everything == config.data.seed == config.model.init_args.seed
+    assert config.seed_everything == config.data.init_args.seed == config.model.init_args.seed
 
 
 @pytest.mark.parametrize("hardware", HARDWARE, ids=_name)
@@ -172,8 +172,8 @@ def test_an_ablation_changes_what_it_says_and_trains(ablation: Path, synth: Path
 def test_the_papers_recipe(parse: Any) -> None:
     config = parse(CONFIGS / "denoiser.yaml", CONFIGS / "scale" / "sd2.yaml")
     model = config.model.init_args
-    assert config.data.image_size == 512
-    assert config.data.batch_size == 96
+    assert config.data.init_args.image_size == 512
+    assert config.data.init_args.batch_size == 96
     assert 96 % (config.trainer.devices * config.trainer.accumulate_grad_batches) == 0
     assert config.trainer.max_steps == 30000
     assert config.trainer.precision == "bf16-mixed"
@@ -188,13 +188,13 @@ def test_the_papers_recipe(parse: Any) -> None:
 
 def test_one_gpu_gives_the_papers_batch_too(parse: Any) -> None:
     config = parse(CONFIGS / "denoiser.yaml", CONFIGS / "scale" / "sd2.yaml", CONFIGS / "hardware" / "gpu.yaml")
-    assert config.data.batch_size // (config.trainer.devices * config.trainer.accumulate_grad_batches) == 24
+    assert config.data.init_args.batch_size // (config.trainer.devices * config.trainer.accumulate_grad_batches) == 24
 
 
 @pytest.mark.parametrize("stage", ["denoiser", "transparency"])
 def test_a_card_of_24_gb_gives_the_papers_batch_too(parse: Any, stage: str) -> None:
     config = parse(CONFIGS / f"{stage}.yaml", CONFIGS / "scale" / "sd2.yaml", CONFIGS / "hardware" / "gpu24.yaml")
-    assert config.data.batch_size == 96 == 4 * config.trainer.accumulate_grad_batches
+    assert config.data.init_args.batch_size == 96 == 4 * config.trainer.accumulate_grad_batches
     assert (config.trainer.devices, config.trainer.precision) == (1, "bf16-mixed")
     assert config.model.init_args.gradient_checkpointing
 
@@ -202,9 +202,10 @@ def test_a_card_of_24_gb_gives_the_papers_batch_too(parse: Any, stage: str) -> N
 def test_a_later_configuration_wins_and_the_command_line_over_all(parse: Any) -> None:
     stage, tiny, small = CONFIGS / "denoiser.yaml", CONFIGS / "scale" / "tiny.yaml", CONFIGS / "scale" / "small.yaml"
     first, second = parse(stage, small, tiny), parse(stage, tiny, small)
-    assert first.data.image_size == parse(stage, tiny).data.image_size
-    assert second.data.image_size == parse(stage, small).data.image_size != first.data.image_size
-    assert parse(stage, small, tiny, more=("--data.image_size=40",)).data.image_size == 40
+    assert first.data.init_args.image_size == parse(stage, tiny).data.init_args.image_size
+    assert second.data.init_args.image_size == parse(stage, small).data.init_args.image_size
+    assert first.data.init_args.image_size != second.data.init_args.image_size
+    assert parse(stage, small, tiny, more=("--data.image_size=40",)).data.init_args.image_size == 40
 
 
 ADAMW = {"class_path": "torch.optim.AdamW", "init_args": {"lr": 0.1}}

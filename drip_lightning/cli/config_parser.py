@@ -11,6 +11,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from drip_lightning.choices import with_names, with_paths
 from drip_lightning.errors import InputError
+from drip_lightning.lit.datamodule import MattingDataModule
 from drip_lightning.lit.stage import Stage
 
 _BEGIN = "begin with a stage's configuration, such as --config configs/denoiser.yaml; what changes it comes after"
@@ -37,7 +38,10 @@ class OneLineArgumentParser(LightningArgumentParser):
         text = one_line(message)
         key = _unknown_key(text)
         if key is not None:
-            text = f"{text}; {_instead_of(key, list(parser.get_defaults(skip_validation=True).keys()))}"
+            known = list(parser.get_defaults(skip_validation=True).keys())
+            if "data" in known:  # whose keys depend on its class
+                known += [f"data.{name}" for name in inspect.signature(MattingDataModule).parameters]
+            text = f"{text}; {_instead_of(key, known)}"
         elif re.search(r"required: .*\bmodel\b", text):
             text = f"{text}; {_BEGIN}"
         file = next((file for file, said in reversed(parser.files.items()) if key is not None and key in said), None)

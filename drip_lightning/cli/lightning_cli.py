@@ -70,6 +70,7 @@ class DripCLI(LightningCLI):
             Stage,
             MattingDataModule,
             subclass_mode_model=True,
+            subclass_mode_data=True,
             save_config_callback=KeepConfig,
             seed_everything_default=0,
             parser_class=OneLineArgumentParser,
@@ -86,7 +87,7 @@ class DripCLI(LightningCLI):
         parser.add_lightning_class_args(Compilation, "compilation")
         parser.add_lightning_class_args(GradientAudit, "gradient_audit")
         parser.add_argument("--moved", type=str | None, default=None, metavar="OLD=NEW,…", help=MOVED_HELP)
-        parser.link_arguments("seed_everything", "data.seed", compute_fn=_seed)
+        parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=_seed)
         parser.link_arguments("seed_everything", "model.init_args.seed", compute_fn=_seed)
         parser.link_arguments("trainer.default_root_dir", "checkpoint.dirpath", compute_fn=_checkpoint_folder)
 
@@ -164,9 +165,8 @@ class DripCLI(LightningCLI):
         from drip_lightning.evaluation.run import conclude, evaluate
 
         self.datamodule.setup("test")
-        stage = type(self.model).from_checkpoint(
-            ckpt_path, moved=self.model.moved, **self.model.as_config()["init_args"]
-        )
+        changes = self.model.as_config()["init_args"] | {"memory": self.model.memory}
+        stage = type(self.model).from_checkpoint(ckpt_path, moved=self.model.moved, **changes)
         out = Path(self.trainer.default_root_dir)
         method = Model(stage, name=type(stage).__name__.lower(), source=ckpt_path)
         plan = EvaluationPlan(data="", out=out / "test", seeds=(stage.seed,))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from drip_lightning.cli.size_options import add_size_options, in_precision, sized_sampler
+from drip_lightning.cli.size_options import add_size_options, in_precision, size_changes
 from drip_lightning.errors import InputError, raised_as
 from drip_lightning.moved import MOVED_HELP, moved_places
 from drip_lightning.shipped import shipped_model
@@ -69,8 +69,9 @@ class MatteModel:
             checkpoint = shipped_model()
             print(f"{prog}: no --checkpoint, so the model in {checkpoint} is used", file=sys.stderr)
         device = _usable_device(options.device)
-        stage = MattingStage.from_checkpoint(checkpoint, moved=moved_places(options.moved)).to(device)
-        return cls(sized_sampler(stage, options), stage.sampling_steps, device, options)
+        moved = moved_places(options.moved)
+        stage = MattingStage.from_checkpoint(checkpoint, moved=moved, **size_changes(options)).to(device)
+        return cls(stage.sampler, stage.sampling_steps, device, options)
 
     @property
     def most_steps(self) -> int:

@@ -1,21 +1,18 @@
 """Options that say at which size, in which tiles and in what precision networks work on a picture."""
 
 import argparse
-import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
 
-    from drip_lightning.lit.matting import MattingStage
-    from drip_lightning.nn.sampler import MattingSampler
-
 _WORDS = {"processing_size": "native", "tile_size": "whole"}
 """An option's word for no size at all."""
 _DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
+TRAINER_PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+"""The option's values to Lightning's."""
 
 
 def add_size_options(parser: argparse.ArgumentParser) -> None:
@@ -34,28 +31,19 @@ def add_size_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--memory",
-        type=parse_bytes,
+        type=_bytes,
         metavar="SIZE",
         help="of the whole process at most, on a GPU of what is there, such as 4GB (default: what is free)",
     )
     parser.add_argument(
-        "--precision", choices=("32", *_DTYPES), default="32", help="of the networks' numbers (default: 32)"
+        "--precision", choices=tuple(TRAINER_PRECISION), default="32", help="of the networks' numbers (default: 32)"
     )
 
 
-def sized_sampler(stage: "MattingStage", options: argparse.Namespace) -> "MattingSampler":
-    """A stage's sampler at the sizes that were given; the checkpoint's where none were.
-
-    Raises:
-        InputError: no picture could be brought to them.
-    """
-    from drip_lightning.nn.memory_bound import MemoryBound
-
-    for name, word in _WORDS.items():
-        value = getattr(options, name)
-        if value is not None:
-            setattr(stage, name, None if value == word else value)
-    return replace(stage.sampler, memory=MemoryBound(options.memory))
+def size_changes(options: argparse.Namespace) -> dict[str, Any]:
+    """What the options change of a stage, as `Stage.from_checkpoint` takes it: the sizes that were given."""
+    given = {name: getattr(options, name) for name in (*_WORDS, "memory")}
+    return {name: None if value == _WORDS.get(name) else value for name, value in given.items() if value is not None}
 
 
 def in_precision(options: argparse.Namespace, device: "torch.device") -> AbstractContextManager[None]:
@@ -66,13 +54,14 @@ def in_precision(options: argparse.Namespace, device: "torch.device") -> Abstrac
     return torch.autocast(device.type, getattr(torch, lower) if lower else None, enabled=lower is not None)
 
 
-def parse_bytes(text: str) -> int:
-    """A size such as `4GB`, `512M` or `1.5GiB` in bytes; to be given as an option's `type`."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]?)(i?)B?", text.strip(), re.IGNORECASE)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"expected a size such as 4GB or 512MB, got {text!r}")
-    number, prefix, binary = found.groups()
-    return int(float(number) * (1024 if binary else 1000) ** " KMGT".index(prefix.upper() or " "))
+def _bytes(text: str) -> str:
+    from drip_lightning.memory import parse_bytes
+
+    try:
+        parse_bytes(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def _number_or(word: str) -> Callable[[str], int | str]:

@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from drip_lightning.cli.parser import PRECISIONS, OneLineParser, whole_numbers
+from drip_lightning.cli.parser import OneLineParser, whole_numbers
+from drip_lightning.cli.size_options import TRAINER_PRECISION, add_size_options, size_changes
 from drip_lightning.errors import InputError
 from drip_lightning.moved import MOVED_HELP, moved_places
 
@@ -95,7 +96,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--moved", metavar="OLD=NEW,…", help=MOVED_HELP)
     parser.add_argument("--accelerator", default="auto", help="cpu, gpu …, as Lightning names them (default: auto)")
     parser.add_argument("--devices", type=int, default=1, metavar="N", help="processes, one a device (default: 1)")
-    parser.add_argument("--precision", choices=PRECISIONS, default="32-true", help="(default: 32-true)")
+    add_size_options(parser)
     return parser
 
 
@@ -137,8 +138,9 @@ def main(arguments: list[str]) -> int:
         limit=options.limit,
         foreground_channels=options.foreground_channels,
     )
-    methods = methods_of(options.methods, vae_only=options.vae_only, moved=moved_places(options.moved))
-    trainer = quiet_trainer(options.accelerator, options.devices, options.precision)
+    moved, changes = moved_places(options.moved), size_changes(options)
+    methods = methods_of(options.methods, vae_only=options.vae_only, moved=moved, changes=changes)
+    trainer = quiet_trainer(options.accelerator, options.devices, TRAINER_PRECISION[options.precision])
     sets = {"": options.data} if options.data else evaluation_data(runs[0])
     plans = plan.of_sets(sets)
     reports = [evaluate(methods, one, trainer=trainer, overwrite=options.overwrite) for one in plans]

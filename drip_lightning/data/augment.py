@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from drip_lightning.choices import Replaceable
 from drip_lightning.data.chance import Chance
 from drip_lightning.data.degradations import (
     Degradation,
@@ -82,7 +83,7 @@ class ColourJitter:
 
 
 @dataclass(frozen=True)
-class Augmentation:
+class Augmentation(Replaceable):
     """Ranges of the random choices made for each training sample, after what strong matting trainers do.
 
     Attributes:

@@ -71,7 +71,7 @@ class Model(Method):
 
     def describe(self) -> dict[str, str | int | float]:
         """Where the weights came from, whether they are averages, their digest, and how pictures are worked on."""
-        known = self.sampler.known
+        known, memory = self.sampler.known, self._stage.memory
         return {
             "kind": type(self._stage).__name__,
             "source": self._source,
@@ -79,6 +79,7 @@ class Model(Method):
             "weights are": self._stage.weights,
             "processing size": self._stage.processing_size or "native",
             "tile size": self._stage.tile_size or "whole",
+            **({"memory": memory} if memory else {}),
             "known": f"alpha {known.alpha}, foreground {known.foreground}",
         }
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -34,7 +35,13 @@ BASELINES: Mapping[str, Callable[[], Method]] = {
 """What needs no training, by the name that the command line and the table call it."""
 
 
-def methods_of(words: Sequence[str], *, vae_only: bool = False, moved: Mapping[str, str] | None = None) -> list[Method]:
+def methods_of(
+    words: Sequence[str],
+    *,
+    vae_only: bool = False,
+    moved: Mapping[str, str] | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> list[Method]:
     """Make the methods that a command line names.
 
     Args:
@@ -42,6 +49,7 @@ def methods_of(words: Sequence[str], *, vae_only: bool = False, moved: Mapping[s
             mattes or the dotted path of a `Method`, or any of these as `NAME=WORD`, to be called NAME.
         vae_only: Of trained stages, evaluate the ceiling that their VAE sets.
         moved: Where what their checkpoints name is now, as `moved_paths` takes it.
+        changes: What is changed of trained stages, such as sizes, as `Stage.from_checkpoint` takes it.
 
     Raises:
         InputError: a word is neither, a checkpoint cannot be loaded, or a baseline's package is not installed.
@@ -69,7 +77,7 @@ def methods_of(words: Sequence[str], *, vae_only: bool = False, moved: Mapping[s
         elif _is_of_predictions(Path(place)):
             method = Predictions(Path(place), name=name or _short_name(place, folders))
         else:
-            stage = MattingStage.from_checkpoint(place, moved=moved)
+            stage = MattingStage.from_checkpoint(place, moved=moved, **(changes or {}))
             method = kind(stage, name=name or _short_name(place, folders), source=place)
         methods.append(method)
     return methods
@@ -110,10 +118,11 @@ def evaluation_data(folder: Path) -> dict[str, str]:
         InputError: it names none.
     """
     config = yaml.safe_load((folder / "config.yaml").read_text())
-    data = (config.get("data") or {}).get("evaluation")
-    if not data:
+    data = config.get("data") or {}
+    places = data.get("init_args", data).get("evaluation")  # earlier versions named no class
+    if not places:
         raise InputError(f"{folder}/config.yaml names no evaluation shards: give them with --data")
-    return moved_paths(sets_by_name(data), file=folder / "config.yaml")
+    return moved_paths(sets_by_name(places), file=folder / "config.yaml")
 
 
 def _split(word: str) -> tuple[str | None, str]:

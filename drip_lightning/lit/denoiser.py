@@ -43,6 +43,7 @@ class Denoiser(MattingStage):
         sampling_steps: Denoising steps in validation, test and prediction.
         processing_size: Longest side of what the denoiser sees there; none for every picture's own.
         tile_size: Side of the tiles in which larger pictures are worked on; none for whole pictures.
+        memory: Of the whole process at most while a picture is worked on, such as 4GB; none for what is free.
         gradient_checkpointing: Recompute activations in the backward pass: less memory, about a third more time.
         known: What results have where the trimap is sure.
         seed: Decides, with the sample's number, timesteps and noise.
@@ -71,6 +72,7 @@ class Denoiser(MattingStage):
         sampling_steps: int = 10,
         processing_size: int | None = None,
         tile_size: int | None = 512,
+        memory: str | None = None,
         gradient_checkpointing: bool = False,
         known: KnownPixels = KnownPixels(),  # noqa: B008
         seed: int = 0,
@@ -84,6 +86,7 @@ class Denoiser(MattingStage):
             sampling_steps=sampling_steps,
             processing_size=processing_size,
             tile_size=tile_size,
+            memory=memory,
             known=known,
             seed=seed,
             start_from=start_from,
@@ -148,6 +151,7 @@ class Denoiser(MattingStage):
             VaeDecoderModule(),
             one_step=self.objective.one_step,
             sizes=self.sizes,
+            memory=self.memory_bound,
             inference_noise=self.inference_noise,
             known=self.known,
         )

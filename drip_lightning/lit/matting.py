@@ -7,12 +7,14 @@ from typing import Any
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 
 from drip_lightning.data.sample import MattingBatch
-from drip_lightning.errors import InputError
+from drip_lightning.errors import InputError, raised_as
 from drip_lightning.lit.averaging import Averaging
 from drip_lightning.lit.description import choice_to_config
 from drip_lightning.lit.parameter_groups import ParameterGroups
 from drip_lightning.lit.scores import MatteScores, OfEachSet, validation_prefix
 from drip_lightning.lit.stage import Stage
+from drip_lightning.memory import parse_bytes
+from drip_lightning.nn.memory_bound import MemoryBound
 from drip_lightning.nn.sampler import KnownPixels, Matte, MattingSampler
 from drip_lightning.nn.transparency import VaeDecoderModule
 from drip_lightning.ops.randomness import sample_generator
@@ -27,6 +29,7 @@ class MattingStage(Stage):
         sampling_steps: Denoising steps in validation, test and prediction.
         processing_size: Longest side of what the denoiser sees there; none for every picture's own.
         tile_size: Side of the tiles in which larger pictures are worked on; none for whole pictures.
+        memory: Of the whole process at most while a picture is worked on, such as 4GB; none for what is free.
         known: What results have where the trimap is sure.
         seed: Decides, with the sample's number, every random draw.
         start_from: Run folder, checkpoint or export of the same stage whose weights training starts from.
@@ -42,6 +45,7 @@ class MattingStage(Stage):
         sampling_steps: int,
         processing_size: int | None,
         tile_size: int | None,
+        memory: str | None = None,
         known: KnownPixels,
         seed: int,
         start_from: str | None = None,
@@ -62,6 +66,8 @@ class MattingStage(Stage):
         self.sampling_steps = sampling_steps
         self.processing_size = processing_size
         self.tile_size = tile_size
+        self.memory = memory
+        _ = self.memory_bound  # refuses what is no size
         self.known = known
         self.seed = seed
         self.scores = OfEachSet(MatteScores)
@@ -70,6 +76,16 @@ class MattingStage(Stage):
     def sizes(self) -> Sizes:
         """How pictures of any size are worked on."""
         return Sizes(self.processing_size, self.tile_size)
+
+    @property
+    def memory_bound(self) -> MemoryBound:
+        """What a picture may take.
+
+        Raises:
+            InputError: `memory` is no size.
+        """
+        with raised_as(InputError, ValueError, message="memory: {}".format):
+            return MemoryBound(None if self.memory is None else parse_bytes(self.memory))
 
     @property
     @abstractmethod
@@ -83,9 +99,10 @@ class MattingStage(Stage):
         return MattingPipeline(
             vae=sampler.codec.vae,
             unet=sampler.joint_unet,
-            scheduler=sampler.schedule.solver(self.sampling_steps),
+            scheduler=sampler.schedule.solver_for(self.sampling_steps),
             transparency_decoder=None if isinstance(sampler.decoder, VaeDecoderModule) else sampler.decoder,
             noise=choice_to_config(sampler.inference_noise or sampler.noise),
+            noise_schedule=None if sampler.schedule.is_usual else choice_to_config(sampler.schedule),
             hints=choice_to_config(sampler.hints) if sampler.hints.guesses else None,
             reduction=sampler.reduction,
             one_step=sampler.one_step,

@@ -36,8 +36,10 @@ from drip_lightning.shipped import shipped_model
 FORMAT_VERSION = 3
 """Of what a checkpoint holds. Read, too: 1, without the run's place and random state, and 2, with dotted paths."""
 
-_TRAINING_ONLY_ARGUMENTS = {"averaging", "latents", "loss", "lr_scheduler", "optimizer", "parameter_groups"}
-"""Arguments that decide nothing but how weights come about: a checkpoint does not describe them."""
+_NOT_DESCRIBED = {"averaging", "latents", "loss", "lr_scheduler", "memory", "optimizer", "parameter_groups"}
+"""Arguments that decide how weights come about, or what the machine gives: no part of what a stage is."""
+_KEPT_TO_IN_TRAINING = ("averaging", "loss")
+"""Those of them that a resumed run may not change; of the others, latents are the same from anywhere."""
 
 
 class Stage(LightningModule):
@@ -112,6 +114,7 @@ class Stage(LightningModule):
         if not self._built:
             description = self.as_config()  # what no checkpoint could bring back is refused now, not at the first one
             check_rebuilt(description, config_to_choice(description, type(self)).as_config())
+            self.training_config()
             try:
                 with _making("networks"):
                     self.build(pretrained=self.start_from is None)
@@ -152,7 +155,7 @@ class Stage(LightningModule):
             return None
         with _making("optimizer"):
             optimizer = make_optimizer(self.optimizer, trained, self.parameter_groups)
-            _check_needs_no_closure(optimizer)
+            _check_takes_steps(optimizer)
         # a fused optimizer would undo a gradient scaler's factor itself, too late for clipping
         optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
         if self.lr_scheduler is None:
@@ -193,11 +196,16 @@ class Stage(LightningModule):
 
     def as_config(self) -> dict[str, Any]:
         """The class and the arguments that decide what the stage is: `{class_path, init_args}`."""
-        return choice_to_config(self, leave_out=_TRAINING_ONLY_ARGUMENTS)
+        return choice_to_config(self, leave_out=_NOT_DESCRIBED)
+
+    def training_config(self) -> dict[str, Any]:
+        """The arguments that decide what training makes of the stage, beside its optimizer: as in `init_args`."""
+        return {name: choice_to_config(getattr(self, name)) for name in _KEPT_TO_IN_TRAINING if hasattr(self, name)}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what the stage and its training are; leave out frozen weights."""
         checkpoint["drip"] = {"format": FORMAT_VERSION, **self.as_config()}
+        checkpoint["training"] = self.training_config()
         checkpoint["optimization"] = self.optimization
         left_out = self.left_out(checkpoint["state_dict"])
         checkpoint["state_dict"] = {
@@ -229,7 +237,10 @@ class Stage(LightningModule):
                     f"{where} holds weights alone (save_weights_only), and a run resumes with its optimizer's state: "
                     "give a checkpoint of RUN/checkpoints"
                 )
-            check_same_model(checkpoint["drip"], self.as_config(), where=where)
+            recorded, configured = checkpoint["drip"], self.as_config()
+            recorded = recorded | {"init_args": recorded["init_args"] | checkpoint.get("training", {})}
+            configured["init_args"] |= self.training_config()
+            check_same_model(recorded, configured, where=where)
 
     def left_out(self, names: Collection[str]) -> list[str]:
         """Those of the state's names that `build` loads again: frozen weights, and buffers of what is frozen whole."""
@@ -335,7 +346,9 @@ def _making(setting: str) -> AbstractContextManager[None]:
     return raised_as(InputError, ValueError, TypeError, message=lambda reason: f"{setting}: {reason}")
 
 
-def _check_needs_no_closure(optimizer: torch.optim.Optimizer) -> None:
+def _check_takes_steps(optimizer: torch.optim.Optimizer) -> None:
+    if isinstance(optimizer, torch.optim.SparseAdam):
+        raise ValueError("SparseAdam takes sparse gradients alone, and these are dense; choose torch.optim.Adam")
     closure = inspect.signature(optimizer.step).parameters.get("closure")
     if closure is not None and closure.default is closure.empty:
         raise ValueError(

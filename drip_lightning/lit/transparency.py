@@ -46,6 +46,7 @@ class TransparencyDecoder(MattingStage):
         gradient_checkpointing: Recompute the decoder's activations in the backward pass: less memory, more time.
         processing_size: Longest side of what the denoiser sees there; none for every picture's own.
         tile_size: Side of the tiles in which larger pictures are worked on; none for whole pictures.
+        memory: Of the whole process at most while a picture is worked on, such as 4GB; none for what is free.
         known: What results have where the trimap is sure.
         seed: Decides, with the sample's number, steps and noise.
         start_from: Run folder, checkpoint or export of this stage whose weights training starts from, without its
@@ -70,6 +71,7 @@ class TransparencyDecoder(MattingStage):
         gradient_checkpointing: bool = False,
         processing_size: int | None = None,
         tile_size: int | None = 512,
+        memory: str | None = None,
         known: KnownPixels = KnownPixels(),  # noqa: B008
         seed: int = 0,
         start_from: str | None = None,
@@ -82,6 +84,7 @@ class TransparencyDecoder(MattingStage):
             sampling_steps=sampling_steps,
             processing_size=processing_size,
             tile_size=tile_size,
+            memory=memory,
             known=known,
             seed=seed,
             start_from=start_from,
@@ -153,6 +156,7 @@ class TransparencyDecoder(MattingStage):
             hints=self.hints,
             reduction=self.reduction,
             sizes=self.sizes,
+            memory=self.memory_bound,
             known=self.known,
         )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, get_type_hints
 
 from drip_lightning.errors import InputError
 
@@ -11,7 +11,8 @@ def choice_of(description: Mapping[str, Any], base: type) -> Any:
     """Make a choice from `{class_path, init_args}`, as exported folders hold it.
 
     Args:
-        description: One of the project's own by its class's name, any other by its dotted path.
+        description: One of the project's own by its class's name, any other by its dotted path; its arguments may be
+            described in the same way.
         base: Of which its class is, or is below.
 
     Raises:
@@ -23,10 +24,16 @@ def choice_of(description: Mapping[str, Any], base: type) -> Any:
         if module:
             import_module(module)
         kind = next(one for one in _and_below(base) if one.__name__ == last and module in ("", one.__module__))
-        return kind(**arguments)
-    except (ImportError, StopIteration, TypeError) as error:
+        described = {key: value for key, value in arguments.items() if _is_description(value)}
+        types = get_type_hints(kind) if described else {}
+        return kind(**{**arguments, **{key: choice_of(value, types[key]) for key, value in described.items()}})
+    except (ImportError, StopIteration, TypeError, KeyError) as error:
         reason = str(error) or f"no such {base.__name__} is known"
         raise InputError(f"cannot make {name} as it is described: {reason}") from error
+
+
+def _is_description(value: Any) -> bool:
+    return isinstance(value, Mapping) and "class_path" in value
 
 
 def _and_below(kind: type) -> Iterator[type]:

@@ -1,19 +1,20 @@
-"""The diffusion schedule: the same betas for DDPM training and DPM-Solver++ sampling (DRIP Sec. 3.2)."""
+"""The diffusion schedule: the same betas for DDPM training and for sampling (DRIP Sec. 3.2)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
-from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from torch import Tensor
 
+from drip_lightning.choices import Replaceable
 from drip_lightning.errors import InputError
+from drip_lightning.nn.solver import DPMSolver, Solver
 from drip_lightning.ops.prediction import PredictionType
 
 
 @dataclass(frozen=True)
-class NoiseSchedule:
+class NoiseSchedule(Replaceable):
     """Betas, what the denoiser predicts, and how sampling spaces its steps; defaults are Stable Diffusion 2 base's.
 
     Attributes:
@@ -26,7 +27,8 @@ class NoiseSchedule:
         timestep_spacing: Which timesteps sampling visits. "trailing" starts at T and mends few-step sampling
             (Lin et al. 2024; Garcia et al. 2024); "leading" is that of diffusers' DDIM.
         steps_offset: Added to "leading" timesteps; 1 in Stable Diffusion.
-        solver_order: Of DPM-Solver++ multistep; 1 is DDIM.
+        solver: The method that sampling steps by.
+        solver_order: Of a multistep solver; 1 is DDIM.
         base: Whether the pretrained base's own schedule is to `keep`, so that another prediction type or other betas
             here are refused, or to `replace` by this one, which training then has to teach.
     """
@@ -39,6 +41,7 @@ class NoiseSchedule:
     zero_terminal_snr: bool = False
     timestep_spacing: Literal["trailing", "leading", "linspace"] = "trailing"
     steps_offset: int = 1
+    solver: Solver = DPMSolver()  # noqa: RUF009 - frozen
     solver_order: Literal[1, 2, 3] = 2
     base: Literal["keep", "replace"] = "keep"
 
@@ -59,7 +62,7 @@ class NoiseSchedule:
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> "NoiseSchedule":
-        """Undo `solver`, from its `config`.
+        """Undo `solver_for`, from the `config` of a DPM-Solver++.
 
         Raises:
             InputError: it is another solver.
@@ -69,11 +72,16 @@ class NoiseSchedule:
         if any(name not in config for name in same):
             raise InputError("scheduler: expected DPMSolverMultistepScheduler, as `drip export` writes it")
         made = cls(**{name: config[name] for name in same}, zero_terminal_snr=config["rescale_betas_zero_snr"])
-        expected = made.solver(1).config
+        expected = made.solver_for(1).config
         for name, value in expected.items():
             if not name.startswith("_") and config.get(name, value) != value:
                 raise InputError(f"scheduler: {name} {config[name]} is not what this sampler does, which is {value}")
         return made
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether it is this very class with DPM-Solver++: all of it is then in that solver's `config`, see `of`."""
+        return type(self) is NoiseSchedule and type(self.solver) is DPMSolver
 
     def check_base(self, found: Mapping[str, Any]) -> None:
         """Compare with the schedule that the pretrained base was trained with, unless that is to be replaced.
@@ -114,34 +122,19 @@ class NoiseSchedule:
         """The schedule's cumulated products (T,), float32, falling from nearly 1."""
         return DDPMScheduler(**self.settings(), clip_sample=False).alphas_cumprod
 
-    def solver(self, steps: int) -> DPMSolverMultistepScheduler:
-        """A fresh DPM-Solver++ (Lu et al. 2022) for `steps` steps, the last landing on the clean latent.
-
-        It starts from noise of unit variance and takes its inputs unscaled.
+    def solver_for(self, steps: int) -> Any:
+        """A fresh solver for `steps` steps: see `Solver.build`.
 
         Raises:
-            InputError: the last leading timestep would lie beyond the schedule.
+            InputError: it does not go with the schedule, or with how it is used.
         """
-        solver = DPMSolverMultistepScheduler(
-            **self.settings(),
-            steps_offset=self.steps_offset,
-            algorithm_type="dpmsolver++",
-            solver_order=self.solver_order,
-            final_sigmas_type="zero",
+        solver = self.solver.build(
+            {**self.settings(), "steps_offset": self.steps_offset, "solver_order": self.solver_order}, steps=steps
         )
-        if self.timestep_spacing == "leading":
-            solver.set_timesteps(timesteps=self._leading(steps))
-        else:
-            solver.set_timesteps(steps)
-        return solver
-
-    def _leading(self, steps: int) -> list[int]:
-        """DDIM's; diffusers' DPM-Solver divides by one step more, and so starts lower."""
-        ratio = self.num_train_timesteps // steps
-        timesteps = [place * ratio + self.steps_offset for place in reversed(range(steps))]
-        if timesteps[0] >= self.num_train_timesteps:
+        if len(solver.timesteps) != steps or solver.init_noise_sigma != 1:
             raise InputError(
-                f"{steps} leading steps with noise_schedule.steps_offset={self.steps_offset} begin at timestep "
-                f"{timesteps[0]}, beyond the last, {self.num_train_timesteps - 1}: take fewer steps, or an offset of 0"
+                "noise_schedule.solver: expected one prediction a step, from noise of deviation 1; "
+                f"{type(self.solver).__name__} makes {len(solver.timesteps)} in {steps} steps, from "
+                f"{float(solver.init_noise_sigma):.3g}"
             )
-        return timesteps
+        return solver

@@ -53,9 +53,10 @@ class PlainMattingPipeline(DiffusionPipeline):
     Args:
         vae: Frozen autoencoder. It never runs in float16, which overflows in Stable Diffusion's.
         unet: The joint-domain denoiser, with its cross-domain attention (DRIP Eq. 4).
-        scheduler: How to sample: DPM-Solver++.
+        scheduler: How to sample: DPM-Solver++, unless there is a `noise_schedule`.
         transparency_decoder: What mends the VAE's pictures (DRIP Eq. 6); none for the VAE alone.
         noise: What sampling starts from, as `choice_of` takes it.
+        noise_schedule: In the same way, a schedule or solver that `scheduler` cannot say; none for what that says.
         hints: What the transparency decoder is given beside picture and trimap, in the same way; none for nothing.
         reduction: How many times smaller than the picture the denoiser sees it.
         one_step: Whether the denoiser was taught a single step.
@@ -79,6 +80,7 @@ class PlainMattingPipeline(DiffusionPipeline):
         scheduler: DPMSolverMultistepScheduler,
         transparency_decoder: ModelMixin | None = None,
         noise: dict[str, Any] | None = None,
+        noise_schedule: dict[str, Any] | None = None,
         hints: dict[str, Any] | None = None,
         reduction: int = 1,
         one_step: bool = False,
@@ -94,6 +96,7 @@ class PlainMattingPipeline(DiffusionPipeline):
         self.register_modules(vae=vae, unet=unet, scheduler=scheduler, transparency_decoder=transparency_decoder)
         self.register_to_config(
             noise=noise,
+            noise_schedule=noise_schedule,
             hints=hints,
             reduction=reduction,
             one_step=one_step,
@@ -133,13 +136,14 @@ class PlainMattingPipeline(DiffusionPipeline):
             InputError: no picture could be brought to these sizes, or the scheduler is of another kind.
         """
         config = self.config
+        own = config["noise_schedule"]
         processing_size = config["default_processing_size"] if processing_size is None else processing_size or None
         tile_size = config["default_tile_size"] if tile_size is None else tile_size or None
         return MattingSampler(
             codec=LatentCodec(self.vae, alpha_decoding=config["alpha_decoding"], precision=config["vae_precision"]),
             joint_unet=self.unet,
             noise=choice_of(config["noise"] or {"class_path": "AnnealedMultiResolutionNoise"}, NoiseSampler),
-            schedule=NoiseSchedule.of(self.scheduler.config),
+            schedule=choice_of(own, NoiseSchedule) if own else NoiseSchedule.of(self.scheduler.config),
             decoder=self.transparency_decoder or self._vae_decoder,
             one_step=config["one_step"],
             hints=choice_of(config["hints"], Hints) if config["hints"] else NoHints(),

@@ -17,7 +17,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from drip_lightning.errors import InputError
 from drip_lightning.moved import MissingSource
 from drip_lightning.nn import stable_diffusion_2
-from drip_lightning.nn.sources import SD2_MIRROR, is_local, loading
+from drip_lightning.nn.sources import SD2_MIRROR, contradiction, is_local, loading
 
 _CLASS = {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL"}
 _NONE_OF = {
@@ -116,8 +116,8 @@ class StableDiffusion(Networks):
         with loading(self.source, "vae"):
             config = self._config("vae", known=not pretrained)
             if pretrained:
-                return AutoencoderKL.from_pretrained(
-                    subfolder="vae", variant=self.variant, low_cpu_mem_usage=False, **self._where
+                return _complete(
+                    AutoencoderKL, subfolder="vae", variant=self.variant, low_cpu_mem_usage=False, **self._where
                 )
             with init_empty_weights():
                 return AutoencoderKL.from_config(config)
@@ -131,8 +131,8 @@ class StableDiffusion(Networks):
         with loading(self.source, "unet"):
             config = self._config("unet", known=not pretrained)
             if pretrained:
-                return UNet2DConditionModel.from_pretrained(
-                    subfolder="unet", variant=self.variant, low_cpu_mem_usage=False, **self._where
+                return _complete(
+                    UNet2DConditionModel, subfolder="unet", variant=self.variant, low_cpu_mem_usage=False, **self._where
                 )
             with init_empty_weights():
                 return UNet2DConditionModel.from_config(config)
@@ -176,8 +176,8 @@ class StableDiffusion(Networks):
                 length, channels = self._text_size()
                 return torch.zeros(1, length if self.prompt == "padded" else 2, channels)
             tokenizer = CLIPTokenizer.from_pretrained(subfolder="tokenizer", **self._where)
-            text_encoder = CLIPTextModel.from_pretrained(
-                subfolder="text_encoder", variant=self.variant, dtype=torch.float32, **self._where
+            text_encoder = _complete(
+                CLIPTextModel, subfolder="text_encoder", variant=self.variant, dtype=torch.float32, **self._where
             )
             known, expected = tokenizer.vocab_size, text_encoder.config.vocab_size
             if known != expected:  # without its files a tokenizer knows two tokens and says nothing
@@ -257,7 +257,9 @@ class FromScratch(Networks):
                 "--model.init_args.networks.init_args.vae",
             )
         with loading(self.vae, "vae"):
-            return AutoencoderKL.from_pretrained(self.vae, subfolder="vae", low_cpu_mem_usage=False)
+            return _complete(
+                AutoencoderKL, pretrained_model_name_or_path=self.vae, subfolder="vae", low_cpu_mem_usage=False
+            )
 
     def unet(self, *, pretrained: bool = True) -> UNet2DConditionModel:
         """Build the U-Net; if its weights matter they are random."""
@@ -284,3 +286,16 @@ class FromScratch(Networks):
     def prompt_embedding(self, *, pretrained: bool = True) -> Tensor:
         """Two fixed random tokens in place of the text: two, so that the text attention's weights get gradients."""
         return torch.randn(1, 2, self.prompt_channels, generator=torch.Generator().manual_seed(0))
+
+
+def _complete(kind: type[Any], **where: Any) -> Any:
+    """Load a network whose weights are all there, and no others: of what is missing the libraries only warn.
+
+    Raises:
+        ValueError: the configuration is another network's.
+    """
+    network, found = kind.from_pretrained(output_loading_info=True, **where)
+    strange = [name for name in found["unexpected_keys"] if not name.endswith("position_ids")]  # of older CLIPs
+    if wrong := sorted([*found["missing_keys"], *strange]):
+        raise ValueError(contradiction(wrong))
+    return network

@@ -13,7 +13,7 @@ from drip_lightning.ops.transfer import to_device
 def sample_latents(
     denoise: Callable[[Tensor, Tensor, Tensor], Tensor], noise: Tensor, schedule: NoiseSchedule, *, steps: Sequence[int]
 ) -> Tensor:
-    """Denoise with DPM-Solver++ (DRIP Sec. 3.2: 10 steps), each sample in its own number of steps.
+    """Denoise, each sample in its own number of steps of the schedule's solver (DRIP Sec. 3.2: 10 of DPM-Solver++).
 
     Samples go side by side: the i-th step of all that have one is a single call of `denoise`. Nothing waits for the
     device, and nothing is sent to it between steps.
@@ -35,7 +35,7 @@ def sample_latents(
         raise ValueError(f"steps: expected 1 to {schedule.num_train_timesteps}, got {min(steps)} to {max(steps)}")
     longest_first = sorted(range(len(steps)), key=lambda place: -steps[place])  # those still active are the first
     counts = [steps[place] for place in longest_first]
-    solvers = {count: schedule.solver(count) for count in counts}
+    solvers = {count: schedule.solver_for(count) for count in counts}
     groups = {count: slice(counts.index(count), counts.index(count) + counts.count(count)) for count in counts}
     timesteps = torch.zeros(counts[0], len(counts), dtype=torch.long)
     for count, group in groups.items():

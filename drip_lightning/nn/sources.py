@@ -2,7 +2,7 @@
 
 import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -39,8 +39,11 @@ def loading(source: str, part: str) -> Iterator[None]:
         yield
     except DripError:
         raise
-    except (OSError, ValueError, SafetensorError) as error:
-        reason = reason_of(error)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        mismatch = isinstance(error, RuntimeError) and re.search(r"state_dict|mismatched", str(error))
+        if isinstance(error, RuntimeError) and not mismatch:
+            raise
+        reason = contradiction(re.findall(r"size mismatch for ([\w.]+)", str(error))) if mismatch else reason_of(error)
         if Path(source).is_dir():
             reason += _what_is_there(Path(source) / part)
         elif source.count("/") != 1:
@@ -53,6 +56,11 @@ def loading(source: str, part: str) -> Iterator[None]:
             remedy=f"give a folder in diffusers' format or a Hub id such as {SD2_MIRROR}; without a network, download "
             "it first and set HF_HUB_OFFLINE=1",
         ) from error
+
+
+def contradiction(weights: Sequence[str]) -> str:
+    """What is wrong with a part whose configuration and weights are of two networks; these are some of the latter."""
+    return "its config.json contradicts its weights" + (f", such as {weights[0]}" if weights else "")
 
 
 def is_local(source: str) -> bool:

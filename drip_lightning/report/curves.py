@@ -5,17 +5,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import yaml
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from drip_lightning.errors import InputError
 from drip_lightning.report.statistics import summarise
-from drip_lightning.report.tables import Column
+from drip_lightning.report.tables import Column, columns
 from drip_lightning.report.variants import Variant
 from drip_lightning.sweep.plan import SweepPlan
 from drip_lightning.sweep.settings import TEST
 
-_LOSS, _SCORE = "train/loss", "val/alpha_sad_unknown"
+_LOSS = "train/loss"
 _PANELS_A_ROW = 3
 _SMOOTHED_OVER = 5
 """Logged losses in a running mean: single batches of a tiny run say little."""
@@ -27,22 +29,24 @@ Curve = dict[int, float]
 def draw_training_curves(plan: SweepPlan, variants: Sequence[Variant], folder: Path, out: Path) -> list[Path]:
     """`curves.png`: each training stage's loss, and its score on the evaluation set, against training steps.
 
-    A line is the mean over seeds, its band reaches from the least to the greatest.
+    The score is the one that its best checkpoint is best by, if it keeps one, else alpha's SAD. A line is the mean over
+    seeds, its band reaches from the least to the greatest.
     """
     kinds = list(dict.fromkeys(stage.kind for stage in plan.stages.values() if stage.kind != TEST))
     panels = []
     for kind in kinds:
-        for tag, title in ((_LOSS, f"{kind}: training loss"), (_SCORE, f"{kind}: alpha SAD, validation /10³")):
-            lines = _lines(variants, kind, tag, folder)
+        tag, heading, factor = _score(plan, kind)
+        for name, title, unit in ((_LOSS, "training loss", 1.0), (tag, heading, factor)):
+            lines = _lines(variants, kind, name, folder)
             if any(len(curve) > 1 for curves in lines.values() for curve in curves):
-                panels.append((title, tag, lines))
+                panels.append((f"{kind}: {title}", unit, lines))
     if not panels:
         return []
     rows = math.ceil(len(panels) / _PANELS_A_ROW)
     figure = Figure(figsize=(4.6 * min(len(panels), _PANELS_A_ROW), 3.4 * rows), layout="constrained")
-    for place, (title, tag, lines) in enumerate(panels, start=1):
+    for place, (title, factor, lines) in enumerate(panels, start=1):
         axis = figure.add_subplot(rows, min(len(panels), _PANELS_A_ROW), place)
-        _draw_lines(axis, lines, factor=1e-3 if tag == _SCORE else 1.0)
+        _draw_lines(axis, lines, factor=factor)
         axis.set(title=title, xlabel="training step")
     return [_saved(figure, out / "curves.png")]
 
@@ -76,6 +80,19 @@ def draw_factor_curve(plan: SweepPlan, variants: Sequence[Variant], column: Colu
             axis.legend(fontsize="small")
         drawn.append(_saved(figure, out / f"{factor}.png"))
     return drawn
+
+
+def _score(plan: SweepPlan, kind: str) -> tuple[str, str, float]:
+    """A stage's score while it trains: its name in the log, its heading, and the factor of its unit."""
+    config = yaml.safe_load(next(stage.config for stage in plan.stages.values() if stage.kind == kind))
+    best = config.get("checkpoint", {}).get("best") or {}
+    tag = best.get("score", "val/alpha_sad_unknown")
+    *_, metric = tag.split("/")
+    try:
+        column = columns([metric])[0]
+    except InputError:  # no matte's score, such as val/loss
+        return tag, tag, 1.0
+    return tag, f"{column.heading}, validation", column.factor
 
 
 def _lines(variants: Sequence[Variant], kind: str, tag: str, folder: Path) -> dict[str, list[Curve]]:

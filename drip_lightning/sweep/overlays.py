@@ -94,6 +94,9 @@ def _written_keys(content: Any, base: Any, above: Keys = ()) -> Iterator[Keys]:
     if not isinstance(content, Mapping) or _swaps(content, base):
         yield above
         return
+    if _below(base, key := "init_args") is not None and not {key, "class_path"} & content.keys():
+        yield from _written_keys(content, base[key], (*above, key))  # as files may leave it out
+        return
     for key, value in content.items():
         if key != "class_path":  # it is the base's
             yield from _written_keys(value, _below(base, key), (*above, str(key)))

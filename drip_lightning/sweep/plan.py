@@ -230,7 +230,7 @@ def _plan_training(
     for other in inputs:
         config = config.replace(f"INPUT-{other}", chain[other].key)
     content = yaml.safe_load(config)
-    key = f"{name}-{_digest(json.dumps(content, sort_keys=True), _data_digest(content['data']))}"
+    key = f"{name}-{_digest(json.dumps(content, sort_keys=True), _data_digest(content['data']['init_args']))}"
     return PlannedStage(
         key=key,
         kind=name,
@@ -258,7 +258,7 @@ def _settings(stage: StageSettings, inputs: Sequence[str]) -> dict[str, str]:
 
 
 def _plan_test(options: dict[str, Any], last: PlannedStage) -> PlannedStage:
-    if isinstance(yaml.safe_load(last.config)["data"]["evaluation"], Mapping) and "data" not in options:
+    if isinstance(yaml.safe_load(last.config)["data"]["init_args"]["evaluation"], Mapping) and "data" not in options:
         raise InputError(f"{last.kind} has several evaluation sets: say by `test: {{data: DIR}}` which one counts")
     digest = _digest(json.dumps(options, sort_keys=True), last.key)
     return PlannedStage(key=f"{TEST}-{digest}", kind=TEST, inputs=(last.key,), config="", options=options, steps=0)

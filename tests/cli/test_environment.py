@@ -36,7 +36,7 @@ def test_fit_takes_it_and_says_so(capsys: pytest.CaptureFixture[str], monkeypatc
     assert stop.value.code in (None, 0)
     assert config["trainer"]["max_steps"] == 7  # both files have others
     assert config["model"]["init_args"]["noise"]["class_path"] == "GaussianNoise"
-    assert config["data"]["num_workers"] == 3
+    assert config["data"]["init_args"]["num_workers"] == 3
     assert "drip fit: from the environment: --config=" in said.err
     assert " --data.num_workers=5 --model.noise=GaussianNoise --trainer.max_steps=7\n" in said.err
 

@@ -41,7 +41,7 @@ def test_a_run_folder_holds_all_of_the_run(runs: Path, stage: str) -> None:
     checkpoint = read_checkpoint(folder / "checkpoints" / "step=0000002.ckpt")
     assert checkpoint["global_step"] == 2
     assert checkpoint["drip"]["class_path"].lower().startswith(stage)
-    assert yaml.safe_load((folder / "config.yaml").read_text())["data"]["image_size"] == 32
+    assert yaml.safe_load((folder / "config.yaml").read_text())["data"]["init_args"]["image_size"] == 32
     assert list((folder / "tensorboard").glob("events.out.tfevents.*"))
     assert not list(folder.rglob("*partial*"))
 

@@ -2,27 +2,17 @@ import argparse
 
 import pytest
 
-from drip_lightning.cli.size_options import add_size_options, parse_bytes
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("4GB", 4 * 10**9), ("4gib", 2**32), ("1.5G", 1_500_000_000), ("512 MB", 512 * 10**6), ("1000", 1000)],
-)
-def test_sizes_in_bytes(text: str, expected: int) -> None:
-    assert parse_bytes(text) == expected
-
-
-@pytest.mark.parametrize("text", ["much", "", "-4GB", "4XB", "GB"])
-def test_no_sizes_in_bytes(text: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match="expected a size such as 4GB"):
-        parse_bytes(text)
+from drip_lightning.cli.size_options import add_size_options, size_changes
 
 
 def test_numbers_or_words() -> None:
     parser = argparse.ArgumentParser(exit_on_error=False)
     add_size_options(parser)
     options = parser.parse_args(["--processing-size=native", "--tile-size=256", "--precision=bf16"])
-    assert (options.processing_size, options.tile_size, options.precision) == ("native", 256, "bf16")
+    assert (size_changes(options), options.precision) == ({"processing_size": None, "tile_size": 256}, "bf16")
+    options = parser.parse_args(["--tile-size=whole", "--memory=4GB"])
+    assert (size_changes(options), options.precision) == ({"tile_size": None, "memory": "4GB"}, "32")
     with pytest.raises(argparse.ArgumentError, match="expected a whole number or native, got 'whole'"):
         parser.parse_args(["--processing-size=whole"])
+    with pytest.raises(argparse.ArgumentError, match="expected a size such as 4GB or 512MB, got 'much'"):
+        parser.parse_args(["--memory=much"])

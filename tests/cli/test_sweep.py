@@ -61,7 +61,7 @@ def test_the_papers_sweeps_are_at_its_scale(path: Path, tmp_path: Path, capsys: 
     trained = [stage for stage in plan.stages.values() if stage.kind != "test"]
     for stage in trained:
         config = yaml.safe_load(stage.config)
-        model, data = config["model"]["init_args"], config["data"]
+        model, data = config["model"]["init_args"], config["data"]["init_args"]
         assert (config["trainer"]["max_steps"], data["batch_size"], data["image_size"]) == (30000, 96, 512)
         assert model["optimizer"]["init_args"]["lr"] == rates[stage.kind]
         networks = StableDiffusion(**model["networks"]["init_args"])

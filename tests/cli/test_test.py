@@ -29,7 +29,8 @@ def per_image(out: Path) -> list[dict[str, str]]:
 def test_each_of_a_runs_evaluation_sets_has_results_of_its_own(runs: Path, synth: Path, tmp_path: Path) -> None:
     own = Path(shutil.copytree(runs / "denoiser", tmp_path / "denoiser"))
     config = yaml.safe_load((own / "config.yaml").read_text())
-    config["data"]["evaluation"] = {"mix": str(synth / "evaluation"), "discs": evaluation_shards(tmp_path / "discs")}
+    sets = {"mix": str(synth / "evaluation"), "discs": evaluation_shards(tmp_path / "discs")}
+    config["data"]["init_args"]["evaluation"] = sets
     (own / "config.yaml").write_text(yaml.safe_dump(config))
     assert command.run(["test", "trimap", str(own), "--steps=1", "--limit=1", "--accelerator=cpu"]) == 0
     found = {name: (own / "test" / name / "per_image.csv").read_text().splitlines() for name in ("mix", "discs")}
@@ -53,10 +54,14 @@ def test_several_methods_share_one_table_under_the_names_given(runs: Path, tmp_p
     checkpoint = newest_checkpoint(runs / "denoiser")
     methods = ["trimap", f"ours={runs / 'denoiser'}", str(checkpoint)]
     out = tmp_path / "out"
-    assert command.run(["test", *methods, "--out", str(out), "--limit=1", "--steps=1", "--ensemble=2"]) == 0
+    sizes = ["--tile-size=whole", "--memory=100GB", "--precision=bf16"]
+    assert command.run(["test", *methods, *sizes, "--out", str(out), "--limit=1", "--steps=1", "--ensemble=2"]) == 0
     rows = {line["row"]: line for line in per_image(out)}
     assert list(rows) == ["trimap", "ours", checkpoint.name]
     assert {**rows["ours"], "row": ""} == {**rows[checkpoint.name], "row": ""}  # the same weights and draws
+    protocol = json.loads((out / "summary.json").read_text())["protocol"]
+    ours = protocol["methods"][1]
+    assert (ours["tile size"], ours["memory"], protocol["precision"]) == ("whole", "100GB", "bf16-mixed")
 
 
 def test_the_ceiling_has_a_folder_of_its_own(run: Path) -> None:
@@ -99,6 +104,7 @@ def test_two_ranks_measure_each_picture_once_and_end_in_the_same_table(runs: Pat
         (["trimap", "trimap", "--out=o", "--data=d"], "two methods are both called 'trimap'"),
         (["trimap", "--out=o", "--data=d", "--steps=0"], "--steps: expected different numbers of at least 1, got 0"),
         (["trimap", "--out=o", "--data=d", "--accelerator=abacus"], "abacus"),
+        (["denoiser", "--out=o", "--tile-size=7"], "tile size: expected at least 32 for these networks, got 7"),
         (["autoencoder", "--out=o"], "the stage Autoencoder, expected"),
     ],
 )
@@ -111,7 +117,8 @@ def test_a_mistake_is_one_line(
     complaint: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "autoencoder").symlink_to(runs / "autoencoder")
+    for stage in ("autoencoder", "denoiser"):
+        (tmp_path / stage).symlink_to(runs / stage)
     assert command.run(["test", *arguments]) == 1
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith("drip test: ")

@@ -418,6 +418,12 @@ def test_an_optimizer_that_takes_several_losses_a_step_is_refused(networks) -> N
         fit(stage, [matting_batch(0, 1)])
 
 
+def test_an_optimizer_of_sparse_gradients_is_refused(networks) -> None:
+    stage = Denoiser(networks=networks, optimizer=torch.optim.SparseAdam)
+    with pytest.raises(InputError, match=r"^optimizer: SparseAdam takes sparse gradients alone, .*choose torch"):
+        fit(stage, [matting_batch(0, 1)])
+
+
 def test_weights_alone_are_loaded_but_not_resumed_from(networks, tmp_path) -> None:
     stage, file = Denoiser(networks=networks), tmp_path / "weights.ckpt"
     fit(stage, [matting_batch(0, 1)]).save_checkpoint(file, weights_only=True)

@@ -15,8 +15,8 @@ def test_alphas_cumprod_are_stable_diffusions() -> None:
 
 def test_trailing_steps_start_at_the_last_timestep() -> None:
     schedule = NoiseSchedule()
-    assert schedule.solver(10).timesteps.tolist() == [999, 899, 799, 699, 599, 499, 399, 299, 199, 99]
-    assert schedule.solver(1).timesteps.tolist() == [999]
+    assert schedule.solver_for(10).timesteps.tolist() == [999, 899, 799, 699, 599, 499, 399, 299, 199, 99]
+    assert schedule.solver_for(1).timesteps.tolist() == [999]
 
 
 @pytest.mark.parametrize("offset", [0, 1])
@@ -25,7 +25,7 @@ def test_leading_steps_are_those_of_ddim(steps: int, offset: int) -> None:
     ddim = DDIMScheduler(timestep_spacing="leading", steps_offset=offset)
     ddim.set_timesteps(steps)
     schedule = NoiseSchedule(timestep_spacing="leading", steps_offset=offset)
-    assert schedule.solver(steps).timesteps.tolist() == ddim.timesteps.tolist()
+    assert schedule.solver_for(steps).timesteps.tolist() == ddim.timesteps.tolist()
 
 
 def test_a_solver_of_the_first_order_steps_as_ddim() -> None:
@@ -33,7 +33,7 @@ def test_a_solver_of_the_first_order_steps_as_ddim() -> None:
     settings = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
     ddim = DDIMScheduler(timestep_spacing="leading", steps_offset=1, clip_sample=False, **settings)
     ddim.set_timesteps(10)
-    solver = NoiseSchedule(timestep_spacing="leading", solver_order=1).solver(10)
+    solver = NoiseSchedule(timestep_spacing="leading", solver_order=1).solver_for(10)
     own = theirs = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     for timestep in ddim.timesteps[:-1]:
         noise = torch.tanh(own + timestep / 1000)
@@ -45,7 +45,7 @@ def test_a_solver_of_the_first_order_steps_as_ddim() -> None:
 def test_leading_steps_beyond_the_schedule_are_refused() -> None:
     schedule = NoiseSchedule(timestep_spacing="leading")
     with pytest.raises(InputError, match=r"1000 leading steps with .* begin at timestep 1000, beyond the last, 999"):
-        schedule.solver(1000)
+        schedule.solver_for(1000)
 
 
 BASE = {"_class_name": "PNDMScheduler", "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
@@ -98,9 +98,9 @@ def test_zero_terminal_snr_with_leading_timesteps_is_refused_by_name() -> None:
 
 def test_each_solver_is_fresh() -> None:
     schedule = NoiseSchedule()
-    first, second = schedule.solver(3), schedule.solver(5)
+    first, second = schedule.solver_for(3), schedule.solver_for(5)
     assert (len(first.timesteps), len(second.timesteps)) == (3, 5)
 
 
 def test_solvers_start_from_unit_variance() -> None:
-    assert NoiseSchedule().solver(4).init_noise_sigma == 1
+    assert NoiseSchedule().solver_for(4).init_noise_sigma == 1

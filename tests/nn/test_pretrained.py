@@ -157,6 +157,25 @@ def test_a_base_of_another_kind_is_refused(copied, part, entries, complaint) -> 
         PARTS[part](StableDiffusion(source=str(copied)))
 
 
+@pytest.mark.parametrize(
+    ("part", "entries", "weight"),
+    [
+        ("unet", {"block_out_channels": [8, 16, 16, 32]}, r", such as down_blocks\.3\.resnets\.0\.conv1\.weight"),
+        ("unet", {"layers_per_block": 1}, r", such as up_blocks\S+"),
+        ("vae", {"layers_per_block": 3}, r", such as decoder\.up_blocks\.0\.resnets\.3\.\S+"),  # it would be random
+        ("vae", {"layers_per_block": 1}, r", such as decoder\.up_blocks\.0\.resnets\.2\.\S+"),
+        ("text_encoder", {"num_hidden_layers": 3}, r", such as encoder\.layers\.2\.\S+"),
+        ("text_encoder", {"hidden_size": 32}, ""),
+    ],
+)
+def test_a_configuration_that_contradicts_the_weights_is_told_in_one_line(copied, part, entries, weight) -> None:
+    _config(copied, part, **entries)
+    said = rf"^cannot load {part} of '{copied}' \(its config\.json contradicts its weights{weight}\): give a folder"
+    with pytest.raises(InputError, match=said) as error:
+        PARTS[part](StableDiffusion(source=str(copied)))
+    assert "\n" not in str(error.value)
+
+
 def test_a_base_of_another_latent_is_refused(copied) -> None:
     replace(NETWORKS, latent_channels=16).new_vae().save_pretrained(copied / "vae")
     networks = StableDiffusion(source=str(copied))

@@ -1,4 +1,4 @@
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -64,7 +64,7 @@ def sampler(decoder: LatentDecoder | None = None, joint_unet: nn.Module | Oracle
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda one: f"{one.prediction_type}-{one.zero_terminal_snr}")
 def test_a_perfect_denoiser_gives_the_true_latents(schedule, steps) -> None:
     foreground, alpha = torch.randn(2, 2, 4, 6, 5, generator=torch.Generator().manual_seed(0))
-    whole = sampler(joint_unet=Oracle(schedule), **asdict(schedule))
+    whole = sampler(joint_unet=Oracle(schedule), **vars(schedule))
     sampled = whole.sample(torch.cat([foreground, alpha], dim=1), steps=steps, generators=generators(1, 2))
     torch.testing.assert_close(sampled, stack_domains(foreground, alpha), atol=2e-3, rtol=1e-3)
 

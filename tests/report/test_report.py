@@ -5,11 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
+from matplotlib.figure import Figure
 from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
 import drip_lightning.cli.main as command
 from drip_lightning.errors import InputError
+from drip_lightning.report import curves
 from drip_lightning.report.report import write_report
 from drip_lightning.report.variants import marginal_variants, read_variants
 from drip_lightning.sweep.pictures import KINDS
@@ -138,6 +141,37 @@ def test_curves_are_drawn_of_what_was_logged(swept: Swept) -> None:
                 for step in range(4):
                     writer.add_scalar("train/loss", 2.0 - step, step)
     assert "curves.png" in write_report(folder)
+
+
+@pytest.mark.parametrize(
+    ("best", "tag", "title"),
+    [
+        (None, "val/alpha_sad_unknown", "denoiser: alpha SAD /10³, validation"),
+        (
+            {"score": "val/mix/alpha_mse_unknown"},
+            "val/mix/alpha_mse_unknown",
+            "denoiser: alpha MSE ×10³, validation",
+        ),
+        ({"score": "val/loss"}, "val/loss", "denoiser: val/loss"),
+    ],
+)
+def test_the_score_s_curve_is_of_the_one_that_the_best_checkpoint_is_best_by(
+    swept: Swept, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, best: dict[str, str] | None, tag: str, title: str
+) -> None:
+    own = tmp_path / "configs" / "tiny.yaml"
+    own.write_text(yaml.safe_dump({"checkpoint": {"best": best}}))
+    folder = swept()
+    plan = SweepPlan.load(folder)
+    for key, stage in plan.stages.items():
+        if stage.kind == "denoiser":
+            with SummaryWriter(str(folder / "stages" / key / "tensorboard")) as writer:
+                for step in range(3):
+                    writer.add_scalar(tag, 1000.0, step)
+    drawn: list[Figure] = []
+    monkeypatch.setattr(curves, "_saved", lambda figure, path: drawn.append(figure) or path)
+    variants = [variant for variant in read_variants(plan, folder) if variant.runs]
+    assert curves.draw_training_curves(plan, variants, folder, folder) == [folder / "curves.png"]
+    assert [axis.get_title() for axis in drawn[0].axes] == [title]
 
 
 def test_the_grid_has_a_column_a_variant(swept: Swept) -> None:

@@ -27,7 +27,7 @@ OVERLAYS: dict[str, Any] = {
     "small": {"trainer": {"max_steps": 5}},
     "worse": {"model": {"worse": 40}},
     "zero": {"model": {"worse": 0}},
-    "sets": {"data": {"evaluation": {"one": "there", "two": "here"}}},
+    "sets": {"data": {"init_args": {"evaluation": {"one": "there", "two": "here"}}}},
     "vae": {"model": {"vae": "none"}},
     "noise": {"model": {"noise": {"init_args": {"discount": 0.8, "deviation": "sample"}}}},
     "fail": {"model": {"behaviour": "fail"}},

@@ -17,7 +17,8 @@ PICTURES = [f"p{number}" for number in range(8)]
 
 def resolve(arguments: Sequence[str]) -> str:
     """Merge configurations and settings as `drip fit` does."""
-    merged: dict[str, Any] = {"trainer": {}, "data": dict.fromkeys(("foregrounds", "backgrounds", "evaluation"))}
+    shards = dict.fromkeys(("foregrounds", "backgrounds", "evaluation"))
+    merged: dict[str, Any] = {"trainer": {}, "data": {"init_args": shards}}
     for argument in arguments:
         key, _, value = argument.removeprefix("--").partition("=")
         if key == "config":

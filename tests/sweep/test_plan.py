@@ -91,7 +91,9 @@ def test_a_stage_is_named_by_what_decides_it(plan: MakePlan) -> None:
 
 
 def test_other_data_make_another_stage(plan: MakePlan, tmp_path: Path, sweep_file: Callable[..., Path]) -> None:
-    (tmp_path / "configs" / "tiny.yaml").write_text(yaml.safe_dump({"data": {"foregrounds": str(tmp_path)}}))
+    (tmp_path / "configs" / "tiny.yaml").write_text(
+        yaml.safe_dump({"data": {"init_args": {"foregrounds": str(tmp_path)}}})
+    )
     (tmp_path / "index.json").write_text("one")
     before = plan()
     (tmp_path / "index.json").write_text("two")

@@ -106,9 +106,10 @@ def _configured(configs: list[str], more: list[str]) -> "MattingDataModule":
     arguments = [f"--config={config}" for config in configs]
     resolved: dict[str, Any] = yaml.safe_load(FitConfigurations()([*arguments, *more]))
     # linked arguments are left out of a resolved configuration
-    section = {"seed": resolved["seed_everything"], **resolved["data"], "evaluation": None}
+    section = resolved["data"]
+    section["init_args"] |= {"seed": resolved["seed_everything"], "evaluation": None}
     parser = ArgumentParser()
-    parser.add_class_arguments(MattingDataModule, "data")
+    parser.add_subclass_arguments(MattingDataModule, "data")
     data: MattingDataModule = parser.instantiate_classes(parser.parse_object({"data": section})).data
     return data
 

@@ -28,7 +28,7 @@ def facts_of_run(config: Namespace) -> Facts:
     """All that must be the same on every rank: the resolved configuration, the data's indices, code and libraries."""
     facts = {name: str(value) for name, value in vars(config.as_flat()).items() if name.split(".")[0] != "config"}
     for folder in ("foregrounds", "backgrounds", "evaluation"):
-        facts[f"index of data.{folder}"] = index_hash(config.data[folder])
+        facts[f"index of data.{folder}"] = index_hash(config.data.init_args[folder])
     facts["code of drip_lightning"] = code_hash()
     facts |= {"Python": platform.python_version(), "torch": torch.__version__, "lightning": lightning.__version__}
     return facts

@@ -1,20 +1,25 @@
+import inspect
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import yaml
 from lightning.pytorch import Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from drip_lightning.cli.fit import run
-from drip_lightning.lit.callbacks.matte_panels import MattePanels
+from drip_lightning.lit.callbacks.matte_panels import MattePanels, log_picture
 from drip_lightning.lit.datamodule import MattingDataModule
 from drip_lightning.lit.matting import MattingStage
+from drip_lightning.nn.sampler import Matte
 from drip_lightning.ops.panel import matte_panel
+from drip_lightning.ops.picture import as_picture
+from tests.networks import matting_batch
 from tests.runs import tiny_arguments
 
 
@@ -25,7 +30,7 @@ def test_the_same_configuration_is_stored_once_and_others_are_numbered(synth: Pa
         run(tiny_arguments("autoencoder", synth, tmp_path, "--trainer.max_steps=1", "--checkpoint.keep=0", *more))
         stored = {path.name: yaml.safe_load(path.read_text()) for path in folder.glob("config*")}
         assert all(config["ckpt_path"] is None for config in stored.values())
-        return {name: config["data"]["batch_size"] for name, config in stored.items()}
+        return {name: config["data"]["init_args"]["batch_size"] for name, config in stored.items()}
 
     assert fit() == {"config.yaml": 2}
     assert fit("--ckpt_path=auto") == {"config.yaml": 2}
@@ -123,3 +128,49 @@ def test_a_plain_run_has_hyperparameters_in_tensorboard(runs: Path) -> None:
     assert hparams["model.init_args.sampling_steps"].number_value == 2
     assert hparams["model.class_path"].string_value == "Denoiser"
     assert "hp_metric" not in events.Tags()["scalars"]
+
+
+class _Folderless(Logger):
+    """Neither takes pictures nor has a place for files."""
+
+    name = version = "nowhere"
+
+    def log_hyperparams(self, *_: object) -> None: ...
+
+    def log_metrics(self, *_: object) -> None: ...
+
+
+class _MLFlow(MLFlowLogger):
+    """Lightning's, with a client that keeps what it is given."""
+
+    run_id = "run 7"
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[object, ...]] = []
+
+    @property
+    def experiment(self) -> object:
+        def log_image(run_id: str, image: Image.Image, *, key: str, step: int) -> None:
+            self.seen.append((run_id, image.size, key, step))
+
+        return SimpleNamespace(log_image=log_image)
+
+
+def test_panels_reach_loggers_without_a_folder_mlflow_s_and_wandb_s() -> None:
+    """W&B's is called as the spy above is."""
+    inspect.signature(WandbLogger.log_image).bind(None, key="val/cat", images=[None], step=3)
+    mlflow = _MLFlow()
+    log_picture(mlflow, "val/cat", torch.rand(3, 4, 6), step=3, folder=Path("none"))
+    assert mlflow.seen == [("run 7", (6, 4), "val/cat", 3)]
+
+
+def test_panels_of_a_logger_without_a_folder_are_in_the_run_folder(tmp_path: Path) -> None:
+    batch = matting_batch(0, size=16)
+    matte = Matte(foreground=batch["foreground"], alpha=batch["alpha"])
+    trainer = SimpleNamespace(loggers=[_Folderless()], default_root_dir=tmp_path, is_global_zero=True, global_step=3)
+    MattePanels().on_validation_batch_end(trainer, None, matte, batch, 0)  # type: ignore[arg-type]
+    (file,) = (tmp_path / "panels").iterdir()
+    assert file.name == f"val_{batch['key'][0]}-step=0000003.png"
+    expected = matte_panel(batch["image"], batch["trimap"], matte.alpha, matte.foreground)[0]
+    with Image.open(file) as written:
+        assert np.array_equal(written, as_picture(expected))
