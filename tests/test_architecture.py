@@ -21,6 +21,7 @@ FLOORS = {
     "moved": 0,
     "memory": 0,
     "standalone": 0,
+    "lean": 0,
     "shipped": 0,
     "choices": 0,
     "ops": 0,

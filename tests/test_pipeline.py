@@ -16,6 +16,7 @@ from drip_lightning import MattingOutput, MattingPipeline, sample_generator
 from drip_lightning.errors import InputError
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.nn.attention import IndependentAttention
+from drip_lightning.nn.exported_sampler import is_known
 from drip_lightning.nn.half_size import HalfSizeUNetDecoder
 from drip_lightning.nn.pipeline_folder import seal
 from drip_lightning.nn.sampler import Matte
@@ -293,5 +294,6 @@ def test_a_folder_of_an_earlier_version_is_read_by_all_but_the_pipeline(folder: 
     batch = matting_batch(4)
     new, read = (MattingStage.from_checkpoint(place) for place in (folder, old))
     assert torch.equal(read.matte(batch, read.sampler).alpha, new.matte(batch, new.sampler).alpha)
+    assert (is_known(folder), is_known(old)) == (True, False)
     with pytest.raises(InputError, match="was written by an earlier version"):
         MattingPipeline.from_pretrained(old)

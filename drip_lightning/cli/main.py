@@ -5,7 +5,7 @@ import importlib
 import os
 import sys
 
-from drip_lightning import __version__
+from drip_lightning import __version__, lean
 from drip_lightning.errors import DripError, ExitStatus, Stopped
 
 HELP = """\
@@ -59,6 +59,7 @@ _DISK_IS_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 def main() -> None:
     """Entry point of the console command."""
+    lean.is_own_process = sys.argv[1:2] == ["matte"]
     sys.exit(run(sys.argv[1:]))
 
 

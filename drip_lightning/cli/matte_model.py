@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from drip_lightning import lean
 from drip_lightning.cli.size_options import add_size_options, in_precision, size_changes
 from drip_lightning.errors import InputError, raised_as
 from drip_lightning.moved import MOVED_HELP, moved_places
@@ -62,16 +63,13 @@ class MatteModel:
         Raises:
             InputError: there is no such model, or the device cannot be used.
         """
-        from drip_lightning.lit.matting import MattingStage
-
         checkpoint = options.checkpoint
         if checkpoint is None:
             checkpoint = shipped_model()
             print(f"{prog}: no --checkpoint, so the model in {checkpoint} is used", file=sys.stderr)
         device = _usable_device(options.device)
-        moved = moved_places(options.moved)
-        stage = MattingStage.from_checkpoint(checkpoint, moved=moved, **size_changes(options)).to(device)
-        return cls(stage.sampler, stage.sampling_steps, device, options)
+        sampler, sampling_steps = _loaded(checkpoint, options, device)
+        return cls(sampler, sampling_steps, device, options)
 
     @property
     def most_steps(self) -> int:
@@ -130,6 +128,24 @@ def told_memory(name: str, device: "torch.device | str") -> Iterator[None]:
             raise
         advice = "try --device cpu" if str(device).startswith("cuda") else "make it smaller"
         raise InputError(f"{name} is too big for the memory of {device}: {advice}") from error
+
+
+def _loaded(checkpoint: Path, options: argparse.Namespace, device: "torch.device") -> "tuple[MattingSampler, int]":
+    """A model's sampler and its number of steps: an export's without what training takes to import."""
+    if (checkpoint / "model_index.json").is_file() and options.moved is None:
+        lean.import_diffusers()
+        from drip_lightning.nn.exported_sampler import exported_sampler, is_known
+
+        if is_known(checkpoint):
+            sampler, sampling_steps = exported_sampler(checkpoint, **size_changes(options))
+            for network in (sampler.codec.vae, sampler.joint_unet, sampler.decoder):
+                network.to(device)
+            return sampler, sampling_steps
+    from drip_lightning.lit.matting import MattingStage
+
+    moved = moved_places(options.moved)
+    stage = MattingStage.from_checkpoint(checkpoint, moved=moved, **size_changes(options)).to(device)
+    return stage.sampler, stage.sampling_steps
 
 
 def _usable_device(name: str) -> "torch.device":

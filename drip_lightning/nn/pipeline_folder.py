@@ -58,7 +58,7 @@ class PipelineFolder(Networks):
         """Load the VAE, every weight of it."""
         folder = Path(self.folder)
         with init_empty_weights():
-            vae = AutoencoderKL.from_config(_read_config(folder, "vae"))
+            vae = AutoencoderKL.from_config(read_config(folder, "vae"))
         if pretrained:
             vae.load_state_dict(read_weights(folder, f"vae/{WEIGHTS}"), assign=True)
         return vae
@@ -75,17 +75,17 @@ class PipelineFolder(Networks):
                 "or from scratch"
             )
         folder = Path(self.folder)
-        channels = _read_config(folder, "vae")["latent_channels"]
+        channels = read_config(folder, "vae")["latent_channels"]
         part = next(name for name in read_index(folder) if name in _UNETS)
         with init_empty_weights():
-            return UNet2DConditionModel.from_config(narrow_config(_read_config(folder, part), channels))
+            return UNet2DConditionModel.from_config(narrow_config(read_config(folder, part), channels))
 
     def prompt_embedding(self, *, pretrained: bool = True) -> Tensor:
         """One of the right shape; its values come with the U-Net's weights."""
         folder = Path(self.folder)
         if (folder / _EARLIER_PROMPT_EMBEDDING).exists():
             return read_weights(folder, _EARLIER_PROMPT_EMBEDDING)["prompt_embedding"]
-        return torch.zeros(_read_config(folder, "unet")["prompt_shape"])
+        return torch.zeros(read_config(folder, "unet")["prompt_shape"])
 
 
 def read_index(folder: Path) -> dict[str, Any]:
@@ -163,9 +163,14 @@ def file_digest(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _read_config(folder: Path, part: str) -> dict[str, Any]:
-    """A part's `config.json` without diffusers' private entries, which would undo changes."""
-    config = json.loads(_checked(folder, f"{part}/config.json").read_text())
+def read_config(folder: Path, part: str) -> dict[str, Any]:
+    """A part's configuration without diffusers' private entries, which would undo changes.
+
+    Raises:
+        InputError: it is missing, or not what was written.
+    """
+    name = "scheduler_config.json" if part == "scheduler" else "config.json"
+    config = json.loads(_checked(folder, f"{part}/{name}").read_text())
     return {name: value for name, value in config.items() if not name.startswith("_")}
 
 

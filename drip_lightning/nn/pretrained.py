@@ -12,7 +12,6 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import Tensor
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from drip_lightning.errors import InputError
 from drip_lightning.moved import MissingSource
@@ -171,6 +170,8 @@ class StableDiffusion(Networks):
     @torch.no_grad()
     def prompt_embedding(self, *, pretrained: bool = True) -> Tensor:
         """Run the text encoder on the empty prompt, once; nothing else ever needs it."""
+        from transformers import CLIPTextModel, CLIPTokenizer  # seconds, and mostly not needed
+
         with loading(self.source, "text_encoder"):
             if not pretrained:
                 length, channels = self._text_size()
@@ -191,6 +192,8 @@ class StableDiffusion(Networks):
         """Length and width of the text encoder's answer."""
         if self._has_known_architecture:
             return stable_diffusion_2.TOKENS, stable_diffusion_2.TEXT_CHANNELS
+        from transformers import CLIPTextConfig
+
         config = CLIPTextConfig.from_pretrained(subfolder="text_encoder", **self._where)
         return config.max_position_embeddings, config.hidden_size
 
