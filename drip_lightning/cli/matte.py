@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from drip_lightning import lean
 from drip_lightning.cli.auto_mask import AutoMask
-from drip_lightning.cli.matte_model import MatteModel, told_memory
+from drip_lightning.cli.matte_model import MatteModel, is_export, told_memory
 from drip_lightning.cli.matte_options import build_parser
 from drip_lightning.data.matte_jobs import MatteJob, find_jobs
 from drip_lightning.errors import InputError, RunError, raised_as
@@ -51,6 +52,8 @@ def main(arguments: list[str]) -> int:
     if (options.steps is not None and options.steps < 1) or options.band < 0 or options.seed < 0:
         raise InputError("--steps must be at least 1, --band and --seed not negative")
 
+    if is_export(options):
+        lean.import_diffusers()  # before anything else does
     from drip_lightning.cli.results import STREAM, Results, panel_path, trimap_path
 
     results = Results.of(options)

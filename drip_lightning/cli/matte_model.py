@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from drip_lightning import lean
 from drip_lightning.cli.size_options import add_size_options, in_precision, size_changes
 from drip_lightning.errors import InputError, raised_as
 from drip_lightning.moved import MOVED_HELP, moved_places
@@ -34,6 +33,12 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--moved", metavar="OLD=NEW,…", help=MOVED_HELP)
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 …; auto takes a GPU if there is one")
     add_size_options(parser)
+
+
+def is_export(options: argparse.Namespace) -> bool:
+    """Whether an exported folder on this machine is asked for, which needs none of what training does."""
+    named = options.checkpoint is None or (options.checkpoint / "model_index.json").is_file()
+    return named and options.moved is None
 
 
 @dataclass(frozen=True)
@@ -132,8 +137,7 @@ def told_memory(name: str, device: "torch.device | str") -> Iterator[None]:
 
 def _loaded(checkpoint: Path, options: argparse.Namespace, device: "torch.device") -> "tuple[MattingSampler, int]":
     """A model's sampler and its number of steps: an export's without what training takes to import."""
-    if (checkpoint / "model_index.json").is_file() and options.moved is None:
-        lean.import_diffusers()
+    if is_export(options):
         from drip_lightning.nn.exported_sampler import exported_sampler, is_known
 
         if is_known(checkpoint):

@@ -42,7 +42,7 @@ def exported_sampler(folder: Path, *, memory: str | None = None, **sizes: int | 
     Args:
         folder: With `model_index.json`.
         memory: Of the whole process at most, such as `4GB`; what is free if not given.
-        sizes: Of `PictureSizes`, what is other than the folder's own.
+        sizes: Of `Sizes`, what is other than the folder's own.
 
     Returns:
         The sampler, as `MattingPipeline.from_pretrained` makes it, and how many denoising steps are its own.
