@@ -105,8 +105,8 @@ def test_what_the_paper_leaves_open_is_seen_in_a_printed_configuration(
     assert shown["seed_everything"] == 0
     assert model["networks"]["init_args"]["prompt"] == "padded"
     assert model["vae_precision"] == "trainer"
-    assert model["noise_schedule"]["solver_order"] == 2
-    assert model["noise_schedule"]["timestep_spacing"] == "trailing"
+    assert model["noise_schedule"]["init_args"]["solver_order"] == 2
+    assert model["noise_schedule"]["init_args"]["timestep_spacing"] == "trailing"
     assert model["inference_noise"] is None
 
 

@@ -1,6 +1,7 @@
 """The sampler of an exported folder, without what pipelines of diffusers and training take to import and to load."""
 
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -50,9 +51,16 @@ def exported_sampler(folder: Path, *, memory: str | None = None, **sizes: int | 
     Raises:
         InputError: a file is missing or damaged, or no picture could be brought to the sizes.
     """
-    index = read_index(folder)
+    arguments = signature(PlainMattingPipeline.__init__).parameters.values()
+    index = {one.name: one.default for one in arguments} | read_index(folder)  # earlier versions wrote fewer
     unet_config = read_config(folder, "unet")
-    for choice in (unet_config["switcher"], unet_config["attention"], index["noise"], index["hints"]):
+    for choice in (
+        unet_config["switcher"],
+        unet_config["attention"],
+        index["noise"],
+        index["noise_schedule"],
+        index["hints"],
+    ):
         if choice:
             class_of(choice["class_path"], where=str(folder))  # imports it
     decoder = (index.get("transparency_decoder") or [None, None])[1]
