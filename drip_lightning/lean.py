@@ -37,9 +37,9 @@ def import_diffusers() -> None:
     import torch  # before anything is hidden from it
 
     hidden = [name for name in _NOT_NEEDED if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # None there means that a module cannot be imported
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None there means that a module cannot be imported
     disable, packages = torch.compiler.disable, importlib.metadata.packages_distributions
-    torch.compiler.disable = _as_it_is  # type: ignore[assignment]
+    torch.compiler.disable = _as_it_is
     importlib.metadata.packages_distributions = dict  # it reads what is known of every package that is installed
     try:
         sys.modules[_EAGER] = _unexecuted(_EAGER)

@@ -138,12 +138,14 @@ def told_memory(name: str, device: "torch.device | str") -> Iterator[None]:
 def _loaded(checkpoint: Path, options: argparse.Namespace, device: "torch.device") -> "tuple[MattingSampler, int]":
     """A model's sampler and its number of steps: an export's without what training takes to import."""
     if is_export(options):
+        from torch import nn
+
         from drip_lightning.nn.exported_sampler import exported_sampler, is_known
 
         if is_known(checkpoint):
             sampler, sampling_steps = exported_sampler(checkpoint, **size_changes(options))
             for network in (sampler.codec.vae, sampler.joint_unet, sampler.decoder):
-                network.to(device)
+                nn.Module.to(network, device)
             return sampler, sampling_steps
     from drip_lightning.lit.matting import MattingStage
 

@@ -37,7 +37,7 @@ def is_known(folder: Path) -> bool:
     return "switcher" in read_config(folder, "unet") and (decoder is None or decoder in _DECODERS)
 
 
-def exported_sampler(folder: Path, *, memory: str | None = None, **sizes: int | None) -> tuple[MattingSampler, int]:
+def exported_sampler(folder: Path, *, memory: str | None = None, **sizes: Any) -> tuple[MattingSampler, int]:
     """Load a folder that `drip export` wrote, and that `is_known`, on the CPU.
 
     Args:
