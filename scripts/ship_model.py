@@ -1,6 +1,7 @@
 """Put what `make model` trained into the package, with the records of how: ship_model.py RUNS DATA.
 
-RUNS   the folder of the three runs: autoencoder/, denoiser/, transparency/
+RUNS   the folder of the three runs: autoencoder/, denoiser/, transparency/; those of earlier passes, from whose
+       weights these started, lie beside them (transparency_1/, …)
 DATA   the folder of cut-outs and backgrounds that they were trained on (docs/data.md), whose list.csv has the licences
 
 Writes drip_lightning/model: the exported pipeline in half precision, its card, and in training/ each run's
@@ -20,7 +21,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from drip_lightning.cli.main import run
 from drip_lightning.shipped import MODEL
 
-STAGES = ("autoencoder", "denoiser", "transparency")
 LOGGED = ("train/", "val/", "seconds/step", "optimizer/learning_rate")
 _LICENCE = """\
 All weights were trained from nothing, and are given under this package's licence, Apache-2.0. What they were trained
@@ -40,13 +40,14 @@ def main(runs: Path, data: Path) -> None:
         sys.exit(1)
     records = MODEL / "training"
     records.mkdir()
-    for stage in STAGES:
-        shutil.copyfile(runs / stage / "config.yaml", records / f"{stage}.yaml")
-        starts = json.loads((runs / stage / "provenance.json").read_text())
+    for folder in sorted(file.parent for file in runs.glob("*/config.yaml")):
+        stage = folder.name
+        shutil.copyfile(folder / "config.yaml", records / f"{stage}.yaml")
+        starts = json.loads((folder / "provenance.json").read_text())
         kept = [{name: value for name, value in start.items() if name != "platform"} for start in starts]
         (records / f"{stage}.provenance.json").write_text(json.dumps(kept, indent=1) + "\n")
         with (records / f"{stage}.log.csv").open("w", newline="") as file:
-            csv.writer(file).writerows([("step", "name", "value"), *_log(runs / stage / "tensorboard")])
+            csv.writer(file).writerows([("step", "name", "value"), *_log(folder / "tensorboard")])
     shutil.copyfile(data / "list.csv", records / "data.csv")
     card = MODEL / "README.md"
     before, licence = card.read_text().split("## Licence\n")
