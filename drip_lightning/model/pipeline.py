@@ -39,6 +39,7 @@ from typing import ClassVar
 from typing import Literal
 from typing import Self
 from typing import TypeVar
+from typing import get_type_hints
 from weakref import WeakKeyDictionary
 import copy
 import math
@@ -519,7 +520,8 @@ def choice_of(description: Mapping[str, Any], base: type) -> Any:
     """Make a choice from `{class_path, init_args}`, as exported folders hold it.
 
     Args:
-        description: One of the project's own by its class's name, any other by its dotted path.
+        description: One of the project's own by its class's name, any other by its dotted path; its arguments may be
+            described in the same way.
         base: Of which its class is, or is below.
 
     Raises:
@@ -531,10 +533,15 @@ def choice_of(description: Mapping[str, Any], base: type) -> Any:
         if module:
             import_module(module)
         kind = next(one for one in _and_below(base) if one.__name__ == last and module in ("", one.__module__))
-        return kind(**arguments)
-    except (ImportError, StopIteration, TypeError) as error:
+        described = {key: value for key, value in arguments.items() if _is_description(value)}
+        types = get_type_hints(kind) if described else {}
+        return kind(**{**arguments, **{key: choice_of(value, types[key]) for key, value in described.items()}})
+    except (ImportError, StopIteration, TypeError, KeyError) as error:
         reason = str(error) or f"no such {base.__name__} is known"
         raise InputError(f"cannot make {name} as it is described: {reason}") from error
+
+def _is_description(value: Any) -> bool:
+    return isinstance(value, Mapping) and "class_path" in value
 
 def _and_below(kind: type) -> Iterator[type]:
     yield kind
@@ -730,15 +737,70 @@ class ZeroNoise(NoiseSampler):
         return torch.zeros(shape, device=generator.device)
 
 
+# drip_lightning.choices
+
+class Replaceable:
+    """Base of a dataclass in whose place a configuration may name a subclass: of a pure one jsonargparse takes none."""
+
+
 # drip_lightning.ops.prediction
 
 PredictionType = Literal["epsilon", "v_prediction", "sample"]
 
 
+# drip_lightning.nn.solver
+
+class Solver(ABC):
+    """A choice of the method that sampling steps by."""
+
+    @abstractmethod
+    def build(self, settings: Mapping[str, Any], *, steps: int) -> Any:
+        """Make a fresh one of diffusers' schedulers, or one like them, ready for its first step.
+
+        It starts from noise of unit variance, takes its inputs unscaled, and one prediction a step, in which the step
+        is linear, so that those of tiles can be blended.
+
+        Args:
+            settings: In diffusers' terms: `num_train_timesteps`, `beta_start`, `beta_end`, `beta_schedule`,
+                `prediction_type`, `rescale_betas_zero_snr`, `timestep_spacing`, `steps_offset`, `solver_order`.
+            steps: How many it is asked for.
+
+        Raises:
+            InputError: it does not go with the settings.
+        """
+
+@dataclass(frozen=True)
+class DPMSolver(Solver):
+    """Multistep DPM-Solver++ (Lu et al. 2022), the last step landing on the clean latent; of order 1 it is DDIM."""
+
+    def build(self, settings: Mapping[str, Any], *, steps: int) -> DPMSolverMultistepScheduler:
+        """Make it, with DDIM's timesteps where the spacing is leading: its own divide by one step more.
+
+        Raises:
+            InputError: the last leading timestep would lie beyond the schedule.
+        """
+        solver = DPMSolverMultistepScheduler(**settings, algorithm_type="dpmsolver++", final_sigmas_type="zero")
+        if settings["timestep_spacing"] == "leading":
+            solver.set_timesteps(timesteps=_leading(settings, steps))
+        else:
+            solver.set_timesteps(steps)
+        return solver
+
+def _leading(settings: Mapping[str, Any], steps: int) -> list[int]:
+    total, offset = settings["num_train_timesteps"], settings["steps_offset"]
+    timesteps = [place * (total // steps) + offset for place in reversed(range(steps))]
+    if timesteps[0] >= total:
+        raise InputError(
+            f"{steps} leading steps with noise_schedule.steps_offset={offset} begin at timestep {timesteps[0]}, beyond "
+            f"the last, {total - 1}: take fewer steps, or an offset of 0"
+        )
+    return timesteps
+
+
 # drip_lightning.nn.noise_schedule
 
 @dataclass(frozen=True)
-class NoiseSchedule:
+class NoiseSchedule(Replaceable):
     """Betas, what the denoiser predicts, and how sampling spaces its steps; defaults are Stable Diffusion 2 base's.
 
     Attributes:
@@ -751,7 +813,8 @@ class NoiseSchedule:
         timestep_spacing: Which timesteps sampling visits. "trailing" starts at T and mends few-step sampling
             (Lin et al. 2024; Garcia et al. 2024); "leading" is that of diffusers' DDIM.
         steps_offset: Added to "leading" timesteps; 1 in Stable Diffusion.
-        solver_order: Of DPM-Solver++ multistep; 1 is DDIM.
+        solver: The method that sampling steps by.
+        solver_order: Of a multistep solver; 1 is DDIM.
         base: Whether the pretrained base's own schedule is to `keep`, so that another prediction type or other betas
             here are refused, or to `replace` by this one, which training then has to teach.
     """
@@ -764,6 +827,7 @@ class NoiseSchedule:
     zero_terminal_snr: bool = False
     timestep_spacing: Literal["trailing", "leading", "linspace"] = "trailing"
     steps_offset: int = 1
+    solver: Solver = DPMSolver()  # noqa: RUF009 - frozen
     solver_order: Literal[1, 2, 3] = 2
     base: Literal["keep", "replace"] = "keep"
 
@@ -784,7 +848,7 @@ class NoiseSchedule:
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> "NoiseSchedule":
-        """Undo `solver`, from its `config`.
+        """Undo `solver_for`, from the `config` of a DPM-Solver++.
 
         Raises:
             InputError: it is another solver.
@@ -794,11 +858,16 @@ class NoiseSchedule:
         if any(name not in config for name in same):
             raise InputError("scheduler: expected DPMSolverMultistepScheduler, as `drip export` writes it")
         made = cls(**{name: config[name] for name in same}, zero_terminal_snr=config["rescale_betas_zero_snr"])
-        expected = made.solver(1).config
+        expected = made.solver_for(1).config
         for name, value in expected.items():
             if not name.startswith("_") and config.get(name, value) != value:
                 raise InputError(f"scheduler: {name} {config[name]} is not what this sampler does, which is {value}")
         return made
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether it is this very class with DPM-Solver++: all of it is then in that solver's `config`, see `of`."""
+        return type(self) is NoiseSchedule and type(self.solver) is DPMSolver
 
     def check_base(self, found: Mapping[str, Any]) -> None:
         """Compare with the schedule that the pretrained base was trained with, unless that is to be replaced.
@@ -839,37 +908,22 @@ class NoiseSchedule:
         """The schedule's cumulated products (T,), float32, falling from nearly 1."""
         return DDPMScheduler(**self.settings(), clip_sample=False).alphas_cumprod
 
-    def solver(self, steps: int) -> DPMSolverMultistepScheduler:
-        """A fresh DPM-Solver++ (Lu et al. 2022) for `steps` steps, the last landing on the clean latent.
-
-        It starts from noise of unit variance and takes its inputs unscaled.
+    def solver_for(self, steps: int) -> Any:
+        """A fresh solver for `steps` steps: see `Solver.build`.
 
         Raises:
-            InputError: the last leading timestep would lie beyond the schedule.
+            InputError: it does not go with the schedule, or with how it is used.
         """
-        solver = DPMSolverMultistepScheduler(
-            **self.settings(),
-            steps_offset=self.steps_offset,
-            algorithm_type="dpmsolver++",
-            solver_order=self.solver_order,
-            final_sigmas_type="zero",
+        solver = self.solver.build(
+            {**self.settings(), "steps_offset": self.steps_offset, "solver_order": self.solver_order}, steps=steps
         )
-        if self.timestep_spacing == "leading":
-            solver.set_timesteps(timesteps=self._leading(steps))
-        else:
-            solver.set_timesteps(steps)
-        return solver
-
-    def _leading(self, steps: int) -> list[int]:
-        """DDIM's; diffusers' DPM-Solver divides by one step more, and so starts lower."""
-        ratio = self.num_train_timesteps // steps
-        timesteps = [place * ratio + self.steps_offset for place in reversed(range(steps))]
-        if timesteps[0] >= self.num_train_timesteps:
+        if len(solver.timesteps) != steps or solver.init_noise_sigma != 1:
             raise InputError(
-                f"{steps} leading steps with noise_schedule.steps_offset={self.steps_offset} begin at timestep "
-                f"{timesteps[0]}, beyond the last, {self.num_train_timesteps - 1}: take fewer steps, or an offset of 0"
+                "noise_schedule.solver: expected one prediction a step, from noise of deviation 1; "
+                f"{type(self.solver).__name__} makes {len(solver.timesteps)} in {steps} steps, from "
+                f"{float(solver.init_noise_sigma):.3g}"
             )
-        return timesteps
+        return solver
 
 
 # drip_lightning.nn.transparency
@@ -1908,7 +1962,7 @@ def to_device(values: Tensor, device: torch.device) -> Tensor:
 def sample_latents(
     denoise: Callable[[Tensor, Tensor, Tensor], Tensor], noise: Tensor, schedule: NoiseSchedule, *, steps: Sequence[int]
 ) -> Tensor:
-    """Denoise with DPM-Solver++ (DRIP Sec. 3.2: 10 steps), each sample in its own number of steps.
+    """Denoise, each sample in its own number of steps of the schedule's solver (DRIP Sec. 3.2: 10 of DPM-Solver++).
 
     Samples go side by side: the i-th step of all that have one is a single call of `denoise`. Nothing waits for the
     device, and nothing is sent to it between steps.
@@ -1930,7 +1984,7 @@ def sample_latents(
         raise ValueError(f"steps: expected 1 to {schedule.num_train_timesteps}, got {min(steps)} to {max(steps)}")
     longest_first = sorted(range(len(steps)), key=lambda place: -steps[place])  # those still active are the first
     counts = [steps[place] for place in longest_first]
-    solvers = {count: schedule.solver(count) for count in counts}
+    solvers = {count: schedule.solver_for(count) for count in counts}
     groups = {count: slice(counts.index(count), counts.index(count) + counts.count(count)) for count in counts}
     timesteps = torch.zeros(counts[0], len(counts), dtype=torch.long)
     for count, group in groups.items():
@@ -2328,9 +2382,10 @@ class PlainMattingPipeline(DiffusionPipeline):
     Args:
         vae: Frozen autoencoder. It never runs in float16, which overflows in Stable Diffusion's.
         unet: The joint-domain denoiser, with its cross-domain attention (DRIP Eq. 4).
-        scheduler: How to sample: DPM-Solver++.
+        scheduler: How to sample: DPM-Solver++, unless there is a `noise_schedule`.
         transparency_decoder: What mends the VAE's pictures (DRIP Eq. 6); none for the VAE alone.
         noise: What sampling starts from, as `choice_of` takes it.
+        noise_schedule: In the same way, a schedule or solver that `scheduler` cannot say; none for what that says.
         hints: What the transparency decoder is given beside picture and trimap, in the same way; none for nothing.
         reduction: How many times smaller than the picture the denoiser sees it.
         one_step: Whether the denoiser was taught a single step.
@@ -2354,6 +2409,7 @@ class PlainMattingPipeline(DiffusionPipeline):
         scheduler: DPMSolverMultistepScheduler,
         transparency_decoder: ModelMixin | None = None,
         noise: dict[str, Any] | None = None,
+        noise_schedule: dict[str, Any] | None = None,
         hints: dict[str, Any] | None = None,
         reduction: int = 1,
         one_step: bool = False,
@@ -2369,6 +2425,7 @@ class PlainMattingPipeline(DiffusionPipeline):
         self.register_modules(vae=vae, unet=unet, scheduler=scheduler, transparency_decoder=transparency_decoder)
         self.register_to_config(
             noise=noise,
+            noise_schedule=noise_schedule,
             hints=hints,
             reduction=reduction,
             one_step=one_step,
@@ -2408,13 +2465,14 @@ class PlainMattingPipeline(DiffusionPipeline):
             InputError: no picture could be brought to these sizes, or the scheduler is of another kind.
         """
         config = self.config
+        own = config["noise_schedule"]
         processing_size = config["default_processing_size"] if processing_size is None else processing_size or None
         tile_size = config["default_tile_size"] if tile_size is None else tile_size or None
         return MattingSampler(
             codec=LatentCodec(self.vae, alpha_decoding=config["alpha_decoding"], precision=config["vae_precision"]),
             joint_unet=self.unet,
             noise=choice_of(config["noise"] or {"class_path": "AnnealedMultiResolutionNoise"}, NoiseSampler),
-            schedule=NoiseSchedule.of(self.scheduler.config),
+            schedule=choice_of(own, NoiseSchedule) if own else NoiseSchedule.of(self.scheduler.config),
             decoder=self.transparency_decoder or self._vae_decoder,
             one_step=config["one_step"],
             hints=choice_of(config["hints"], Hints) if config["hints"] else NoHints(),

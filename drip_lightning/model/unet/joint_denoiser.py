@@ -18,8 +18,10 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from importlib import import_module
 from torch import Tensor
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor
 from typing import Any
 from typing import Literal
+from typing import get_type_hints
 import torch
 
 
@@ -41,7 +43,8 @@ def choice_of(description: Mapping[str, Any], base: type) -> Any:
     """Make a choice from `{class_path, init_args}`, as exported folders hold it.
 
     Args:
-        description: One of the project's own by its class's name, any other by its dotted path.
+        description: One of the project's own by its class's name, any other by its dotted path; its arguments may be
+            described in the same way.
         base: Of which its class is, or is below.
 
     Raises:
@@ -53,10 +56,15 @@ def choice_of(description: Mapping[str, Any], base: type) -> Any:
         if module:
             import_module(module)
         kind = next(one for one in _and_below(base) if one.__name__ == last and module in ("", one.__module__))
-        return kind(**arguments)
-    except (ImportError, StopIteration, TypeError) as error:
+        described = {key: value for key, value in arguments.items() if _is_description(value)}
+        types = get_type_hints(kind) if described else {}
+        return kind(**{**arguments, **{key: choice_of(value, types[key]) for key, value in described.items()}})
+    except (ImportError, StopIteration, TypeError, KeyError) as error:
         reason = str(error) or f"no such {base.__name__} is known"
         raise InputError(f"cannot make {name} as it is described: {reason}") from error
+
+def _is_description(value: Any) -> bool:
+    return isinstance(value, Mapping) and "class_path" in value
 
 def _and_below(kind: type) -> Iterator[type]:
     yield kind
@@ -107,7 +115,8 @@ class CrossDomainAttnProcessor(AttnProcessor2_0):
 class PromptAttnProcessor:
     """Text cross-attention to the one prompt that all samples share.
 
-    Keys and values are cached while `to_k` and `to_v` are frozen and unchanged; never under `torch.compile`.
+    Keys and values are cached while `to_k` and `to_v` are frozen and unchanged; never under `torch.compile`, nor of
+    tensors without content.
     """
 
     def __init__(self) -> None:
@@ -128,7 +137,8 @@ class PromptAttnProcessor:
 
     def _keys_and_values(self, attn: Attention, prompt: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         weights = [*attn.to_k.parameters(), *attn.to_v.parameters()]
-        if torch.compiler.is_compiling() or any(weight.requires_grad for weight in weights):
+        has_content = not (torch.compiler.is_compiling() or isinstance(prompt, FakeTensor))
+        if not has_content or any(weight.requires_grad for weight in weights):
             return attn.to_k(prompt.to(dtype)), attn.to_v(prompt.to(dtype))
         device = prompt.device.type
         precision = dtype, torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
