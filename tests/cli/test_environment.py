@@ -46,7 +46,7 @@ def test_a_setting_that_there_is_not_is_named(
 ) -> None:
     monkeypatch.setenv("DRIP_FIT__DATA__FLAVOUR", "3")
     assert command.run(["fit", *FILES]) == 1
-    assert "unrecognized arguments: --data.flavour=3" in capsys.readouterr().err.splitlines()[-1]
+    assert "data: Option 'flavour' is not accepted" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_a_sweep_refuses_what_would_change_its_factors(capsys: pytest.CaptureFixture[str]) -> None:
