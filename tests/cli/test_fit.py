@@ -223,7 +223,7 @@ def test_a_run_that_keeps_its_best_checkpoint_is_used_by_it(
             "odd.yaml: model: Option 'flavour' is not accepted; --help-all lists all",
         ),
         ("denoiser", "--model.init_args.flavour=3", "Option 'flavour' is not accepted"),
-        ("denoiser", "--data.flavour=3", "unrecognized arguments: --data.flavour=3"),
+        ("denoiser", "--data.flavour=3", "data: Option 'flavour' is not accepted; expected one of foregrounds"),
         ("denoiser", "--model.init_args.noise_schedule.prediction_type=v", "'epsilon', 'v_prediction', 'sample'"),
         ("denoiser", "--data.batch_size=-2", "image_size and batch_size: expected at least 1, got 32 and -2"),
         ("denoiser", "--data.num_workers=-1", "num_workers: expected 0 or more, got -1"),

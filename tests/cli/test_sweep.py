@@ -67,8 +67,8 @@ def test_the_papers_sweeps_are_at_its_scale(path: Path, tmp_path: Path, capsys: 
         networks = StableDiffusion(**model["networks"]["init_args"])
         assert networks.source == str(folder)
         if stage.kind == "denoiser":
-            assert model["noise_schedule"]["prediction_type"] == "epsilon"
-            NoiseSchedule(**model["noise_schedule"]).check_base(networks.base_schedule())
+            assert model["noise_schedule"]["init_args"]["prediction_type"] == "epsilon"
+            NoiseSchedule(**model["noise_schedule"]["init_args"]).check_base(networks.base_schedule())
 
 
 def test_only_the_papers_sweeps_bear_its_numbers() -> None:
