@@ -128,10 +128,10 @@ _OF_THIS_TEST = {"trainer", "checkpoint", "gradient_audit"}
 
 def _settings(config: dict[str, Any]) -> dict[str, Any]:
     """A configuration's settings of model and data by name, those of a choice together."""
-    model = config.get("model", {})
+    model, data = config.get("model", {}), config.get("data", {})
     return {
         **{f"model.{name}": value for name, value in model.get("init_args", {}).items()},
-        **{f"data.{name}": value for name, value in config.get("data", {}).items()},
+        **{f"data.{name}": value for name, value in data.get("init_args", data).items()},
         **{name: value for name, value in config.items() if name not in ("model", "data")},
     }
 
