@@ -3,9 +3,6 @@
 import argparse
 from typing import Any, NoReturn
 
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
-"""As Lightning names them; weights are float32 in all."""
-
 
 class OneLineParser(argparse.ArgumentParser):
     """`argparse.ArgumentParser` whose errors are one line that points at `--help`; exit status 2."""

@@ -7,10 +7,10 @@ from typing import Any
 
 from lightning.pytorch.callbacks import EarlyStopping, Timer
 
-from drip_lightning.cli.parser import PRECISIONS
+from drip_lightning.cli.size_options import TRAINER_PRECISION
 from drip_lightning.errors import InputError, raised_as
 
-_PRECISIONS = (None, 32, 16, "32", "16", "bf16", *PRECISIONS)
+_PRECISIONS = (None, 32, 16, "32", "16", "bf16", *TRAINER_PRECISION.values())
 
 
 def check_trainer_settings(settings: Mapping[str, Any]) -> None:
@@ -26,7 +26,7 @@ def check_trainer_settings(settings: Mapping[str, Any]) -> None:
     if precision not in _PRECISIONS:
         raise InputError(
             "trainer.precision: weights stay in float32, in which small steps do not round away; expected one of "
-            f"{', '.join(PRECISIONS)}, got {precision}"
+            f"{', '.join(TRAINER_PRECISION.values())}, got {precision}"
         )
     if settings["enable_checkpointing"] is False:
         raise InputError("trainer.enable_checkpointing: false is said by --checkpoint.keep 0, which writes none")

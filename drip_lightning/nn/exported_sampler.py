@@ -1,5 +1,6 @@
 """The sampler of an exported folder, without what pipelines of diffusers and training take to import and to load."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from inspect import signature
 from pathlib import Path
@@ -32,8 +33,7 @@ def is_known(folder: Path) -> bool:
     Raises:
         InputError: `drip export` did not write it, or it is damaged.
     """
-    index = read_index(folder)
-    decoder = (index.get("transparency_decoder") or [None, None])[1]
+    decoder = _decoder(read_index(folder))
     return "switcher" in read_config(folder, "unet") and (decoder is None or decoder in _DECODERS)
 
 
@@ -63,7 +63,7 @@ def exported_sampler(folder: Path, *, memory: str | None = None, **sizes: Any) -
     ):
         if choice:
             class_of(choice["class_path"], where=str(folder))  # imports it
-    decoder = (index.get("transparency_decoder") or [None, None])[1]
+    decoder = _decoder(index)
     unet = nn.Module.to(_loaded(JointDenoiser, folder, "unet"), memory_format=torch.channels_last)  # type: ignore[call-overload]
     parts = SimpleNamespace(
         config=index,
@@ -78,6 +78,12 @@ def exported_sampler(folder: Path, *, memory: str | None = None, **sizes: Any) -
     bound = MemoryBound(None if memory is None else parse_bytes(memory))
     sampler = replace(sampler, sizes=replace(sampler.sizes, **sizes), memory=bound)
     return sampler, index["default_denoising_steps"]
+
+
+def _decoder(index: Mapping[str, Any]) -> str | None:
+    """The class of its transparency decoder; none for the VAE alone."""
+    _module, name = index.get("transparency_decoder") or (None, None)
+    return name
 
 
 def _loaded(kind: Any, folder: Path, part: str) -> Any:
