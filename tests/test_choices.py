@@ -147,6 +147,7 @@ def test_a_run_of_the_version_before_is_the_same_model_by_any_path_and_another_b
 def test_one_loader_opens_every_stage(runs: Path, stage: str) -> None:
     folder = runs / {"Autoencoder": "autoencoder", "Denoiser": "denoiser", "TransparencyDecoder": "transparency"}[stage]
     assert type(Stage.from_checkpoint(folder)).__name__ == stage
+    assert type(Stage.load_from_checkpoint(folder, map_location="cpu")).__name__ == stage  # as Lightning calls it
 
 
 class _Forgetful(DomainAttention):
@@ -168,8 +169,16 @@ class _Odd(IndependentAttention):
 class _Named(IndependentAttention):
     """Arguments called as those of a stage that decide training alone."""
 
-    def __init__(self, latents: float = 1.0, loss: float = 1.0, optimizer: str = "x") -> None:
-        self.latents, self.loss, self.optimizer = latents, loss, optimizer
+    def __init__(
+        self,
+        latents: float = 1.0,
+        loss: float = 1.0,
+        averaging: int = 1,
+        optimizer: str = "x",
+        lr_scheduler: str | None = "x",
+    ) -> None:
+        self.latents, self.loss, self.averaging = latents, loss, averaging
+        self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
 
 
 def test_what_cannot_be_described_is_refused() -> None:
@@ -216,9 +225,11 @@ def test_what_its_description_does_not_bring_back_is_refused_before_the_networks
 
 
 def test_a_choice_s_own_arguments_are_described_whatever_they_are_called() -> None:
-    config = choice_to_config(_Named(latents=3.0, loss=0.5, optimizer="y"))
-    assert config["init_args"] == {"latents": 3.0, "loss": 0.5, "optimizer": "y"}
-    assert vars(config_to_choice(config, DomainAttention)) == config["init_args"]
+    own = {"latents": 3.0, "loss": 0.5, "averaging": 2, "optimizer": "y", "lr_scheduler": None}
+    config = Denoiser(attention=_Named(**own)).as_config()  # type: ignore[arg-type]
+    assert config["init_args"]["attention"]["init_args"] == own
+    assert not {"averaging", "optimizer", "lr_scheduler"} & config["init_args"].keys()
+    assert vars(config_to_choice(config, Denoiser).attention) == own
     loss = choice_to_config(MattingLoss(l1=2.0, foreground=0.25))
     assert loss["class_path"] == "MattingLoss"
     assert (loss["init_args"]["l1"], loss["init_args"]["foreground"]) == (2.0, 0.25)

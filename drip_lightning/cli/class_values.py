@@ -6,6 +6,9 @@ from jsonargparse import Namespace, _typehints
 
 from drip_lightning.choices import current_name
 
+_WITH_A_MONITOR = {"ReduceLROnPlateau": "lightning.pytorch.cli.ReduceLROnPlateau"}
+"""Names that torch and Lightning share to those whose `monitor` a configuration can say."""
+
 _KEEP_WHAT_FITS = _typehints.discard_init_args_on_class_path_change
 _RESOLVE = _typehints.resolve_class_path_by_name
 
@@ -28,5 +31,5 @@ def _discard(parser_or_action: Any, prev_val: Any, value: Any) -> None:
 
 
 def _resolve(cls: Any, name: str) -> str:
-    """In place of the function of this name: a class may have the name of an earlier version."""
-    return _RESOLVE(cls, current_name(name))
+    """In place of the function of this name: a class may have the name of an earlier version, or one of two."""
+    return _RESOLVE(cls, _WITH_A_MONITOR.get(name, current_name(name)))

@@ -44,6 +44,8 @@ class OneLineArgumentParser(LightningArgumentParser):
             text = f"{text}; {_instead_of(key, known)}"
         elif re.search(r"required: .*\bmodel\b", text):
             text = f"{text}; {_BEGIN}"
+        elif "lr_scheduler: schedulers: " in text:
+            text = f"{text}; torch's chain is OneAfterAnother here, with schedules and milestones"
         file = next((file for file, said in reversed(parser.files.items()) if key is not None and key in said), None)
         raise InputError(f"{file}: {text}" if file else text) from ex
 

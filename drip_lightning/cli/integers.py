@@ -8,14 +8,14 @@ _RANK = _typehints.union_subtype_sort_key
 
 
 def keep_integers() -> None:
-    """Let jsonargparse try `int` before `float` wherever a setting may be either.
+    """Let jsonargparse try `int` first wherever a setting may be that or something else.
 
-    It tries them in the order of the type hint, but Python may give `Optional[Union[int, float]]` in the order in which
+    It tries types in the order of the hint, but Python may give `Optional[Union[int, float]]` in the order in which
     another library wrote it before: a batch to validate on (1) would become all of them (1.0).
     """
     _typehints.union_subtype_sort_key = _rank
 
 
 def _rank(subtype: Any) -> int:
-    """In place of the function of this name: `int` comes before `float`."""
-    return 2 * _RANK(subtype) + (subtype is float)
+    """In place of the function of this name: `int`, which takes neither `true` nor `1.0`, comes before its like."""
+    return 2 * _RANK(subtype) - (subtype is int)

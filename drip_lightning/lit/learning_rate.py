@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from lightning.pytorch import Trainer
-from lightning.pytorch.cli import LRSchedulerCallable, ReduceLROnPlateau
+from lightning.pytorch.cli import LRSchedulerCallable
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, SequentialLR
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau, SequentialLR
 
 from drip_lightning.errors import InputError
 
@@ -120,16 +120,27 @@ def schedule_for(trainer: Trainer, optimizer: Optimizer, make: LRSchedulerCallab
     """Make a schedule, in the form that Lightning takes: one by steps, or by a score after each validation.
 
     Raises:
-        InputError: the schedule does not fit the run's length, or there is no step to look at its score.
+        InputError: the schedule does not fit the run's length or the optimizer, or it is not told at which score and
+            step to look.
     """
+    if any(group["lr"] is None for group in optimizer.param_groups):
+        raise InputError(
+            f"lr_scheduler: {type(optimizer).__name__} makes its own learning rate, for its lr is null; give it one, "
+            "or no lr_scheduler, null"
+        )
     schedule = make(optimizer)
     span_run(schedule, trainer.max_steps)
     if not isinstance(schedule, ReduceLROnPlateau):
         return {"scheduler": schedule, "interval": "step"}
-    every = trainer.val_check_interval
+    monitor, every = getattr(schedule, "monitor", None), trainer.val_check_interval
+    if monitor is None:
+        raise InputError(
+            "lr_scheduler: torch's ReduceLROnPlateau is not told which score to look at; take "
+            "lightning.pytorch.cli.ReduceLROnPlateau, with a monitor such as val/loss"
+        )
     if not isinstance(every, int):
         raise InputError(f"lr_scheduler: ReduceLROnPlateau needs trainer.val_check_interval in steps, got {every}")
-    return {"scheduler": schedule, "interval": "step", "frequency": every, "monitor": schedule.monitor}
+    return {"scheduler": schedule, "interval": "step", "frequency": every, "monitor": monitor}
 
 
 def span_run(schedule: Any, total_steps: int, *, begins_at: int = 0) -> None:

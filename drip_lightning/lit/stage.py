@@ -281,6 +281,13 @@ class Stage(LightningModule):
         return stage.requires_grad_(False).eval()
 
     @classmethod
+    def load_from_checkpoint(  # type: ignore[override]
+        cls, checkpoint_path: str | Path, map_location: str | torch.device | None = None, **changes: Any
+    ) -> Self:
+        """Lightning's name for `from_checkpoint`, to a device."""
+        return cls.from_checkpoint(checkpoint_path, **changes).to(map_location or "cpu")
+
+    @classmethod
     def described(cls, path: str | Path, *, moved: Mapping[str, str] | None = None) -> Self:
         """A trained stage as its checkpoint describes it, its networks not built: `build_without_weights` can follow.
 

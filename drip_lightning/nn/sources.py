@@ -48,6 +48,8 @@ def loading(source: str, part: str) -> Iterator[None]:
             reason += _what_is_there(Path(source) / part)
         elif source.count("/") != 1:
             reason = "no such folder"
+        elif constants.HF_HUB_OFFLINE:
+            reason = "HF_HUB_OFFLINE is set, and no earlier download has it"
         elif (problem := hub_problem()) is not None:
             reason = f"the Hub cannot be reached, {problem}, and no earlier download has it"
         raise MissingSource(

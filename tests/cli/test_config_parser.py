@@ -11,6 +11,10 @@ from tests.runs import CONFIGS
 Complaint = Callable[..., str]
 DENOISER = f"--config={CONFIGS / 'denoiser.yaml'}"
 BEGIN = "begin with a stage's configuration"
+SEQUENTIAL = (
+    '--model.lr_scheduler={"class_path": "torch.optim.lr_scheduler.SequentialLR", "init_args": '
+    '{"schedulers": [{"class_path": "torch.optim.lr_scheduler.LinearLR"}], "milestones": [1]}}'
+)
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +42,11 @@ def complaint() -> Complaint:
         ("--dater.batches=3", "--dater.batches=3", "closest: data"),
         ("--colour=red", "--colour=red", "expected one of config, seed_everything, trainer, model, data"),
         ("--trainer.flavour=3", "--trainer.flavour=3", "--help-all lists all options"),
+        (
+            SEQUENTIAL,
+            "lr_scheduler: schedulers: ",
+            "torch's chain is OneAfterAnother here, with schedules",
+        ),
         ("configs/scale/tiny.yaml", "configs/scale/tiny.yaml", "--config goes before the name of a configuration"),
     ],
 )

@@ -22,6 +22,7 @@ from drip_lightning.lit.transparency import TransparencyDecoder
 from drip_lightning.nn.attention import IndependentAttention
 from drip_lightning.nn.channel_order import ChannelOrder
 from drip_lightning.nn.fine_tuning import AttentionOnly, LoRA
+from drip_lightning.nn.pipeline_folder import PipelineFolder
 from drip_lightning.nn.pretrained import StableDiffusion
 from drip_lightning.nn.sampler import Matte
 from drip_lightning.nn.skip_decoder import SkipDecoder
@@ -219,7 +220,14 @@ def test_a_damaged_or_foreign_folder_is_one_line(harm, complaint: str, copy: Pat
     assert "\n" not in str(raised.value)
 
 
-def test_what_exists_is_replaced_only_when_asked_and_only_an_export(runs: Path, copy: Path, tmp_path: Path) -> None:
+def test_an_export_has_no_unet_to_start_from(copy: Path) -> None:
+    with pytest.raises(InputError, match="holds a trained matting pipeline, no U-Net to start from: train from Stable"):
+        PipelineFolder(str(copy), None, (8,), 1).unet()
+
+
+def test_what_exists_is_replaced_only_when_asked_and_only_an_export(
+    runs: Path, copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert drip("export", runs / "denoiser", copy) == 1
     assert (copy / "transparency_decoder").exists()
     assert drip("export", runs / "denoiser", copy, "--overwrite") == 0
@@ -229,6 +237,7 @@ def test_what_exists_is_replaced_only_when_asked_and_only_an_export(runs: Path, 
     (mine / "model_index.json").write_text("{}")
     assert drip("export", runs / "denoiser", mine, "--overwrite") == 1
     assert drip("export", copy, tmp_path / "again") == 1
+    assert capsys.readouterr().err.splitlines()[-1].endswith(f"{copy} is an exported folder already: copy it")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "mine"]
 
 

@@ -36,5 +36,10 @@ def test_the_trainer_s_stay_integers(monkeypatch: pytest.MonkeyPatch) -> None:
     hints = inspect.unwrap(Trainer.__init__).__annotations__
     monkeypatch.setitem(hints, "limit_val_batches", float | int | None)  # as other imports may leave it
     configs = [f"--config={CONFIGS / name}.yaml" for name in ("denoiser", "scale/tiny")]
-    text = FitConfigurations()([*configs, "--trainer.limit_val_batches=1"])
-    assert repr(yaml.safe_load(text)["trainer"]["limit_val_batches"]) == "1"
+    trainer = {}
+    for more in ("limit_val_batches=1", "val_check_interval=0.5", "devices=1", "fast_dev_run=true"):
+        trainer |= {more: yaml.safe_load(FitConfigurations()([*configs, f"--trainer.{more}"]))["trainer"]}
+    assert repr(trainer["limit_val_batches=1"]["limit_val_batches"]) == "1"
+    assert repr(trainer["val_check_interval=0.5"]["val_check_interval"]) == "0.5"  # and not the text of a duration
+    assert repr(trainer["devices=1"]["devices"]) == "1"
+    assert trainer["fast_dev_run=true"]["fast_dev_run"] is True

@@ -1,14 +1,17 @@
 import math
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from torch.optim.lr_scheduler import LinearLR, SequentialLR
+from lightning.pytorch.cli import ReduceLROnPlateau as PlateauOf
+from torch.optim.lr_scheduler import LinearLR, ReduceLROnPlateau, SequentialLR
 
 from drip_lightning.cli.fit import run
 from drip_lightning.errors import InputError
-from drip_lightning.lit.learning_rate import OneAfterAnother, WarmupThenDecay, span_run
+from drip_lightning.lit.learning_rate import OneAfterAnother, WarmupThenDecay, schedule_for, span_run
 from drip_lightning.lit.resume.checkpoint_io import read_checkpoint
 from tests.runs import tiny_arguments
 
@@ -110,11 +113,27 @@ def test_a_configuration_chains_schedules(synth: Path, tmp_path: Path) -> None:
 
 
 def test_a_plateau_lowers_the_rate_after_a_validation(synth: Path, tmp_path: Path) -> None:
-    plateau = f'{SCHEDULE}{{"class_path": "lightning.pytorch.cli.ReduceLROnPlateau", "init_args": '
+    plateau = f'{SCHEDULE}{{"class_path": "ReduceLROnPlateau", "init_args": '
     plateau += '{"monitor": "val/loss", "threshold_mode": "abs", "threshold": 1000, "patience": 0, "factor": 0.5}}'
     more = ("--trainer.max_steps=3", "--trainer.val_check_interval=1")
     cli = run(tiny_arguments("autoencoder", synth, tmp_path, plateau, *more))
     assert _last_rate(cli) == pytest.approx(0.002 / 4)  # of three validations the first is the best
+
+
+@pytest.mark.parametrize(
+    ("make", "every", "rate", "complaint"),
+    [
+        (ReduceLROnPlateau, 2, 1.0, "torch's ReduceLROnPlateau is not told which score .*, with a monitor such as val"),
+        (partial(PlateauOf, monitor="val/loss"), 0.5, 1.0, r"needs trainer\.val_check_interval in steps, got 0\.5$"),
+        (LinearLR, 2, None, r"SGD makes its own learning rate, .*; give it one, or no lr_scheduler, null$"),
+    ],
+)
+def test_a_schedule_that_could_not_be_followed_is_refused(make: Any, every: float, rate: Any, complaint: str) -> None:
+    optimizer = _optimizer()
+    optimizer.param_groups[0]["lr"] = rate  # as Adafactor of transformers may have none
+    trainer: Any = SimpleNamespace(max_steps=4, val_check_interval=every)
+    with pytest.raises(InputError, match=f"^lr_scheduler: .*{complaint}"):
+        schedule_for(trainer, optimizer, make)
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])

@@ -424,6 +424,15 @@ def test_an_optimizer_of_sparse_gradients_is_refused(networks) -> None:
         fit(stage, [matting_batch(0, 1)])
 
 
+def test_adafactor_trains_and_is_resumed(networks, tmp_path) -> None:
+    first, again = (Denoiser(networks=networks, optimizer=torch.optim.Adafactor) for _ in range(2))
+    file = tmp_path / "step=0000001.ckpt"
+    fit(first, [matting_batch(0)]).save_checkpoint(file)
+    before = {name: weight.clone() for name, weight in first.joint_unet.named_parameters()}
+    fit(again, [matting_batch(0), matting_batch(1)], ckpt_path=file)
+    assert any(not torch.equal(weight, before[name]) for name, weight in again.joint_unet.named_parameters())
+
+
 def test_weights_alone_are_loaded_but_not_resumed_from(networks, tmp_path) -> None:
     stage, file = Denoiser(networks=networks), tmp_path / "weights.ckpt"
     fit(stage, [matting_batch(0, 1)]).save_checkpoint(file, weights_only=True)

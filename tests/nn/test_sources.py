@@ -58,6 +58,12 @@ def test_a_hub_out_of_reach_is_told_at_once_and_asked_once(
         load()
 
 
+def test_whoever_asked_for_no_network_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "urlopen", None)
+    with pytest.raises(InputError, match=r"nothing-here' \(HF_HUB_OFFLINE is set, and no earlier download has it\)"):
+        StableDiffusion(source="nobody/nothing-here").base_schedule()
+
+
 def test_a_folder_asks_nobody(folder: Path, silent_hub: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "urlopen", None)
     assert StableDiffusion(source=str(folder)).base_schedule()["beta_end"] == 0.012

@@ -4,7 +4,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 
 from drip_lightning.errors import InputError
-from drip_lightning.lit.ranks.parallel import DripDDPStrategy, check_devices, ddp_that_compares_ranks
+from drip_lightning.lit.ranks.parallel import DripDDPStrategy, DripFSDPStrategy, check_devices, ddp_that_compares_ranks
 
 
 def _strategy(strategy: str, devices: int) -> type:
@@ -40,3 +40,8 @@ def test_devices_that_are_not_there_do_not_become_ranks_on_the_cpu(
 def test_one_device_or_whatever_is_there_needs_no_gpu(devices: int | str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
     check_devices("auto", devices)
+
+
+def test_weights_are_shared_out_among_gpus_alone() -> None:
+    with pytest.raises(InputError, match=r"^trainer\.strategy: FSDP needs GPUs; take configs/hardware/cpu\.yaml, or"):
+        DripFSDPStrategy(parallel_devices=[torch.device("cpu")]).setup_environment()

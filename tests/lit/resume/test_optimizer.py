@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ from torch.optim.lr_scheduler import LinearLR, LRScheduler, MultiStepLR, Sequent
 
 import drip_lightning.cli.main as command
 from drip_lightning.cli.fit import run
+from drip_lightning.errors import InputError
 from drip_lightning.lit.resume.checkpoint_io import checkpoints_in, newest_checkpoint, read_checkpoint, step_of
-from drip_lightning.lit.resume.optimizer import describe_optimization
+from drip_lightning.lit.resume.optimizer import describe_optimization, resume_optimizer
 from tests.runs import tiny_arguments
 from tests.same_run import differences
 
@@ -81,6 +83,16 @@ def test_an_optimizer_is_taken_anew_once_and_the_run_then_resumes_as_ever(
             file.unlink()
     run(own)
     assert differences(tmp_path / "autoencoder", whole) == []
+
+
+def test_what_fsdp_has_loaded_is_not_taken_anew() -> None:
+    """Its ranks load their shares before anybody could look."""
+    module = SimpleNamespace(optimization={"optimizer": "SGD"})
+    trainer: Any = SimpleNamespace(
+        lightning_module=module, strategy=SimpleNamespace(restore_checkpoint_after_setup=True), ckpt_path="c"
+    )
+    with pytest.raises(InputError, match=r"^checkpoint\.new_optimizer: FSDP has loaded .*; take it anew under ddp"):
+        resume_optimizer(trainer, {"optimization": {"optimizer": "Adam"}}, anew=True)
 
 
 def test_what_does_not_differ_is_not_taken_anew(arguments: Callable[..., list[str]], tmp_path: Path) -> None:
