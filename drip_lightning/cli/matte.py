@@ -69,7 +69,9 @@ def main(arguments: list[str]) -> int:
             result=results.file,
         )
         for problem in found.problems:
-            _complain(problem)
+            _complain(problem.reason)
+            if options.json:
+                _print_json(picture=_named(str(problem.picture)), error=_named(problem.reason))
         if found.ignored:
             others = ", ".join(f"{count} {suffix}" for suffix, count in sorted(found.ignored.items()))
             _complain(f"left out, as no pictures: {others}")
@@ -113,10 +115,13 @@ def _tell_kept(kept: Sequence[MatteJob], options: argparse.Namespace) -> None:
 def _tell(job: MatteJob, options: argparse.Namespace, **facts: Any) -> None:
     """Say on standard output what there is now; nothing where the picture itself went there."""
     if options.json:
-        files = {"picture": _named(str(job.picture)), "guide": str(job.guide), "result": str(job.result)}
-        print(json.dumps({**files, **facts}, ensure_ascii=False), flush=True)
+        _print_json(picture=_named(str(job.picture)), guide=str(job.guide), result=str(job.result), **facts)
     elif job.result != Path("-"):
         print(job.result)
+
+
+def _print_json(**facts: Any) -> None:
+    print(json.dumps(facts, ensure_ascii=False), flush=True)
 
 
 def _matte_all(jobs: Sequence[MatteJob], results: "Results", options: argparse.Namespace) -> int:
@@ -181,21 +186,23 @@ def _matte_one(
 
     start = time.perf_counter()
     frames, places = find_frames(job)
-    pages, shares = [], []
+    results.require_frames(job.result, frames, name=str(job.picture))
+    pages, shares, panels = [], [], []
     for place in places:
         image, trimap = read_inputs(job, place=place, **_guide_options(options))
         matte = model.matte(image, trimap, steps=options.steps, seed=options.seed, progress=progress)
         shares.append(unknown_mask(trimap).float().mean().item())
         pages += [results.page(matte, image)] if len(places) > 1 else []
+        panels += [(image, trimap, matte)] if options.panel and not panels else []
     advice = "free some space or choose another --out, and run it again: results that exist are kept"
     with raised_as(RunError, OSError, message=lambda why: f"cannot write {job.result} ({why}): {advice}"):
         job.result.parent.mkdir(parents=True, exist_ok=True)
         if pages:
-            results.write_frames(job.result, pages, frames)
+            results.write_frames(job.result, pages, frames, picture=job.picture)
         else:
             results.write(job.result, matte, image, picture=job.picture)
-        if options.panel:
-            write_panel(panel_path(job.result), image, trimap, matte)
+        for panel in panels:
+            write_panel(panel_path(job.result), *panel)
     return {
         "width": image.shape[-1],
         "height": image.shape[-2],
@@ -206,14 +213,16 @@ def _matte_one(
 
 
 def _draw_panels(jobs: Sequence[MatteJob], options: argparse.Namespace) -> int:
-    """Draw the panels that are missing of results that are kept; how many failed."""
+    """Draw the panels that are missing of results that are kept, of several frames the first; how many failed."""
     from drip_lightning.cli.results import panel_path, write_panel
-    from drip_lightning.data.matte_inputs import read_inputs
+    from drip_lightning.data.matte_inputs import find_frames, read_inputs
     from drip_lightning.evaluation.predictions import read_matte
 
     def draw(job: MatteJob, progress: "Progress") -> dict[str, Any]:
-        image, trimap = read_inputs(job, **_guide_options(options))
-        write_panel(panel_path(job.result), image, trimap, read_matte(job.result, image=image))
+        _, places = find_frames(job)
+        image, trimap = read_inputs(job, place=places[0], **_guide_options(options))
+        matte = read_matte(job.result, image=image, frame=0 if len(places) > 1 else None)
+        write_panel(panel_path(job.result), image, trimap, matte)
         return {"kept": True, "panel": str(panel_path(job.result))}
 
     return _each(jobs, options, "cpu", draw)

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageOps
 from torch import Tensor
 
-from drip_lightning.data.encode import FORMATS, Format, encode_picture
+from drip_lightning.data.encode import FORMATS, Format, encode_picture, rounded
 from drip_lightning.data.frames import Frames, encode_frames, frames_of, require_single
 from drip_lightning.data.own_colours import OwnColours, density_of, linear_colours, profile_colours, srgb_colours
 from drip_lightning.data.picture_files import FORMATS as READ
-from drip_lightning.data.picture_files import read_file
+from drip_lightning.data.picture_files import SUFFIXES, read_file
 from drip_lightning.data.pictures import colour_pixels, open_picture
 from drip_lightning.errors import InputError
 from drip_lightning.files import whole_file
@@ -63,6 +63,8 @@ class Results:
             InputError: they contradict each other.
         """
         named = None if options.out.is_dir() else _format_of(options.out)
+        if named is None and options.out.suffix.lower() in SUFFIXES and not options.out.is_dir():
+            raise InputError(f"--out {options.out}: results are PNG, WebP, TIFF or OpenEXR, not {options.out.suffix}")
         form = FORMATS[options.format] if options.format else named or FORMATS["png"]
         if named not in (None, form):
             raise InputError(f"--out {options.out} and --format {form.name} contradict each other: leave one out")
@@ -100,21 +102,42 @@ class Results:
             return frames.suffix if len(frames.numbers) > 1 else self.form.suffixes[0]
         return self.form.suffixes[0]
 
-    def page(self, matte: Matte, image: Tensor) -> Image.Image:
-        """One of several frames of a result.
+    def require_frames(self, path: Path, frames: Frames, *, name: str) -> None:
+        """Refuse to write several frames in a way that is only to be had of a single one.
+
+        Args:
+            path: Where they are to go.
+            frames: Of the picture.
+            name: What to call it.
 
         Raises:
-            InputError: what was asked for is only to be had of a single one.
+            InputError: there are several, and they cannot be written so.
         """
-        if self.form.is_linear or self.bits != 8 or self.keep_profile:
-            raise InputError("several frames are written with 8 bits in sRGB alone, as PNG, WebP or TIFF")
-        values = np.rint(self.pixels(matte, image, srgb_colours()).clip(0, 1) * 255).astype(np.uint8)
-        return Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
+        count = len(frames.numbers)
+        if count == 1:
+            return
+        if self.form.is_linear:
+            raise InputError(f"{name} has {count} frames or pages, and OpenEXR one: choose another --format")
+        if self.keep_profile:
+            raise InputError(f"{name} has {count} frames or pages, which are written in sRGB: leave out --keep-profile")
+        if self.bits != 8 and self._frames_suffix(path) != ".tif":
+            raise InputError(f"{name} has {count} frames or pages: of 16 bits they go with --format tiff alone")
 
-    def write_frames(self, path: Path, pages: Sequence[Image.Image], frames: Frames) -> None:
-        """Write a result of several frames, whole or not at all."""
-        suffix = self.form.suffixes[0] if path == STREAM else path.suffix.lower().replace(".tiff", ".tif")
-        _put(path, encode_frames(pages, frames, suffix=suffix))
+    def page(self, matte: Matte, image: Tensor) -> NDArray[np.integer]:
+        """One of several frames of a result, (H, W) or (H, W, C), of as many bits.
+
+        Raises:
+            InputError: the format cannot hold it.
+        """
+        return rounded(self.pixels(matte, image, srgb_colours()), self.form, bits=self.bits)
+
+    def write_frames(self, path: Path, pages: Sequence[NDArray[np.integer]], frames: Frames, *, picture: Path) -> None:
+        """Write a result of several frames, whole or not at all; the picture's file says their density."""
+        dpi = density_of(read_file(picture))
+        _put(path, encode_frames(pages, frames, suffix=self._frames_suffix(path), dpi=dpi))
+
+    def _frames_suffix(self, path: Path) -> str:
+        return self.form.suffixes[0] if path == STREAM else path.suffix.lower().replace(".tiff", ".tif")
 
     def write(self, path: Path, matte: Matte, image: Tensor, *, picture: Path) -> None:
         """Write a picture's result, whole or not at all.

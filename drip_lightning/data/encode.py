@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,21 +64,31 @@ def encode_picture(
     Raises:
         InputError: the format cannot hold so many pixels a side.
     """
+    if form.is_linear:
+        channels = pixels.shape[2]
+        return write_exr(
+            colour=pixels[..., :3] if channels > 1 else None, alpha=None if channels == 3 else pixels[..., -1]
+        )
+    values = rounded(pixels, form, bits=bits)
+    if bits == 8:
+        return _eight_bits(Image.fromarray(values), form, profile, dpi)
+    return _deep_png(values, profile, dpi) if form.name == "png" else deep_tiff([values], profile, dpi)
+
+
+def rounded(pixels: NDArray[np.floating], form: Format, *, bits: int) -> NDArray[np.integer]:
+    """A picture's values as a format holds them, rounded and clipped; arguments and errors as `encode_picture`.
+
+    Returns:
+        (H, W, C), or (H, W) for one channel, of as many bits.
+    """
     height, width, channels = pixels.shape
     if max(height, width) > form.longest_side:
         raise InputError(
             f"{width}x{height} pixels are too many for {form.name}, which ends at {form.longest_side} a side: "
             "choose --format png"
         )
-    if form.is_linear:
-        return write_exr(
-            colour=pixels[..., :3] if channels > 1 else None, alpha=None if channels == 3 else pixels[..., -1]
-        )
     values = np.rint(pixels.clip(0, 1) * (2**bits - 1)).astype(np.uint8 if bits == 8 else np.uint16)
-    values = values[..., 0] if channels == 1 else values
-    if bits == 8:
-        return _eight_bits(Image.fromarray(values), form, profile, dpi)
-    return _deep_png(values, profile, dpi) if form.name == "png" else _deep_tiff(values, profile, dpi)
+    return values[..., 0] if channels == 1 else values
 
 
 def _eight_bits(picture: Image.Image, form: Format, profile: bytes | None, dpi: tuple[float, float] | None) -> bytes:
@@ -91,7 +102,7 @@ def _eight_bits(picture: Image.Image, form: Format, profile: bytes | None, dpi: 
     return stream.getvalue()
 
 
-def _deep_png(values: NDArray[np.uint16], profile: bytes | None, dpi: tuple[float, float] | None) -> bytes:
+def _deep_png(values: NDArray[np.integer], profile: bytes | None, dpi: tuple[float, float] | None) -> bytes:
     import imagecodecs
 
     png = bytes(imagecodecs.png_encode(np.ascontiguousarray(values), level=3))
@@ -106,20 +117,22 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-def _deep_tiff(values: NDArray[np.uint16], profile: bytes | None, dpi: tuple[float, float] | None) -> bytes:
+def deep_tiff(pages: Sequence[NDArray[np.integer]], profile: bytes | None, dpi: tuple[float, float] | None) -> bytes:
+    """Encode pages as `rounded` gives them, of 16 bits, in one TIFF file."""
     import tifffile
 
     stream = io.BytesIO()
-    tifffile.imwrite(
-        stream,
-        values,
-        photometric="minisblack" if values.ndim == 2 else "rgb",
-        extrasamples=["unassalpha"] if values.shape[2:] == (4,) else None,
-        compression="zlib",
-        predictor=True,
-        metadata=None,
-        iccprofile=profile,
-        resolution=dpi,
-        resolutionunit=None if dpi is None else "INCH",
-    )
+    with tifffile.TiffWriter(stream) as file:
+        for values in pages:
+            file.write(
+                values,
+                photometric="minisblack" if values.ndim == 2 else "rgb",
+                extrasamples=["unassalpha"] if values.shape[2:] == (4,) else None,
+                compression="zlib",
+                predictor=True,
+                metadata=None,
+                iccprofile=profile,
+                resolution=dpi,
+                resolutionunit=None if dpi is None else "INCH",
+            )
     return stream.getvalue()

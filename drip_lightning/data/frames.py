@@ -5,9 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from drip_lightning.data.deep import is_tiff, tiff_pages
+from drip_lightning.data.encode import deep_tiff
 from drip_lightning.data.exr import is_exr
 from drip_lightning.data.picture_files import FORMATS
 from drip_lightning.data.pictures import told, usable_formats
@@ -78,17 +81,23 @@ def _milliseconds(picture: Image.Image, number: int) -> float:
     return float(picture.info.get("duration", 0))
 
 
-def encode_frames(pictures: Sequence[Image.Image], frames: Frames, *, suffix: str) -> bytes:
+def encode_frames(
+    pages: Sequence[NDArray[np.integer]], frames: Frames, *, suffix: str, dpi: tuple[float, float] | None = None
+) -> bytes:
     """Encode as many pictures as there are frames, without loss, as APNG, animated WebP or TIFF.
 
     Args:
-        pictures: Of 8 bits a channel; those of an animation are of one size.
+        pages: (H, W) or (H, W, C), of 8 bits, in TIFF also of 16; those of an animation are of one size.
         frames: How long they are shown.
         suffix: `.png`, `.webp` or `.tif`.
+        dpi: Pixels per inch along x and y, for PNG and TIFF.
     """
+    if pages[0].dtype == np.uint16:
+        return deep_tiff(pages, None, dpi)
     form, options = _OPTIONS[suffix]
     if frames.milliseconds and form != "TIFF":
         options = {**options, "duration": [round(time) for time in frames.milliseconds], "loop": frames.loop}
     stream = io.BytesIO()
-    pictures[0].save(stream, form, save_all=True, append_images=pictures[1:], **options)
+    first, *others = map(Image.fromarray, pages)
+    first.save(stream, form, save_all=True, append_images=others, dpi=dpi, **options)
     return stream.getvalue()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from drip_lightning.data.exr import is_exr, read_exr
 from drip_lightning.data.frames import Frames, frames_of, require_single
-from drip_lightning.data.maps import map_pixels
+from drip_lightning.data.maps import map_pixels, require_trimap
 from drip_lightning.data.matte_jobs import MatteJob
 from drip_lightning.data.orientation import Orientation, fit_guide
 from drip_lightning.data.picture_files import FORMATS, read_file
@@ -53,6 +53,8 @@ def read_inputs(
     """
     image, opaque, orientation = read_picture(job.picture, frame=place[0])
     guide, guide_orientation = read_map(job.guide, frame=place[1])
+    if band is None:
+        require_trimap(guide, name=str(job.guide))
     if guide_orientation != 1:
         orientation = 1  # its own has been applied
     guide = fit_guide(
@@ -66,7 +68,8 @@ def read_inputs(
     known = torch.tensor(np.ascontiguousarray(255 - guide if inverted else guide))[None, None] / 255
     trimap = amend(quantise_trimap(known) if band is None else trimap_from_mask(known, band))
     if not unknown_mask(trimap).any():
-        raise InputError(f"{job.guide} leaves no pixel unknown: there is nothing to find out")
+        why = "paint its outline grey, or give it as a mask" if band is None else "it has no outline, or the band is 0"
+        raise InputError(f"{job.guide} leaves no pixel unknown: {why}")
     trimap[torch.from_numpy(opaque == 0)[None, None]] = 0
     if not unknown_mask(trimap).any():
         raise InputError(f"{job.picture} is transparent where {job.guide} is unknown: there is nothing to find out")
@@ -82,7 +85,7 @@ def find_frames(job: MatteJob) -> tuple[Frames, list[tuple[int, int]]]:
     frames, guides = (frames_of(read_file(path), name=str(path)) for path in (job.picture, job.guide))
     count, guide_count = len(frames.numbers), len(guides.numbers)
     if guide_count not in (1, count):
-        counts = f"{job.picture} has {count} frames or pages but {job.guide} {guide_count}"
+        counts = f"{job.guide} has {guide_count} frames or pages for the {count} of {job.picture}"
         raise InputError(f"{counts}: give one for all, or one for each")
     return frames, list(zip(frames.numbers, guides.numbers * (count // guide_count), strict=True))
 

@@ -23,13 +23,21 @@ class MatteJob:
     result: Path
 
 
+@dataclass(frozen=True)
+class MatteProblem:
+    """A picture that was meant and will have no result."""
+
+    picture: Path
+    reason: str
+    """A line."""
+
+
 @dataclass
 class MatteJobs:
     """What can be done of what was asked for, and why the rest cannot."""
 
     jobs: list[MatteJob] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-    """A line for each picture that was meant and will have no result."""
+    problems: list[MatteProblem] = field(default_factory=list)
     ignored: Counter[str] = field(default_factory=Counter)
     """Files in the folders that are not pictures, by suffix."""
 
@@ -91,7 +99,7 @@ def find_jobs(
             if target in taken:
                 raise InputError(f"{taken[target]} and {picture.path} would both become {target}")
         except InputError as error:
-            found.problems.append(str(error))
+            found.problems.append(MatteProblem(picture.path, str(error)))
         else:
             taken[target] = picture.path
             found.jobs.append(MatteJob(picture.path, own, target))
@@ -108,12 +116,14 @@ def _pictures_in(path: Path, out: Path, found: MatteJobs, *, recursive: bool) ->
             MeantPicture(file, unicodedata.normalize("NFC", file.stem), number) for number, file in frames.items()
         )
     if not path.is_dir():
-        found.problems += [] if frames else [f"no picture or folder at {path}"]
+        found.problems += [] if frames else [MatteProblem(path, f"no picture or folder at {path}")]
         return
     below = find_pictures(path, recursive=recursive, without=out)
     found.ignored += below.ignored - Counter(file.suffix.lower() for file in below.not_read)
-    found.problems += [f"{file} is of a kind that is not read: save it as PNG or TIFF" for file in below.not_read]
+    found.problems += [
+        MatteProblem(file, f"{file} is of a kind that is not read: save it as PNG or TIFF") for file in below.not_read
+    ]
     if not below.files and not below.not_read:
-        found.problems.append(f"no pictures ({', '.join(SUFFIXES)}) in {path}")
+        found.problems.append(MatteProblem(path, f"no pictures ({', '.join(SUFFIXES)}) in {path}"))
     for name, files in sorted(below.files.items(), key=lambda item: natural(item[0])):
         yield from (MeantPicture(file, name) for file in files)

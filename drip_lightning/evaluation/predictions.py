@@ -80,17 +80,18 @@ def prediction_files(folder: Path) -> list[Path]:
     )
 
 
-def read_matte(file: Path, *, image: Tensor) -> Matte:
+def read_matte(file: Path, *, image: Tensor, frame: int | None = None) -> Matte:
     """Read a matte from a file: straight colour and alpha, or alpha alone.
 
     Args:
         file: PNG, TIFF, WebP or OpenEXR.
         image: (1, 3, H, W) in [0, 1]; it stands for a foreground that is not there.
+        frame: Which one of an animation, or which page of a TIFF file; None if there is to be one alone.
 
     Raises:
-        InputError: it cannot be read, has another size, or is a colour picture without alpha.
+        InputError: it cannot be read, has several frames or another size, or is a colour picture without alpha.
     """
-    alpha, colour = _layers(file)
+    alpha, colour = _layers(file, frame)
     if alpha is None:
         raise InputError(f"{file} is a colour picture without alpha: expected a grey matte, or RGBA")
     height, width = image.shape[-2:]
@@ -100,14 +101,16 @@ def read_matte(file: Path, *, image: Tensor) -> Matte:
     return Matte(foreground=foreground, alpha=torch.from_numpy(alpha)[None, None].to(image))
 
 
-def _layers(file: Path) -> tuple[NDArray[np.floating] | None, NDArray[np.floating] | None]:
+def _layers(file: Path, frame: int | None = None) -> tuple[NDArray[np.floating] | None, NDArray[np.floating] | None]:
     """A file's alpha (H, W) and straight colour (H, W, 3) in sRGB, as far as it has them for a matte."""
     content, name = read_file(file), str(file)
     if is_exr(content):
         linear = read_exr(content, name=name)
         return linear.alpha, linear.srgb
-    require_single(content, name=name)
-    picture = open_picture(content, name=name, formats=_FORMATS)
+    if frame is None:
+        require_single(content, name=name)
+        frame = 0
+    picture = open_picture(content, name=name, formats=_FORMATS, frame=frame)
     alpha = opacity(picture)
     if alpha.min() == alpha.max() and (picture.mode in _GREY_MODES or _is_grey(picture)):
         return map_pixels(picture, name=name).astype(np.float32) / 255, None

@@ -282,7 +282,7 @@ def test_a_result_is_written_whole_or_not_at_all(
     ("arguments", "complaint"),
     [
         ("{0}/a.png --trimap {0}/low.png {1}", "{0}/a.png is 45×37 but {0}/low.png is 45×30: make them equal"),
-        ("{0}/a.png --trimap {0}/sure.png {1}", "{0}/sure.png leaves no pixel unknown: there is nothing to find out"),
+        ("{0}/a.png --trimap {0}/sure.png {1}", "{0}/sure.png leaves no pixel unknown: paint its outline grey, or"),
         ("{0}/nowhere.png --trimap {0}/t.png {1}", "no picture or folder at {0}/nowhere.png"),
         ("{0}/a.png --trimap {0}/nowhere.png {1}", "no trimap or mask at {0}/nowhere.png"),
         ("{0}/b.jpg --trimap {0}/trimaps {1}", "no trimap or mask named b in {0}/trimaps for {0}/b.jpg"),
@@ -461,9 +461,16 @@ def test_a_line_of_json_for_each_result(
     files = {"picture": "pictures/a.png", "guide": "trimaps/a.png", "result": "out/a.png"}
     sizes = {"width": WIDTH, "height": HEIGHT, "unknown_share": round(1 / 3, 4)}
     assert first == {**{role: str(tmp_path / file) for role, file in files.items()}, **sizes}
-    assert second["error"] == f"{tmp_path}/trimaps/b.png leaves no pixel unknown: there is nothing to find out"
+    assert (
+        second["error"]
+        == f"{tmp_path}/trimaps/b.png leaves no pixel unknown: paint its outline grey, or give it as a mask"
+    )
+    missing = _picture(tmp_path / "pictures" / "c.png")
     assert _matte(*call) == 1
-    assert json.loads(capsys.readouterr().out.splitlines()[0])["kept"] is True
+    first, second, third = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first == {"picture": str(missing), "error": f"no trimap or mask named c in {tmp_path}/trimaps for {missing}"}
+    assert second["kept"] is True
+    assert third["error"].endswith("give it as a mask")
 
 
 def test_frames_of_a_still_do_not_flicker(tmp_path: Path, common: tuple[str, str]) -> None:
@@ -544,7 +551,7 @@ def test_a_trimap_has_a_page_for_all_or_one_for_each(
     pages[0].save(tmp_path / "two.tif", save_all=True, append_images=pages[1:2])
     pages[0].save(tmp_path / "three.tif", save_all=True, append_images=pages[1:])
     assert _matte(picture, "--trimap", tmp_path / "three.tif", *common) == 1
-    two = f"{picture} has 2 frames or pages but {tmp_path}/three.tif 3: give one for all, or one for each"
+    two = f"{tmp_path}/three.tif has 3 frames or pages for the 2 of {picture}: give one for all, or one for each"
     assert capsys.readouterr().err == f"drip matte: {two}\n"
     assert _matte(picture, "--trimap", tmp_path / "two.tif", *common) == 0
     with Image.open(tmp_path / "out" / "cat.png") as animation:
@@ -559,7 +566,21 @@ def test_what_is_for_single_frames_is_refused_of_several(
 ) -> None:
     picture, trimap = _frames(tmp_path / "cat.png", 2), _trimap(tmp_path / "trimap.png")
     assert _matte(picture, "--trimap", trimap, *common, "--bits=16") == 1
-    assert "several frames are written with 8 bits in sRGB" in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        f"drip matte: {picture} has 2 frames or pages: of 16 bits they go with --format tiff alone\n"
+    )
+
+
+def test_the_panel_of_several_frames_shows_the_first(tmp_path: Path, common: tuple[str, str]) -> None:
+    picture, trimap = _frames(tmp_path / "cat.png", 2), _trimap(tmp_path / "trimap.png")
+    panel = tmp_path / "out" / "cat.panel.jpg"
+    assert _matte(picture, "--trimap", trimap, *common, "--panel") == 0
+    drawn = np.asarray(Image.open(panel)).astype(int)
+    away = [np.abs(drawn[:, :WIDTH] - disc_rgba(seed, HEIGHT, WIDTH)[..., :3]).mean() for seed in (0, 1)]
+    assert away[0] < away[1] / 3
+    panel.unlink()
+    assert _matte(picture, "--trimap", trimap, *common, "--panel") == 0
+    assert np.abs(np.asarray(Image.open(panel))[:, : 3 * WIDTH] - drawn[:, : 3 * WIDTH]).mean() < 1
 
 
 def test_a_trimap_beside_the_picture_needs_no_option(

@@ -13,6 +13,7 @@ from drip_lightning.cli.trimap import build_parser as build_trimap_parser
 from drip_lightning.data.deep import deep_values
 from drip_lightning.data.encode import FORMATS, encode_picture
 from drip_lightning.data.exr import read_exr, write_exr
+from drip_lightning.data.frames import Frames
 from drip_lightning.data.matte_inputs import read_inputs
 from drip_lightning.data.matte_jobs import MatteJob
 from drip_lightning.data.own_colours import profile_colours
@@ -127,6 +128,27 @@ def test_a_backdrop_of_several_pages_is_refused(tmp_path: Path) -> None:
         results("--out", "o", "--over", str(tmp_path / "two.tif"))
 
 
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ("--bits 16", "a.gif has 2 frames or pages: of 16 bits they go with --format tiff alone"),
+        ("--keep-profile", "a.gif has 2 frames or pages, which are written in sRGB: leave out --keep-profile"),
+        ("--format exr", "a.gif has 2 frames or pages, and OpenEXR one: choose another --format"),
+        ("--format tiff --bits 16", None),
+    ],
+)
+def test_what_several_frames_cannot_have_is_refused_by_name(options: str, complaint: str | None) -> None:
+    chosen = results("--out", "o", *options.split())
+    result = Path(f"a{chosen.form.suffixes[0]}")
+    chosen.require_frames(result, Frames((0,)), name="a.gif")
+    if complaint is None:
+        chosen.require_frames(result, Frames((0, 1)), name="a.gif")
+        assert chosen.page(matte(), torch.zeros(1, 3, 6, 8)).dtype == np.uint16
+    else:
+        with pytest.raises(InputError, match=complaint):
+            chosen.require_frames(result, Frames((0, 1)), name="a.gif")
+
+
 def _guide(tmp_path: Path) -> Path:
     Image.new("L", (8, 6), 128).save(tmp_path / "guide.png")
     return tmp_path / "guide.png"
@@ -141,6 +163,7 @@ def _guide(tmp_path: Path) -> Path:
         ("--out - --panel", "--panel and --json need a file"),
         ("--out o --over #00ff0080", "--over #00ff0080: a backdrop is opaque"),
         ("--out o --over nowhere.png", "--over nowhere.png: no picture there, and no colour"),
+        ("--out o.jpg", r"--out o\.jpg: results are PNG, WebP, TIFF or OpenEXR, not \.jpg"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(options: str, complaint: str) -> None:

@@ -5,6 +5,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from drip_lightning.data.deep import deep_values
 from drip_lightning.data.frames import Frames, encode_frames, frames_of, require_single
 from drip_lightning.data.picture_files import FORMATS
 from drip_lightning.data.pictures import open_picture
@@ -43,11 +44,22 @@ def test_frames_are_counted_with_their_times(form: str, suffix: str) -> None:
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
 def test_as_many_pictures_are_written_without_loss(suffix: str) -> None:
     frames = Frames((0, 1, 2), (100, 250, 400), 3, suffix)
-    content = encode_frames(PICTURES, frames, suffix=suffix)
+    content = encode_frames(RGBA, frames, suffix=suffix, dpi=(300, 72))
     found = frames_of(content, name="x")
     assert found == (frames if suffix != ".tif" else Frames((0, 1, 2), suffix=suffix))
     for number, expected in enumerate(RGBA):
         assert (read(content, number) == expected).all()
+    with Image.open(io.BytesIO(content)) as picture:
+        density = picture.info.get("dpi")
+    assert density == (None if suffix == ".webp" else pytest.approx((300, 72), abs=0.02))
+
+
+def test_pages_of_sixteen_bits_are_written_in_tiff() -> None:
+    pages = [pixels.astype(np.uint16) * 256 + 7 for pixels in RGBA]
+    content = encode_frames(pages, Frames((0, 1, 2), suffix=".tif"), suffix=".tif", dpi=(300, 72))
+    assert frames_of(content, name="x").numbers == (0, 1, 2)
+    for number, expected in enumerate(pages):
+        assert (deep_values(content, name="x", page=number) == expected).all()
 
 
 def test_what_is_no_frame_is_left_out() -> None:

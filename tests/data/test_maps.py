@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from drip_lightning.data.convert.outcome import Refusal, read_grey
-from drip_lightning.data.maps import map_pixels
+from drip_lightning.data.maps import map_pixels, require_trimap
 from drip_lightning.data.pictures import open_picture
 from drip_lightning.errors import InputError
 from tests.data.test_pictures import saved
@@ -43,6 +43,13 @@ def test_where_alpha_varies_alpha_is_meant() -> None:
 def test_values_that_say_nothing_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"t\.png has the values 0, 3, 7: expected"):
         read_map(np.array([[0, 3, 7]], np.uint8))
+    with pytest.raises(InputError, match=r"t\.png has the values 0, 150, 300: expected"):
+        read_map(np.array([[0, 150, 300]], np.uint16))
+    for levels in ((0, 100, 200), (60, 128, 255)):
+        with pytest.raises(InputError, match=f"t has the values {', '.join(map(str, levels))}: expected 0, 128, 255"):
+            require_trimap(np.array([levels], np.uint8), name="t")
+    for levels in ((0, 128), (0, 127, 129), (0, 60, 200, 255), tuple(range(0, 200, 20))):
+        require_trimap(np.array([levels], np.uint8), name="t")
     coloured = np.array([[[255, 0, 0], [0, 255, 0]]], np.uint8)
     with pytest.raises(InputError, match=r"t\.png is coloured \(#ff0000, #00ff00\): give black for background"):
         read_map(coloured.repeat(10, axis=1)[:, :11][:, ::-1])

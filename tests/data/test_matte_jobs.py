@@ -38,8 +38,8 @@ def test_every_picture_of_a_folder_is_done_or_named(tmp_path: Path) -> None:
     assert said(found, tmp_path) == {
         f"pictures/{name}": (f"masks/{name[0]}.png", f"out/{name[0]}.png") for name in names
     }
-    assert [problem.split(" is of a kind")[0] for problem in found.problems] == [
-        str(tmp_path / "pictures" / name) for name in ("g.CR2", "h.psd")
+    assert [(problem.picture, problem.reason.split(" is of a kind")[0]) for problem in found.problems] == [
+        (tmp_path / "pictures" / name, str(tmp_path / "pictures" / name)) for name in ("g.CR2", "h.psd")
     ]
     assert found.ignored == {".txt": 1}
 
@@ -86,10 +86,10 @@ def test_a_missing_or_doubtful_guide_costs_its_picture(tmp_path: Path) -> None:
     found = find(tmp_path, "pictures", "nowhere.png")
     assert list(said(found, tmp_path)) == ["pictures/a.jpg"]
     masks, pictures = tmp_path / "masks", tmp_path / "pictures"
-    assert found.problems == [
-        f"no picture or folder at {tmp_path}/nowhere.png",
-        f"no trimap or mask named b in {masks} for {pictures}/b.jpg",
-        f"{masks}/c.png and {masks}/c.webp are both named c: keep one for {pictures}/c.jpg",
+    assert [(problem.picture, problem.reason) for problem in found.problems] == [
+        (tmp_path / "nowhere.png", f"no picture or folder at {tmp_path}/nowhere.png"),
+        (pictures / "b.jpg", f"no trimap or mask named b in {masks} for {pictures}/b.jpg"),
+        (pictures / "c.jpg", f"{masks}/c.png and {masks}/c.webp are both named c: keep one for {pictures}/c.jpg"),
     ]
 
 
@@ -100,7 +100,8 @@ def test_guides_may_lie_beside_the_pictures(tmp_path: Path) -> None:
         "pictures/a.jpg": ("pictures/a_mask.png", "out/a.png"),
         "pictures/unmask.jpg": ("pictures/unmask_mask.jpg", "out/unmask.png"),
     }
-    assert found.problems == [f"no trimap or mask named b in {tmp_path}/pictures for {tmp_path}/pictures/b.jpg"]
+    (problem,) = found.problems
+    assert problem.reason == f"no trimap or mask named b in {tmp_path}/pictures for {tmp_path}/pictures/b.jpg"
 
 
 def test_one_guide_is_for_one_picture(tmp_path: Path) -> None:

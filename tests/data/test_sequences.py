@@ -27,7 +27,9 @@ def test_frames_find_their_trimaps_by_number(tmp_path: Path) -> None:
         ("s.9.exr", "t_0009.png", "s.9.png"),
         ("s.10.exr", "t_0010.png", "s.10.png"),
     ]
-    assert found.problems == [f"no frame 11 of {tmp_path}/t_%04d.png for {tmp_path}/s.11.exr"]
+    assert [problem.reason for problem in found.problems] == [
+        f"no frame 11 of {tmp_path}/t_%04d.png for {tmp_path}/s.11.exr"
+    ]
 
 
 def test_pictures_of_a_folder_come_in_natural_order(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from drip_lightning.data.convert.outcome import Refusal, Sample, digest_of, enco
 from drip_lightning.data.convert.plain_jpeg import without_metadata
 from drip_lightning.data.convert.sources import ConversionJob, Listing, listing, single_jobs
 from drip_lightning.data.picture_files import find_pictures
-from drip_lightning.data.pictures import colour_pixels
 
 _ORIENTATION = 0x0112
 
@@ -54,10 +53,11 @@ class Backgrounds:
         Raises:
             Refusal: it cannot be used.
         """
-        content, picture = read_picture(job.files["image"])
+        file = read_picture(job.files["image"])
+        content, picture = file.content, file.picture
         if picture.has_transparency_data and np.asarray(picture.convert("RGBA"))[..., 3].min() < 255:
             raise Refusal("transparent", "a background must be whole; is it a foreground?")
-        pixels = colour_pixels(picture)
+        pixels = file.colour
         if not _is_plain_jpeg(content) or (pixels != np.asarray(picture.convert("RGB"))).any():
             content = encode(pixels, "JPEG", quality=95, subsampling=0)
         return Sample({"jpg": without_metadata(content)}, digest_of(pixels))

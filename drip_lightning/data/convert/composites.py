@@ -13,7 +13,7 @@ from drip_lightning.data.convert.backgrounds import Backgrounds
 from drip_lightning.data.convert.catalogue import EVERYTHING, Choice
 from drip_lightning.data.convert.foregrounds import Foregrounds, read_foreground
 from drip_lightning.data.convert.mattes import require_partial
-from drip_lightning.data.convert.outcome import Bytes, Sample, read_colour
+from drip_lightning.data.convert.outcome import Bytes, Sample, read_picture
 from drip_lightning.data.convert.sources import ConversionJob, Listing, listing
 from drip_lightning.data.convert.triplets import evaluation_sample, trimap_around
 
@@ -83,7 +83,7 @@ class Composites:
         require_partial(alpha)
         if self.side is not None:
             foreground, alpha = _resized(foreground, alpha, self.side)
-        background = Image.fromarray(read_colour(job.files["background"]))
+        background = Image.fromarray(read_picture(job.files["background"]).colour)
         image = composite_as_reference(foreground, alpha, background)
         trimap = trimap_around(alpha, self.trimap_radius)
         return evaluation_sample(image=image, trimap=trimap, alpha=alpha, foreground=foreground)

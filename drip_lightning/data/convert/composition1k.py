@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from drip_lightning.data.convert.composites import composite_as_reference
-from drip_lightning.data.convert.outcome import Sample, read_colour, read_grey, read_picture, require_equal_sizes
+from drip_lightning.data.convert.outcome import Sample, read_grey, read_picture, require_equal_sizes
 from drip_lightning.data.convert.sources import (
     ConversionJob,
     Finding,
@@ -69,7 +69,7 @@ class Composition1kTest:
         Raises:
             Refusal: a picture cannot be used.
         """
-        foreground, alpha = read_colour(job.files["fg"]), read_grey(job.files["alpha"])
+        foreground, alpha = read_picture(job.files["fg"]).colour, read_grey(job.files["alpha"])
         require_equal_sizes(fg=foreground, alpha=alpha)
         if self.trimap_radius is None:
             trimap = read_grey(job.files["trimap"])
@@ -77,7 +77,7 @@ class Composition1kTest:
         else:
             trimap = trimap_around(alpha, self.trimap_radius)
         # As it lies in the file, as the script reads it.
-        background = read_picture(job.files["background"], upright=False)[1].convert("RGB")
+        background = read_picture(job.files["background"], upright=False).picture.convert("RGB")
         image = composite_as_reference(foreground, alpha, background)
         return evaluation_sample(image=image, trimap=trimap, alpha=alpha, foreground=foreground)
 

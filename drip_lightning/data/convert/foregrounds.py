@@ -18,7 +18,6 @@ from drip_lightning.data.convert.outcome import (
     digest_of,
     encode,
     encode_png,
-    read_colour,
     read_matching,
     read_picture,
     require_equal_sizes,
@@ -181,11 +180,11 @@ def read_foreground(job: ConversionJob) -> tuple[Bytes, Bytes]:
         Refusal: they cannot be read, or do not fit each other.
     """
     if "rgba" not in job.files:
-        colour = read_colour(job.files["fg"])
-        alpha = read_matching(job.files["alpha"], picture=job.files["fg"], size=colour.shape)
+        file = read_picture(job.files["fg"])
+        colour, alpha = file.colour, read_matching(job.files["alpha"], picture=file)
         require_equal_sizes(fg=colour, alpha=alpha)
         return colour, alpha
-    _, picture = read_picture(job.files["rgba"])
+    picture = read_picture(job.files["rgba"]).picture
     try:
         rgba = rgba_pixels(picture, name="it")
     except InputError as error:

@@ -50,7 +50,26 @@ class Sample:
     """Short, and the same for all such samples."""
 
 
-def read_picture(path: str, *, upright: bool = True) -> tuple[bytes, Image.Image]:
+@dataclass(frozen=True)
+class PictureFile:
+    """A file of a source, read once."""
+
+    path: str
+    content: bytes
+    picture: Image.Image
+
+    @property
+    def colour(self) -> Bytes:
+        """Colour (H, W, 3) in sRGB."""
+        return colour_pixels(self.picture)
+
+    @property
+    def orientation(self) -> int:
+        """How the picture lies in the file, in EXIF's numbers; 1 is upright."""
+        return orientation_of(self.content, name=self.path, formats=FORMATS)
+
+
+def read_picture(path: str, *, upright: bool = True) -> PictureFile:
     """Read a file and decode it.
 
     Raises:
@@ -58,7 +77,7 @@ def read_picture(path: str, *, upright: bool = True) -> tuple[bytes, Image.Image
     """
     try:
         content = read_file(Path(path))
-        return content, open_picture(content, name="it", formats=FORMATS, upright=upright)
+        return PictureFile(path, content, open_picture(content, name="it", formats=FORMATS, upright=upright))
     except TooBigError as error:
         raise Refusal("too many pixels", _reason(error, path), file=path) from error
     except InputError as error:
@@ -70,36 +89,34 @@ def _reason(error: InputError, path: str) -> str:
     return str(error).removeprefix("it ").removeprefix(f"{path} ")
 
 
-def read_colour(path: str, *, upright: bool = True) -> Bytes:
-    """Colour (H, W, 3) of a file; errors as `read_picture`."""
-    return colour_pixels(read_picture(path, upright=upright)[1])
-
-
 def read_grey(path: str) -> Bytes:
     """A map (H, W) of a file as `map_pixels` understands it; errors as `read_picture`, or values that say nothing."""
+    return _grey(read_picture(path))
+
+
+def _grey(file: PictureFile) -> Bytes:
     try:
-        return map_pixels(read_picture(path)[1], name=Path(path).name)
+        return map_pixels(file.picture, name=Path(file.path).name)
     except InputError as error:
-        raise Refusal("no mask, trimap or matte", str(error), file=path) from error
+        raise Refusal("no mask, trimap or matte", str(error), file=file.path) from error
 
 
-def read_matching(path: str, *, picture: str, size: tuple[int, ...]) -> Bytes:
+def read_matching(path: str, *, picture: PictureFile) -> Bytes:
     """A map (H, W) as `read_grey`, which may lie as its picture does in the file, if EXIF rotates that.
 
     Args:
         path: The map's file.
-        picture: The file of the picture that it belongs to.
-        size: That picture's height and width.
+        picture: What it belongs to, upright.
 
     Raises:
         Refusal: as `read_grey`; or the size does not tell how the map lies.
     """
-    pixels = read_grey(path)
-    own, orientation = (orientation_of(read_file(Path(file)), name=file, formats=FORMATS) for file in (path, picture))
-    ways = ways_to_lie(pixels, (size[0], size[1]), orientation=orientation if own == 1 else 1)
+    file = read_picture(path)
+    pixels, size = _grey(file), (picture.picture.height, picture.picture.width)
+    ways = ways_to_lie(pixels, size, orientation=picture.orientation if file.orientation == 1 else 1)
     if len(ways) == 2:
         why = f"whether {Path(path).name} is, too, its size does not tell: rotate the pixels instead"
-        raise Refusal("rotated by EXIF", why, file=picture)
+        raise Refusal("rotated by EXIF", why, file=picture.path)
     return next(iter(ways.values()), pixels)
 
 

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,8 +14,8 @@ from drip_lightning.data.convert.outcome import (
     Sample,
     digest_of,
     encode_png,
-    read_colour,
     read_matching,
+    read_picture,
     require_equal_sizes,
 )
 from drip_lightning.data.convert.sources import (
@@ -79,14 +78,13 @@ class Triplets:
         Raises:
             Refusal: it cannot be used.
         """
-        image = read_colour(job.files["image"])
-        matching = partial(read_matching, picture=job.files["image"], size=image.shape)
-        alpha = matching(job.files["alpha"])
+        file = read_picture(job.files["image"])
+        image, alpha = file.colour, read_matching(job.files["alpha"], picture=file)
         pictures = {"image": image, "alpha": alpha}
         if self.trimap_radius is None:
-            pictures["trimap"] = matching(job.files["trimap"])
+            pictures["trimap"] = read_matching(job.files["trimap"], picture=file)
         if "fg" in job.files:
-            pictures["fg"] = read_colour(job.files["fg"])
+            pictures["fg"] = read_picture(job.files["fg"]).colour
         require_equal_sizes(**pictures)
         trimap = pictures.get("trimap")
         if trimap is None:
