@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
 
     from drip_lightning.cli.results import Results
-    from drip_lightning.nn.sampler import Progress
+    from drip_lightning.nn.sampler import Matte, Progress
 
 _STREAM_FOLDER = "drip-standard-input-"
 
@@ -187,7 +187,8 @@ def _matte_one(
     start = time.perf_counter()
     frames, places = find_frames(job)
     results.require_frames(job.result, frames, name=str(job.picture))
-    pages, shares, panels = [], [], []
+    pages, shares = [], []
+    panels: list[tuple[torch.Tensor, torch.Tensor, Matte]] = []  # of the first alone
     for place in places:
         image, trimap = read_inputs(job, place=place, **_guide_options(options))
         matte = model.matte(image, trimap, steps=options.steps, seed=options.seed, progress=progress)
