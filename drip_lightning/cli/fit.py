@@ -81,14 +81,14 @@ def main(arguments: list[str]) -> int:
         print(f"drip {verb}: from the environment: {shlex.join(set_outside.values())}", file=sys.stderr)
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-    with raised_as(InputError, MisconfigurationException, message=str), _lost_ranks_told():
+    with raised_as(InputError, MisconfigurationException, message=str), _known_failures_told():
         run([verb, *("--help" if word == "--help-all" else word for word in rest)])
     return 0
 
 
 @contextmanager
-def _lost_ranks_told() -> Iterator[None]:
-    """A rank that dies breaks the others' collectives, of which gloo tells in a bare `RuntimeError`."""
+def _known_failures_told() -> Iterator[None]:
+    """Tell in one line of what Lightning and gloo tell in a bare `RuntimeError`: a score, or a rank, is not there."""
     from torch.distributed import DistError
 
     try:
@@ -96,6 +96,8 @@ def _lost_ranks_told() -> Iterator[None]:
     except DripError:
         raise
     except RuntimeError as error:
+        if "conditioned on metric" in str(error):  # EarlyStopping's monitor
+            raise InputError(f"trainer.callbacks: {reason_of(error)}") from error
         if not isinstance(error, DistError) and "gloo/" not in str(error):
             raise
         raise RunError(

@@ -74,6 +74,10 @@ def test_a_run_folder_is_written_to_before_anything_else(tmp_path: Path) -> None
         ("--trainer.enable_checkpointing=false", "is said by --checkpoint.keep 0, which writes none"),
         ("--trainer.devices=[0]", "trainer: `devices` selected with `CPUAccelerator` should be an int > 0."),
         ("--trainer.default_root_dir={0}/file", "cannot write to the run folder {0}/file"),
+        (
+            "--trainer.callbacks={{class_path: EarlyStopping, init_args: {{monitor: val/nothing}}}}",
+            "trainer.callbacks: Early stopping conditioned on metric `val/nothing` which is not available",
+        ),
         ("--seed_everything=true", "seed_everything: expected a number, got true: all draws follow it"),
     ],
 )
