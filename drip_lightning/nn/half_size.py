@@ -32,6 +32,8 @@ class HalfSizeUNetDecoderModule(LatentDecoder):
         hints: Number of guesses in the hints.
         latent_channels: Channels of one latent.
         latent_level: Level at which the latents enter.
+        takes_latents: Whether they do, and what the VAE makes of them; else the image, an alpha of ½ and zeros stand
+            there, and what is left is D_trans without a denoiser.
         layers_per_block: Residual blocks in each level, on the way down and on the way up.
         norm_groups: Groups of each group normalisation; divides every number of channels but the first.
 
@@ -47,6 +49,7 @@ class HalfSizeUNetDecoderModule(LatentDecoder):
         hints: int = 0,
         latent_channels: int = 4,
         latent_level: int = 2,
+        takes_latents: bool = True,
         layers_per_block: int = 1,
         norm_groups: int = 4,
     ) -> None:
@@ -54,7 +57,9 @@ class HalfSizeUNetDecoderModule(LatentDecoder):
         if len(channels) <= latent_level:
             raise ValueError(f"channels: latents enter at level {latent_level}, got only {len(channels)} levels")
         self.hints = hints
+        self.latent_channels = latent_channels
         self.latent_level = latent_level
+        self.takes_latents = takes_latents
         self.size_multiple = 2 ** len(channels)
 
         def level(place: int) -> nn.Sequential:
@@ -74,7 +79,10 @@ class HalfSizeUNetDecoderModule(LatentDecoder):
 
     def decode(self, image: Tensor, trimap: Tensor, pairs: LatentPairs, hints: Tensor) -> tuple[Tensor, Tensor]:
         """Mend the first hint, or what the VAE makes of the latents."""
-        return self(image, trimap, *pairs.pictures, pairs.latents, hints)
+        if self.takes_latents:
+            return self(image, trimap, *pairs.pictures, pairs.latents, hints)
+        nothing = image.new_zeros(2 * len(image), self.latent_channels, 1, 1)
+        return self(image, trimap, image, torch.full_like(trimap, 0.5), nothing, hints)
 
     def forward(
         self, image: Tensor, trimap: Tensor, foreground: Tensor, alpha: Tensor, latents: Tensor, hints: Tensor
@@ -132,7 +140,13 @@ class _Residual(nn.Module):
 
 @dataclass(frozen=True)
 class HalfSizeUNetDecoder(DecoderChoice):
-    """D_trans at half size: several times cheaper than `UNetDecoder` on a CPU, and the one that takes hints."""
+    """D_trans at half size: several times cheaper than `UNetDecoder` on a CPU, and the one that takes hints.
+
+    Args:
+        takes_latents: Whether what the denoiser made enters; without, as an ablation, D_trans is alone.
+    """
+
+    takes_latents: bool = True
 
     takes_hints = True
 
@@ -143,5 +157,6 @@ class HalfSizeUNetDecoder(DecoderChoice):
             hints=len(hints.guesses),
             latent_channels=codec.channels,
             latent_level=codec.downsampling.bit_length() - 2,
+            takes_latents=self.takes_latents,
             layers_per_block=networks.transparency_layers,
         )

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from drip_lightning.nn.half_size import HalfSizeUNetDecoder, HalfSizeUNetDecoderModule
-from drip_lightning.nn.latents import LatentCodec
+from drip_lightning.nn.latents import LatentCodec, LatentPairs
 from drip_lightning.ops.compositing import agreeing
-from drip_lightning.ops.hints.choice import NoHints, SampledAndPropagatedColours
+from drip_lightning.ops.hints.choice import NoHints, PropagatedColours, SampledAndPropagatedColours
 from tests.networks import NETWORKS, shake
 
 
@@ -72,6 +72,26 @@ def test_every_map_and_every_pixel_of_it_counts() -> None:
             after = torch.cat(decoder(**given | {name: changed}), dim=1)
             assert (after[0] - before[0]).abs().amax() > 1e-5, (name, row, column)
             assert torch.equal(after[1], before[1])
+
+
+@torch.no_grad()
+def test_without_latents_neither_they_nor_the_vae_s_pictures_count() -> None:
+    vae = NETWORKS.new_vae()
+    generator = torch.Generator().manual_seed(5)
+    given = inputs(16, 16, hints=1)
+    shape = (4, vae.config.latent_channels, 8, 8)
+    answers = {}
+    for takes_latents in (True, False):
+        torch.manual_seed(0)
+        decoder = HalfSizeUNetDecoder(takes_latents=takes_latents).build(LatentCodec(vae), NETWORKS, PropagatedColours())
+        for layer in (decoder.conv_out, decoder.latent_in):
+            shake(layer)
+        answers[takes_latents] = [
+            torch.cat(decoder.decode(given["image"], given["trimap"], pairs, given["hints"]), dim=1)
+            for pairs in (LatentPairs(LatentCodec(vae), torch.randn(shape, generator=generator)) for _ in range(2))
+        ]
+    assert not torch.equal(*answers[True])
+    assert torch.equal(*answers[False])
 
 
 def test_every_weight_learns() -> None:
