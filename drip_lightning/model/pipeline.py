@@ -936,6 +936,8 @@ class LatentDecoder(ABC, ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     size_multiple: int = 1
     """Pictures' height and width must be divisible by this."""
+    hints: int = 0
+    """Number of guesses that `decode` is given and mends."""
     gradient_checkpointing: bool = False
     """Whether the backward pass recomputes activations; what `decode` runs by `run` is then recomputed."""
 
@@ -1345,11 +1347,17 @@ def closed_form_colours(image: Tensor, trimap: Tensor) -> tuple[Tensor, Tensor, 
     foreground, background, alpha = (torch.stack(maps).to(image) for maps in zip(*solved, strict=True))
     return foreground, background, torch.where(trimap == 0.5, alpha, trimap)
 
+def multilevel_foreground(image: Tensor, alpha: Tensor) -> Tensor:
+    """The foreground (B, 3, H, W) by multilevel estimation (Germer et al. 2020), given alpha (B, 1, H, W) in [0, 1]."""
+    pairs = zip(image.detach().float().cpu(), alpha.detach().float().cpu(), strict=True)
+    found = [pymatting.estimate_foreground_ml(_pixels(picture), matte[0].double().numpy()) for picture, matte in pairs]
+    return torch.stack([_maps(one) for one in found]).to(image)
+
 def _solve(picture: Tensor, sides: Tensor) -> list[Tensor] | None:
     """Foreground, background (3, H, W) and alpha (1, H, W); none where the equations have no solution."""
     if not all((sides == side).any() for side in (0, 0.5, 1)):
         return None
-    pixels = picture.double().permute(1, 2, 0).contiguous().numpy()
+    pixels = _pixels(picture)
     try:
         with silently():
             known = sides[0].double().numpy()
@@ -1358,10 +1366,13 @@ def _solve(picture: Tensor, sides: Tensor) -> list[Tensor] | None:
         colours = pymatting.estimate_foreground_ml(pixels, alpha, return_background=True)
     except (ArithmeticError, ValueError):  # a system that is singular, or does not converge
         return None
-    return [
-        torch.from_numpy(np.ascontiguousarray(found)).permute(2, 0, 1).clamp(0, 1).float()
-        for found in (*colours, alpha[..., None])
-    ]
+    return [_maps(found) for found in (*colours, alpha[..., None])]
+
+def _pixels(picture: Tensor) -> np.ndarray:
+    return picture.double().permute(1, 2, 0).contiguous().numpy()
+
+def _maps(pixels: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).clamp(0, 1).float()
 
 
 # drip_lightning.ops.hints.choice
@@ -1415,6 +1426,10 @@ class Hints(ABC):
         """Compute the guesses as float32 in [0, 1]."""
         return self.as_uint8(image, trimap) / 255
 
+    def foreground(self, image: Tensor, alpha: Tensor, answered: Tensor) -> Tensor:
+        """What is made of the foreground (B, 3, H, W) that a network answered to these hints with this alpha: itself."""
+        return answered
+
 @dataclass(frozen=True)
 class NoHints(Hints):
     """The paper's way: the networks see image and trimap."""
@@ -1428,7 +1443,14 @@ class NoHints(Hints):
 
 @dataclass(frozen=True)
 class ClosedFormAndColours(Hints):
-    """Closed-form matting with multilevel colours first, then both of the others: slowest and nearest to the truth."""
+    """Closed-form matting with multilevel colours first, then both of the others: slowest and nearest to the truth.
+
+    Attributes:
+        average_foreground: Whether the answered foreground is averaged with the one that multilevel estimation makes of
+            the answered alpha: two estimates with errors of their own.
+    """
+
+    average_foreground: bool = False
 
     bytes_per_pixel = 2000  # a sparse matrix of 25 entries a pixel, its parts and its factor
     packages = ("numba", "pymatting")
@@ -1438,6 +1460,13 @@ class ClosedFormAndColours(Hints):
         """The three, the best first."""
 
         return (closed_form_colours, sampled_colours, propagated_colours)
+
+    def foreground(self, image: Tensor, alpha: Tensor, answered: Tensor) -> Tensor:
+        """The mean of it and of `multilevel_foreground`, if `average_foreground` says so."""
+        if not self.average_foreground:
+            return answered
+
+        return (answered + multilevel_foreground(image, alpha)) / 2
 
 
 # drip_lightning.ops.trimap
@@ -1706,11 +1735,19 @@ class PictureInTiles:
         def run(tile: Window) -> Tensor:
             part = pairs.part(tile.relative_to(self.layout.window).over(pixels))
             maps = tile.cut(self.image), tile.cut(self.trimap), part, self.hints_in(tile)
-            decoded = [one for decoder in decoders for one in decoder.decode(*maps)]
+            decoded = [one for decoder in decoders for one in self._decoded(decoder, *maps)]
             self.finished()
-            return torch.cat(decoded, dim=1).clamp_(0, 1)
+            return torch.cat(decoded, dim=1)
 
         return self.layout.tiles.blend(run)
+
+    def _decoded(
+        self, decoder: LatentDecoder, image: Tensor, trimap: Tensor, pairs: LatentPairs, hints: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        foreground, alpha = (maps.clamp(0, 1) for maps in decoder.decode(image, trimap, pairs, hints))
+        if decoder.hints:
+            foreground = self.hints.foreground(image, torch.where(trimap == 0.5, alpha, trimap), foreground)
+        return foreground, alpha
 
     def hints_in(self, tile: Window) -> Tensor:
         """The hints of a tile (1, 7 · guesses, height, width): its own, if it has sure pixels of both sides.

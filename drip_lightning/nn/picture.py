@@ -92,11 +92,19 @@ class PictureInTiles:
         def run(tile: Window) -> Tensor:
             part = pairs.part(tile.relative_to(self.layout.window).over(pixels))
             maps = tile.cut(self.image), tile.cut(self.trimap), part, self.hints_in(tile)
-            decoded = [one for decoder in decoders for one in decoder.decode(*maps)]
+            decoded = [one for decoder in decoders for one in self._decoded(decoder, *maps)]
             self.finished()
-            return torch.cat(decoded, dim=1).clamp_(0, 1)
+            return torch.cat(decoded, dim=1)
 
         return self.layout.tiles.blend(run)
+
+    def _decoded(
+        self, decoder: LatentDecoder, image: Tensor, trimap: Tensor, pairs: LatentPairs, hints: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        foreground, alpha = (maps.clamp(0, 1) for maps in decoder.decode(image, trimap, pairs, hints))
+        if decoder.hints:
+            foreground = self.hints.foreground(image, torch.where(trimap == 0.5, alpha, trimap), foreground)
+        return foreground, alpha
 
     def hints_in(self, tile: Window) -> Tensor:
         """The hints of a tile (1, 7 · guesses, height, width): its own, if it has sure pixels of both sides.

@@ -31,6 +31,8 @@ class LatentDecoder(ABC, ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     size_multiple: int = 1
     """Pictures' height and width must be divisible by this."""
+    hints: int = 0
+    """Number of guesses that `decode` is given and mends."""
     gradient_checkpointing: bool = False
     """Whether the backward pass recomputes activations; what `decode` runs by `run` is then recomputed."""
 

@@ -207,3 +207,23 @@ def test_fewer_pixels_are_seen_at_a_processing_size() -> None:
     result = matte(sampler, (image, trimap), steps=1)
     assert shapes == [(2, 4, 16, 50)]  # 30 × 97 pixels, to multiples of 4, and half as many latents
     assert result.alpha.shape == (1, 1, 90, 290)
+
+
+class Blackening(LocalHints):
+    """Makes every foreground that a network answered black."""
+
+    def foreground(self, image: Tensor, alpha: Tensor, answered: Tensor) -> Tensor:
+        assert alpha.shape == (1, 1, *image.shape[-2:])
+        assert alpha.amin() >= 0
+        assert alpha.amax() <= 1
+        return torch.zeros_like(answered)
+
+
+def test_hints_have_the_last_word_on_the_foreground_of_a_decoder_that_is_given_them() -> None:
+    sampler = replace(networks("half"), hints=Blackening())
+    image, trimap = picture(64)
+    mended, plain = sampler.compare(
+        image, trimap, [sampler.decoder, VaeDecoderModule()], generators=[torch.Generator().manual_seed(3)], steps=1
+    )
+    assert (mended.foreground == 0).all()
+    assert (plain.foreground > 0).any()

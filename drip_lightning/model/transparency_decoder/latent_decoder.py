@@ -447,6 +447,8 @@ class LatentDecoder(ABC, ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     size_multiple: int = 1
     """Pictures' height and width must be divisible by this."""
+    hints: int = 0
+    """Number of guesses that `decode` is given and mends."""
     gradient_checkpointing: bool = False
     """Whether the backward pass recomputes activations; what `decode` runs by `run` is then recomputed."""
 
@@ -537,6 +539,8 @@ class HalfSizeUNetDecoderModule(LatentDecoder):
         hints: Number of guesses in the hints.
         latent_channels: Channels of one latent.
         latent_level: Level at which the latents enter.
+        takes_latents: Whether they do, and what the VAE makes of them; else the image, an alpha of ½ and zeros stand
+            there, and what is left is D_trans without a denoiser.
         layers_per_block: Residual blocks in each level, on the way down and on the way up.
         norm_groups: Groups of each group normalisation; divides every number of channels but the first.
 
@@ -552,6 +556,7 @@ class HalfSizeUNetDecoderModule(LatentDecoder):
         hints: int = 0,
         latent_channels: int = 4,
         latent_level: int = 2,
+        takes_latents: bool = True,
         layers_per_block: int = 1,
         norm_groups: int = 4,
     ) -> None:
@@ -559,7 +564,9 @@ class HalfSizeUNetDecoderModule(LatentDecoder):
         if len(channels) <= latent_level:
             raise ValueError(f"channels: latents enter at level {latent_level}, got only {len(channels)} levels")
         self.hints = hints
+        self.latent_channels = latent_channels
         self.latent_level = latent_level
+        self.takes_latents = takes_latents
         self.size_multiple = 2 ** len(channels)
 
         def level(place: int) -> nn.Sequential:
@@ -579,7 +586,10 @@ class HalfSizeUNetDecoderModule(LatentDecoder):
 
     def decode(self, image: Tensor, trimap: Tensor, pairs: LatentPairs, hints: Tensor) -> tuple[Tensor, Tensor]:
         """Mend the first hint, or what the VAE makes of the latents."""
-        return self(image, trimap, *pairs.pictures, pairs.latents, hints)
+        if self.takes_latents:
+            return self(image, trimap, *pairs.pictures, pairs.latents, hints)
+        nothing = image.new_zeros(2 * len(image), self.latent_channels, 1, 1)
+        return self(image, trimap, image, torch.full_like(trimap, 0.5), nothing, hints)
 
     def forward(
         self, image: Tensor, trimap: Tensor, foreground: Tensor, alpha: Tensor, latents: Tensor, hints: Tensor

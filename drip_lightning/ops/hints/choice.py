@@ -58,6 +58,10 @@ class Hints(ABC):
         """Compute the guesses as float32 in [0, 1]."""
         return self.as_uint8(image, trimap) / 255
 
+    def foreground(self, image: Tensor, alpha: Tensor, answered: Tensor) -> Tensor:
+        """What is made of the foreground (B, 3, H, W) that a network answered to these hints with this alpha: itself."""
+        return answered
+
 
 @dataclass(frozen=True)
 class NoHints(Hints):
@@ -103,7 +107,14 @@ class SampledAndPropagatedColours(Hints):
 
 @dataclass(frozen=True)
 class ClosedFormAndColours(Hints):
-    """Closed-form matting with multilevel colours first, then both of the others: slowest and nearest to the truth."""
+    """Closed-form matting with multilevel colours first, then both of the others: slowest and nearest to the truth.
+
+    Attributes:
+        average_foreground: Whether the answered foreground is averaged with the one that multilevel estimation makes of
+            the answered alpha: two estimates with errors of their own.
+    """
+
+    average_foreground: bool = False
 
     bytes_per_pixel = 2000  # a sparse matrix of 25 entries a pixel, its parts and its factor
     packages = ("numba", "pymatting")
@@ -114,3 +125,11 @@ class ClosedFormAndColours(Hints):
         from drip_lightning.ops.hints.closed_form import closed_form_colours  # PyMatting takes a second to import
 
         return (closed_form_colours, sampled_colours, propagated_colours)
+
+    def foreground(self, image: Tensor, alpha: Tensor, answered: Tensor) -> Tensor:
+        """The mean of it and of `multilevel_foreground`, if `average_foreground` says so."""
+        if not self.average_foreground:
+            return answered
+        from drip_lightning.ops.hints.closed_form import multilevel_foreground
+
+        return (answered + multilevel_foreground(image, alpha)) / 2

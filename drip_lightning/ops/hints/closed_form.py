@@ -26,11 +26,18 @@ def closed_form_colours(image: Tensor, trimap: Tensor) -> tuple[Tensor, Tensor, 
     return foreground, background, torch.where(trimap == 0.5, alpha, trimap)
 
 
+def multilevel_foreground(image: Tensor, alpha: Tensor) -> Tensor:
+    """The foreground (B, 3, H, W) by multilevel estimation (Germer et al. 2020), given alpha (B, 1, H, W) in [0, 1]."""
+    pairs = zip(image.detach().float().cpu(), alpha.detach().float().cpu(), strict=True)
+    found = [pymatting.estimate_foreground_ml(_pixels(picture), matte[0].double().numpy()) for picture, matte in pairs]
+    return torch.stack([_maps(one) for one in found]).to(image)
+
+
 def _solve(picture: Tensor, sides: Tensor) -> list[Tensor] | None:
     """Foreground, background (3, H, W) and alpha (1, H, W); none where the equations have no solution."""
     if not all((sides == side).any() for side in (0, 0.5, 1)):
         return None
-    pixels = picture.double().permute(1, 2, 0).contiguous().numpy()
+    pixels = _pixels(picture)
     try:
         with silently():
             known = sides[0].double().numpy()
@@ -39,7 +46,12 @@ def _solve(picture: Tensor, sides: Tensor) -> list[Tensor] | None:
         colours = pymatting.estimate_foreground_ml(pixels, alpha, return_background=True)
     except (ArithmeticError, ValueError):  # a system that is singular, or does not converge
         return None
-    return [
-        torch.from_numpy(np.ascontiguousarray(found)).permute(2, 0, 1).clamp(0, 1).float()
-        for found in (*colours, alpha[..., None])
-    ]
+    return [_maps(found) for found in (*colours, alpha[..., None])]
+
+
+def _pixels(picture: Tensor) -> np.ndarray:
+    return picture.double().permute(1, 2, 0).contiguous().numpy()
+
+
+def _maps(pixels: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).clamp(0, 1).float()

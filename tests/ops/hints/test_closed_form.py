@@ -9,6 +9,7 @@ import torch
 
 from drip_lightning.evaluation.classical import Classical
 from drip_lightning.ops.hints.closed_form import closed_form_colours
+from drip_lightning.ops.hints.choice import ClosedFormAndColours
 from drip_lightning.ops.hints.colours import propagated_colours
 from drip_lightning.ops.solvers import pymatting
 from tests.ops.hints.test_colours import picture
@@ -26,6 +27,17 @@ def test_it_is_pymatting_s() -> None:
         strict=True,
     ):
         np.testing.assert_allclose(found[0].permute(1, 2, 0), colours.clip(0, 1), atol=1e-6)
+
+
+def test_the_answered_foreground_is_averaged_with_that_of_the_answered_alpha_if_wanted() -> None:
+    image, _ = picture(4)
+    alpha = torch.linspace(0, 1, image.shape[-1]).expand(1, 1, *image.shape[-2:])
+    pixels, matte = image[0].permute(1, 2, 0).double().numpy(), alpha[0, 0].double().numpy()
+    estimated = torch.from_numpy(pymatting.estimate_foreground_ml(pixels, matte).clip(0, 1)).permute(2, 0, 1)[None]
+    answered = torch.full_like(image, 0.25)
+    assert torch.equal(ClosedFormAndColours().foreground(image, alpha, answered), answered)
+    averaged = ClosedFormAndColours(average_foreground=True).foreground(image, alpha, answered)
+    torch.testing.assert_close(averaged, (answered + estimated.float()) / 2)
 
 
 def test_a_forked_worker_makes_hints_after_its_parent_did() -> None:
