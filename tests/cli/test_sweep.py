@@ -48,6 +48,31 @@ def test_a_shipped_sweep_holds_together(name: str, scale: str, resolve: Resolve)
             )
 
 
+def test_the_shipped_models_parts_are_left_out_one_by_one(resolve: Resolve) -> None:
+    plan = make_plan(read_sweep(CONFIGS / "sweep/compact/parts.yaml"), resolve)
+    assert len({run.stages["test"] for run in plan.runs}) == len(plan.runs) == 7
+    for run in plan.runs:
+        denoiser, decoder = (
+            yaml.safe_load(plan.stages[run.stages[stage]].config)["model"]["init_args"]
+            for stage in ("denoiser", "transparency")
+        )
+        left_out = {
+            name
+            for name, is_so in {
+                "hints": decoder["hints"]["class_path"].endswith("NoHints"),
+                "denoiser": not decoder["decoder"].get("init_args", {}).get("takes_latents", True),
+                "D_trans": decoder["decoder"]["class_path"].endswith("VaeDecoder"),
+                "cross-domain attention": denoiser["attention"]["class_path"].endswith("IndependentAttention"),
+                "switcher": denoiser["switcher"]["class_path"].endswith("ChannelOrder"),
+            }.items()
+            if is_so
+        }
+        name = run.factors["variant"].removeprefix("without ")
+        implied = {"D_trans": {"hints"}, "switcher": {"cross-domain attention"}}.get(name, set())
+        assert left_out == ({name} - {"full", "ten steps"}) | implied, name
+        assert decoder["sampling_steps"] == decoder["max_steps"] == (10 if name == "ten steps" else 1)
+
+
 @pytest.mark.parametrize("path", PAPER, ids=lambda path: path.stem)
 def test_the_papers_sweeps_are_at_its_scale(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """On a folder in Stable Diffusion 2's format: epsilon, no autoencoder, each stage's own learning rate."""
