@@ -83,7 +83,9 @@ def test_without_latents_neither_they_nor_the_vae_s_pictures_count() -> None:
     answers = {}
     for takes_latents in (True, False):
         torch.manual_seed(0)
-        decoder = HalfSizeUNetDecoder(takes_latents=takes_latents).build(LatentCodec(vae), NETWORKS, PropagatedColours())
+        decoder = HalfSizeUNetDecoder(takes_latents=takes_latents).build(
+            LatentCodec(vae), NETWORKS, PropagatedColours()
+        )
         for layer in (decoder.conv_out, decoder.latent_in):
             shake(layer)
         answers[takes_latents] = [

@@ -59,7 +59,7 @@ class Hints(ABC):
         return self.as_uint8(image, trimap) / 255
 
     def foreground(self, image: Tensor, alpha: Tensor, answered: Tensor) -> Tensor:
-        """What is made of the foreground (B, 3, H, W) that a network answered to these hints with this alpha: itself."""
+        """What is made of the foreground (B, 3, H, W) that was answered, with this alpha, to these hints: itself."""
         return answered
 
 

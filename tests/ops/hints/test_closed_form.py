@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from drip_lightning.evaluation.classical import Classical
-from drip_lightning.ops.hints.closed_form import closed_form_colours
 from drip_lightning.ops.hints.choice import ClosedFormAndColours
+from drip_lightning.ops.hints.closed_form import closed_form_colours
 from drip_lightning.ops.hints.colours import propagated_colours
 from drip_lightning.ops.solvers import pymatting
 from tests.ops.hints.test_colours import picture
