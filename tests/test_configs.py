@@ -152,6 +152,7 @@ def test_an_ablation_shares_no_setting_with_a_scale(ablation: Path) -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ablation", [path for path in ABLATIONS if path.stem != "cached_latents"], ids=_name)
 def test_an_ablation_changes_what_it_says_and_trains(ablation: Path, synth: Path, runs: Path, tmp_path: Path) -> None:
     """`cached_latents` wants a folder of them; tests/lit/test_latent_source.py trains it."""

@@ -36,6 +36,7 @@ def smaller(arguments: list[str]) -> list[str]:
     return [*arguments, *shrink, f"--trainer.max_steps={steps}"]
 
 
+@pytest.mark.slow
 def test_own_data_from_folders_to_a_training_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for part, count in (("", 5), ("held_out", 2)):
         discs(tmp_path / part / "cutouts", count)

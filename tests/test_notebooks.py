@@ -43,6 +43,7 @@ def test_a_notebook_is_stored_without_outputs_and_defines_nothing(path: Path) ->
         assert not any(isinstance(node, definitions) for node in ast.walk(ast.parse(cell.source)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_and_ends_in_a_picture(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest

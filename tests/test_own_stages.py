@@ -75,6 +75,7 @@ def test_they_are_stored_by_their_dotted_paths(mylab: Path) -> None:
     assert read_checkpoint(newest_checkpoint(Path("runs/transparency")))["drip"]["class_path"] == "mylab.own.OwnDecoder"
 
 
+@pytest.mark.slow
 def test_every_verb_opens_the_runs_and_their_exports_a_fresh_process_too(mylab: Path, synth: Path) -> None:
     """A run's mattes are its export's, bit for bit."""
     Image.effect_mandelbrot((37, 45), (-2, -1, 1, 1), 50).convert("RGB").save("cat.png")

@@ -62,6 +62,7 @@ def test_drip_configs_copies_all_and_overwrites_nothing(tmp_path: Path, capsys: 
     assert "cannot write to" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_wheel_works_outside_the_repository(tmp_path: Path, synth: Path, runs: Path) -> None:
     """Built, installed without dependencies into a folder, and run from an empty directory."""
     source = tmp_path / "source"  # building leaves files beside the source

@@ -155,6 +155,7 @@ def _elsewhere(*command: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
+@pytest.mark.slow
 def test_lightning_starts_the_ranks_of_a_machine_and_fails_with_them(data: Path, runs: Path, tmp_path: Path) -> None:
     arguments = _arguments(
         "denoiser", data, runs, tmp_path / "run", "--trainer.devices=2", "--trainer.max_steps=100000"

@@ -519,7 +519,13 @@ def _frames(path: Path, number: int, **options: object) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("suffix", "result"), [(".gif", ".png"), (".png", ".png"), (".webp", ".webp"), (".tif", ".tif")]
+    ("suffix", "result"),
+    [
+        pytest.param(".gif", ".png", marks=pytest.mark.slow),
+        pytest.param(".png", ".png", marks=pytest.mark.slow),
+        (".webp", ".webp"),
+        pytest.param(".tif", ".tif", marks=pytest.mark.slow),
+    ],
 )
 def test_every_frame_is_done_and_the_kind_stays(
     tmp_path: Path, common: tuple[str, str], suffix: str, result: str

@@ -71,6 +71,7 @@ def test_the_ceiling_has_a_folder_of_its_own(run: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_two_ranks_measure_each_picture_once_and_end_in_the_same_table(runs: Path, tmp_path: Path) -> None:
     data = evaluation_shards(tmp_path / "shards")
     arguments = ["test", "trimap", str(runs / "denoiser"), "--data", data, "--seeds=0,1", "--accelerator=cpu"]

@@ -61,10 +61,12 @@ def _launch(arguments: list[str], folder: Path, fault: Fault | None = None) -> N
         ("averages", [signal_in_step(SIGTERM, 2), signal_in_validation(SIGKILL, 3), failing_validation(1)]),
         ("accumulated", [signal_in_step(SIGTERM, 2), failing_step(4), signal_in_step(SIGKILL, 1)]),
         ("workers", [failing_sample(5)]),
-        ("constant rate", [failing_validation(2), full_disk(2)]),
-        ("cosine", [signal_in_step(SIGKILL, 4), signal_in_writing(SIGTERM, "checksum", 1)]),
-        ("warm-up", [signal_in_step(SIGKILL, 5), failing_validation(1)]),
-        ("one cycle", [signal_in_step(SIGKILL, 5)]),
+        pytest.param("constant rate", [failing_validation(2), full_disk(2)], marks=pytest.mark.slow),
+        pytest.param(
+            "cosine", [signal_in_step(SIGKILL, 4), signal_in_writing(SIGTERM, "checksum", 1)], marks=pytest.mark.slow
+        ),
+        pytest.param("warm-up", [signal_in_step(SIGKILL, 5), failing_validation(1)], marks=pytest.mark.slow),
+        pytest.param("one cycle", [signal_in_step(SIGKILL, 5)], marks=pytest.mark.slow),
     ],
     ids=lambda value: value if isinstance(value, str) else ", ".join(map(str, value)),
 )
