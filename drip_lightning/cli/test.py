@@ -20,7 +20,7 @@ METHOD is what makes mattes, or NAME=METHOD to call it NAME in the table:
                         straight foreground colour; or KEY.exr, linear and premultiplied
   mylab.method.Own      the dotted path of a Method of your own, without arguments
   trimap                the trimap as alpha, the image as foreground
-  propagated-colours, sampled-colours
+  propagated-colours, sampled-colours, closed-form-colours
                         the hints that a decoder may start from, alone
   closed-form, knn, large-kernel
                         classical matting and multilevel foreground estimation, by PyMatting

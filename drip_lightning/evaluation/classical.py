@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from drip_lightning.data.sample import MattingBatch
-from drip_lightning.errors import InputError
+from drip_lightning.errors import InputError, raised_as
 from drip_lightning.evaluation.method import Method
 from drip_lightning.nn.sampler import Matte
 from drip_lightning.ops.solvers import pymatting, silently
@@ -36,7 +36,8 @@ class Classical(Method):
         known = [value for value in (0, 1) if (trimap == value).any()]
         if len(known) < 2:
             raise InputError(f"{self._solver} matting wants known foreground and known background in the trimap")
-        with silently():
+        failed = f"{self._solver} matting finds no solution: the picture is flat, or too small"
+        with silently(), raised_as(InputError, ArithmeticError, AssertionError, ValueError, message=lambda _: failed):
             alpha = getattr(pymatting, SOLVERS[self._solver])(image, trimap)
         return (_matte(pymatting.estimate_foreground_ml(image, alpha), alpha, like=batch["image"]),)
 

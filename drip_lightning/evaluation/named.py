@@ -20,6 +20,7 @@ from drip_lightning.lit.matting import MattingStage
 from drip_lightning.moved import moved_paths
 from drip_lightning.nn.hub import is_hub_id
 from drip_lightning.nn.pipeline_folder import is_exported
+from drip_lightning.ops.hints.closed_form import closed_form_colours
 from drip_lightning.ops.hints.colours import propagated_colours, sampled_colours
 from drip_lightning.shipped import shipped_model
 
@@ -29,6 +30,7 @@ BASELINES: Mapping[str, Callable[[], Method]] = {
     "trimap": Trimap,
     "propagated-colours": partial(Hinted, "propagated-colours", propagated_colours),
     "sampled-colours": partial(Hinted, "sampled-colours", sampled_colours),
+    "closed-form-colours": partial(Hinted, "closed-form-colours", closed_form_colours),
     **{solver: partial(Classical, solver) for solver in SOLVERS},
     "true-alpha": TrueAlpha,
 }
