@@ -10,7 +10,7 @@ from tests.ops.hints.test_colours import picture
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_a_baseline_mattes_and_is_called_by_its_name(name: str) -> None:
-    image, trimap = (maps.repeat(1, 1, 3, 3) for maps in picture(4))
+    image, trimap = (maps.repeat_interleave(4, 2).repeat_interleave(4, 3) for maps in picture(4))
     truth = {"alpha": torch.rand_like(trimap), "foreground": image}
     method = BASELINES[name]()
     (matte,) = method.mattes({"image": image, "trimap": trimap, **truth}, steps=None, seeds=(0,))
