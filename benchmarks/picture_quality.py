@@ -1,24 +1,31 @@
-"""How good mattes of 1 to 12 megapixels are, by what the denoiser sees of them: SAD, αF SAD and seams.
+"""How good mattes of 1 to 12 megapixels are, by what the networks see of them: SAD, αF SAD and seams.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.picture_quality --checkpoint C [--megapixels 1 4 12] [--pictures 4]
+    OMP_NUM_THREADS=1 python -m benchmarks.picture_quality --checkpoint C [--megapixels 1 4 12] [--pictures 4 2 1]
+        [--foregrounds FOLDER --backgrounds FOLDER]
 
-Pictures are procedural objects over procedural backgrounds, drawn at their size, with an unknown band of a hundredth of
-the side around what is partly transparent. Seams: how much the error changes from pixel to pixel along the tiles'
-borders, divided by how much it changes elsewhere; 1 is none.
+Pictures are made for it, with an unknown band of a hundredth of the side around what is partly transparent: procedural
+objects over procedural backgrounds, drawn at their size; or, of folders of RGBA cut-outs and of photographs, in turns
+one cut-out enlarged to fill the picture, and several at their own size, side by side. Seams: how much the error changes
+from pixel to pixel along the tiles' borders, divided by how much it changes elsewhere; 1 is none. `--json`
+keeps every picture's figures as they come, and CPU seconds, without hints that another way had computed.
 """
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image, ImageOps
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from drip_lightning.data.picture_files import find_pictures
 from drip_lightning.data.synth.families import FAMILIES, draw_foreground
 from drip_lightning.data.synth.samples import composite
 from drip_lightning.data.synth.textures import draw_background
@@ -30,19 +37,55 @@ from drip_lightning.ops.sizes import Sizes
 from drip_lightning.ops.trimap import trimap_from_alpha, unknown_mask
 
 Way = Callable[[MattingSampler, Tensor, Tensor], Matte]
+Picture = dict[str, Tensor]
+"""Image, foreground, alpha and trimap, (1, C, H, W) in [0, 1]."""
 
-WHOLE_AT_MOST = 4.5
+WHOLE_AT_MOST = 1.5
 """Megapixels up to which pictures are tried without tiles."""
+CELL = 700
+"""Side of the room that a cut-out gets at its own size."""
 
 
-def picture(side: int, number: int) -> dict[str, Tensor]:
-    """A composite: image, foreground, alpha and trimap, in [0, 1]."""
-    generator = np.random.default_rng([side, number])
-    colour, alpha = draw_foreground(list(FAMILIES)[number % len(FAMILIES)], side, generator)
-    image = composite(colour, alpha, draw_background(side, generator, None))
-    maps = {"image": image, "foreground": colour, "alpha": alpha[..., None]}
-    batch = {name: torch.from_numpy(one).permute(2, 0, 1)[None] / 255 for name, one in maps.items()}
-    radius = [side // 100]
+@dataclass(frozen=True)
+class Procedural:
+    """Objects drawn at the size that is asked for."""
+
+    def draw(self, side: int, number: int) -> Picture:
+        """A composite of (side, side) pixels."""
+        generator = np.random.default_rng([side, number])
+        colour, alpha = draw_foreground(list(FAMILIES)[number % len(FAMILIES)], side, generator)
+        return _picture(colour, alpha, draw_background(side, generator, None))
+
+
+@dataclass(frozen=True)
+class Composites:
+    """Cut-outs over photographs."""
+
+    foregrounds: Sequence[Path]
+    backgrounds: Sequence[Path]
+
+    def draw(self, side: int, number: int) -> Picture:
+        """A composite of (side, side) pixels."""
+        generator = np.random.default_rng([side, number])
+        row = 1 if number % 2 == 0 else max(1, side // CELL)
+        cell = side // row
+        layer = Image.new("RGBA", (side, side))
+        for place, chosen in enumerate(generator.permutation(len(self.foregrounds))[: row * row]):
+            with Image.open(self.foregrounds[chosen]) as file:
+                cutout = file.convert("RGBA")
+            if row == 1 or max(cutout.size) > cell:
+                cutout = ImageOps.contain(cutout, (cell, cell), Image.Resampling.BICUBIC)
+            layer.paste(cutout, (place % row * cell, place // row * cell))
+        with Image.open(self.backgrounds[number % len(self.backgrounds)]) as file:
+            behind = ImageOps.fit(file.convert("RGB"), (side, side), Image.Resampling.BICUBIC)
+        pixels = np.asarray(layer)
+        return _picture(pixels[..., :3], pixels[..., 3], np.asarray(behind))
+
+
+def _picture(colour: np.ndarray, alpha: np.ndarray, background: np.ndarray) -> Picture:
+    maps = {"image": composite(colour, alpha, background), "foreground": colour, "alpha": alpha[..., None]}
+    batch = {name: torch.from_numpy(one.copy()).permute(2, 0, 1)[None] / 255 for name, one in maps.items()}
+    radius = [len(alpha) // 100]
     return batch | {"trimap": trimap_from_alpha(batch["alpha"], radius, radius)}
 
 
@@ -77,16 +120,16 @@ def mean_of(*ways: Way) -> Way:
     return run
 
 
-WAYS: dict[str, Way] = {
-    "native, whole": at(Sizes(None, None)),
-    "native, tiles of 256": at(Sizes(None, 256)),
-    "native, tiles of 512": at(Sizes(None, 512)),
-    "512": at(Sizes(512, 512)),
-    "768": at(Sizes(768, 512)),
-    "1024": at(Sizes(1024, 512)),
-    "512, with the mirrored picture": mean_of(at(Sizes(512, 512)), flipped(at(Sizes(512, 512)))),
-    "mean of 512 and 1024": mean_of(at(Sizes(512, 512)), at(Sizes(1024, 512))),
+TILE = 512
+"""Of every way that does not name its own."""
+WAYS: dict[str, tuple[Way, int | None]] = {
+    "native, whole": (at(Sizes(None, None)), None),
+    **{f"native, tiles of {side}": (at(Sizes(None, side)), side) for side in (512, 384, 256, 192)},
+    **{str(side): (at(Sizes(side, TILE)), TILE) for side in (512, 768, 1024)},
+    "native and mirrored": (mean_of(at(Sizes(None, TILE)), flipped(at(Sizes(None, TILE)))), TILE),
+    "native and 1024": (mean_of(at(Sizes(None, TILE)), at(Sizes(1024, TILE))), TILE),
 }
+"""Each with the side of its transparency decoder's tiles."""
 
 
 class RememberedHints(Hints):
@@ -100,11 +143,15 @@ class RememberedHints(Hints):
     def guesses(self) -> tuple[Guess, ...]:
         return self._hints.guesses
 
+    @property
+    def bytes_per_pixel(self) -> int:  # type: ignore[override]
+        return self._hints.bytes_per_pixel
+
     def __call__(self, image: Tensor, trimap: Tensor) -> Tensor:
         key = (*image.shape, image.double().sum().item(), trimap.double().sum().item())
         if key not in self._known:
-            self._known[key] = self._hints(image, trimap)
-        return self._known[key]
+            self._known[key] = self._hints.as_uint8(image, trimap)
+        return self._known[key] / 255
 
 
 def seams(sampler: MattingSampler, sizes: Sizes, error: Tensor, trimap: Tensor) -> float:
@@ -123,29 +170,47 @@ def seams(sampler: MattingSampler, sizes: Sizes, error: Tensor, trimap: Tensor) 
 
 
 def measured(
-    sampler: MattingSampler, megapixels: float, count: int, ways: dict[str, Way]
-) -> Iterator[dict[str, float | str]]:
-    """Each way's means over the pictures of a size."""
+    sampler: MattingSampler, pictures: Procedural | Composites, megapixels: float, count: int, ways: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """Each way's figures of each picture of a size."""
     side = round((megapixels * 1e6) ** 0.5)
-    found: dict[str, list[tuple[float, ...]]] = {}
     for number in range(count):
-        own, remembering = picture(side, number), replace(sampler, hints=RememberedHints(sampler.hints))
+        own, remembering = pictures.draw(side, number), replace(sampler, hints=RememberedHints(sampler.hints))
         unknown = unknown_mask(own["trimap"])
-        for name, way in ways.items():
+        kilopixels = unknown.sum().item() / 1000
+        for name in ways:
             if name == "native, whole" and megapixels > WHOLE_AT_MOST:
                 continue
+            way, tile = WAYS[name]
+            start = time.process_time()
             matte = way(remembering, own["image"], own["trimap"])
-            errors = (
-                sad(matte.alpha, own["alpha"], unknown),
-                foreground_sad(matte.foreground, own["foreground"], own["alpha"], unknown),
-            )
-            step = seams(sampler, Sizes(None, 256 if "256" in name else 512), matte.alpha - own["alpha"], own["trimap"])
-            kilopixels = unknown.sum().item() / 1000
-            figures = *(error.item() / kilopixels for error in errors), step
-            found.setdefault(name, []).append(figures)
-    for name, rows in found.items():
-        means = [float(np.nanmean(column)) for column in zip(*rows, strict=True)]
-        yield dict(zip(("name", "megapixels", "sad", "foreground", "seams"), (name, megapixels, *means), strict=True))
+            seconds = time.process_time() - start
+            colour = foreground_sad(matte.foreground, own["foreground"], own["alpha"], unknown)
+            yield {
+                "way": name,
+                "megapixels": megapixels,
+                "picture": number,
+                "unknown share": unknown.float().mean().item(),
+                "SAD": sad(matte.alpha, own["alpha"], unknown).item() / kilopixels,
+                "αF SAD": colour.item() / kilopixels,
+                "seams": seams(sampler, Sizes(None, tile), matte.alpha - own["alpha"], own["trimap"]),
+                "seconds": seconds,
+            }
+
+
+def means(rows: Sequence[dict[str, Any]]) -> Table:
+    """The table: each way's means over the pictures of a size."""
+    table = Table("megapixels", "what the networks see", title="means; SAD and αF SAD per 1000 unknown pixels")
+    for heading in ("SAD", "αF SAD", "seams"):
+        table.add_column(heading, justify="right")
+    for megapixels, way in dict.fromkeys((row["megapixels"], row["way"]) for row in rows):
+        own = [row for row in rows if (row["megapixels"], row["way"]) == (megapixels, way)]
+        figures = (
+            f"{np.nanmean([row[name] for row in own]):.{digits}f}"
+            for name, digits in (("SAD", 2), ("αF SAD", 2), ("seams", 2))
+        )
+        table.add_row(f"{megapixels:g}", way, *figures)
+    return table
 
 
 def main() -> None:
@@ -153,24 +218,28 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, required=True, help="run folder, checkpoint or export; one step")
     parser.add_argument("--megapixels", type=float, nargs="+", default=[1, 4, 12])
     parser.add_argument("--pictures", type=int, nargs="+", default=[4, 2, 1], help="of each size")
+    parser.add_argument("--foregrounds", type=Path, help="folder of RGBA cut-outs, in place of procedural objects")
+    parser.add_argument("--backgrounds", type=Path, help="folder of photographs")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
-    parser.add_argument("--json", type=Path, help="also write the figures here")
+    parser.add_argument("--json", type=Path, help="also write each picture's figures here")
     arguments = parser.parse_args()
+    if (arguments.foregrounds is None) != (arguments.backgrounds is None):
+        parser.error("--foregrounds and --backgrounds go together")
+    pictures: Procedural | Composites = Procedural()
+    if arguments.foregrounds is not None:
+        folders = arguments.foregrounds, arguments.backgrounds
+        pictures = Composites(
+            *([path for paths in find_pictures(folder).files.values() for path in paths] for folder in folders)
+        )
     torch.set_num_threads(1)
     sampler = MattingStage.from_checkpoint(arguments.checkpoint).sampler
-    ways = {name: WAYS[name] for name in arguments.ways}
-    table = Table("megapixels", "the denoiser sees", title="per 1000 unknown pixels")
-    for heading in ("SAD", "αF SAD", "seams"):
-        table.add_column(heading, justify="right")
-    rows = []
+    rows: list[dict[str, Any]] = []
     for megapixels, count in zip(arguments.megapixels, arguments.pictures, strict=True):
-        for row in measured(sampler, megapixels, count, ways):
+        for row in measured(sampler, pictures, megapixels, count, arguments.ways):
             rows.append(row)
-            figures = [f"{row[name]:.{digits}f}" for name, digits in (("sad", 1), ("foreground", 1), ("seams", 2))]
-            table.add_row(f"{megapixels:g}", str(row["name"]), *figures)
             if arguments.json:
-                arguments.json.write_text(json.dumps(rows, indent=1))
-    Console().print(table)
+                arguments.json.write_text(json.dumps(rows, indent=1, ensure_ascii=False))
+    Console().print(means(rows))
 
 
 if __name__ == "__main__":

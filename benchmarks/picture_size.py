@@ -6,30 +6,36 @@ Each row is a process of its own, with one thread. A wavy object with noise on i
 share; CPU seconds, the process's peak memory, and of that what it held before. `counted` is what `MemoryBound` reckons
 with beyond that: it must not be less than what was taken.
 
-    python -m benchmarks.picture_size --plan [--size 2048 3072]
+    python -m benchmarks.picture_size --plan [--size 2048 3072] [--scale sd2] [--tile-size 512]
 
-counts operations and activations of Stable Diffusion 2 for a picture that is unknown throughout; nothing is computed.
+counts operations and activations of Stable Diffusion 2, or another `--scale`, for a picture that is unknown throughout;
+nothing is computed.
 """
 
 import argparse
 import multiprocessing
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor, nn
 
 from benchmarks.scales import load_scale
 from benchmarks.stopwatch import peak_bytes
-from drip_lightning.lit.denoiser import Denoiser
+from drip_lightning.cost.step import operation_counter
 from drip_lightning.lit.matting import MattingStage
+from drip_lightning.lit.transparency import TransparencyDecoder
+from drip_lightning.nn.activation_memory import run_without_content
 from drip_lightning.nn.memory_bound import MemoryBound, need_of
-from drip_lightning.ops.sizes import Sizes
+from drip_lightning.nn.sampler import MattingSampler
+from drip_lightning.ops.sizes import Layout, Sizes
+from drip_lightning.ops.windows import Tiles
 
 
 @dataclass(frozen=True)
@@ -75,38 +81,56 @@ def measure(checkpoint: Path, megapixels: float, share: float, sizes: Sizes | No
     return Row(seconds, done[0], before, peak_bytes(torch.device("cpu")), counted)
 
 
-def plan(size: tuple[int, int]) -> Table:
-    """Operations and activations at SD 2's size, whole and in tiles."""
+def plan(scale: str, size: tuple[int, int], tile_size: int) -> Table:
+    """Operations and activations at a scale's size, whole and in tiles."""
     height, width = size
-    table = Table("what the denoiser sees", title=f"sd2, {width}×{height}, all unknown, a call of the U-Net")
-    for heading in ("TFLOP", "activations, GiB"):
+    table = Table("what the denoiser sees", title=f"{scale}, {width}×{height}, all unknown, one step")
+    for heading in ("tiles", "TFLOP of the U-Net", "of the VAE", "of D_trans", "activations, GiB"):
         table.add_column(heading, justify="right")
-    stage = Denoiser(load_scale("sd2").networks)
+    stage = TransparencyDecoder("runs/denoiser", networks=load_scale(scale).networks)  # there is none: the default one
     stage.build_without_weights()
-    stage.to("meta")
+    stage.to("meta").to_empty(device="cpu")  # memory that nobody writes to
+    sampler = stage.sampler
+    need = need_of(sampler.codec, sampler.joint_unet, sampler.decoder, sampler.hints, sampler.multiples)
     for name, sizes in {
         "all of it at once": Sizes(None, None),
-        "all of it in tiles of 512": Sizes(None, 512),
-        "at most 1024 at once": Sizes(1024, 512),
-        "at most 768 at once": Sizes(768, 512),
-        "at most 512 at once": Sizes(512, 512),
+        f"all of it in tiles of {tile_size}": Sizes(None, tile_size),
+        **{f"at most {side} at once": Sizes(side, tile_size) for side in (1024, 768, 512)},
     }.items():
-        multiples = stage.sampler.multiples
-        layout = sizes.layout(torch.full((1, 1, height, width), 0.5), multiples)
+        layout = sizes.layout(torch.full((1, 1, height, width), 0.5), sampler.multiples)
         assert layout is not None
-        need = need_of(stage.codec, stage.joint_unet, stage.sampler.decoder, stage.sampler.hints, multiples)
-        flops = sum(unet_flops(stage, tile.size) for tile in layout.seen.each)
         most = need.all_of(layout, height * width, 1)
-        table.add_row(name, f"{flops / 1e12:.1f}", f"{most / 2**30:.1f}")
+        tiles = f"{len(layout.seen.each)}, {len(layout.tiles.each)}"
+        flops = (f"{count / 1e12:.1f}" for count in operations(sampler, layout))
+        table.add_row(name, tiles, *flops, f"{most / 2**30:.1f}")
     return table
 
 
-def unet_flops(stage, size: tuple[int, int]) -> int:
-    """Of both domains of a tile of (H, W) seen pixels."""
-    latent = [side // stage.codec.downsampling for side in size]
-    with FlopCounterMode(display=False) as counter, torch.device("meta"):
-        stage.joint_unet(torch.empty(2, 4, *latent), torch.empty(1, 8, *latent), torch.empty(1))
-    return counter.get_total_flops()
+def operations(sampler: MattingSampler, layout: Layout) -> tuple[int, int, int]:
+    """Of one call of the U-Net in all tiles, of the VAE's encoder and decoder, and of D_trans."""
+    channels, downsampling = sampler.codec.channels, sampler.codec.downsampling
+
+    def denoise(joint_unet: Any, height: int, width: int) -> None:
+        latent = height // downsampling, width // downsampling
+        joint_unet(torch.empty(2, channels, *latent), torch.empty(1, 2 * channels, *latent), torch.empty(1))
+
+    def encode_and_decode(codec: Any, height: int, width: int) -> None:
+        codec.decode(torch.cat(codec.encode(torch.empty(1, 3, height, width), torch.empty(1, 1, height, width))))
+
+    def decode(decoder: Any, height: int, width: int) -> None:
+        maps = (torch.empty(1, count, height, width) for count in (3, 1, 3, 1))
+        decoder(*maps, torch.empty(2, channels, height // downsampling, width // downsampling))
+
+    def count(network: nn.Module, run: Callable[..., None], tiles: Tiles) -> int:
+        counter = operation_counter()
+        run_without_content(network, lambda own: run(own, *tiles.each[0].size), counter)  # all have one size
+        return counter.get_total_flops() * len(tiles.each)
+
+    return (
+        count(sampler.joint_unet, denoise, layout.seen),
+        count(sampler.codec, encode_and_decode, layout.seen),
+        count(sampler.decoder, decode, layout.tiles),
+    )
 
 
 def main() -> None:
@@ -117,11 +141,12 @@ def main() -> None:
     parser.add_argument("--processing-size", type=int)
     parser.add_argument("--tile-size", type=int)
     parser.add_argument("--memory-gb", type=float, help="bound of the process")
-    parser.add_argument("--plan", action="store_true", help="count Stable Diffusion 2 instead")
+    parser.add_argument("--plan", action="store_true", help="count operations and activations instead")
+    parser.add_argument("--scale", default="sd2", help="of configs/scale/, to count (default: sd2)")
     parser.add_argument("--size", type=int, nargs=2, default=(2048, 3072), help="height and width to count")
     arguments = parser.parse_args()
     if arguments.plan:
-        Console().print(plan(tuple(arguments.size)))
+        Console().print(plan(arguments.scale, tuple(arguments.size), arguments.tile_size or 512))
         return
     sizes = Sizes(arguments.processing_size, arguments.tile_size or 512)
     limit = None if arguments.memory_gb is None else int(arguments.memory_gb * 1e9)

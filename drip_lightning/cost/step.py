@@ -82,7 +82,7 @@ def count_step(empty: WithoutContent, *, samples: int, size: int, precision: str
     for weight in stage.parameters():
         if weight.requires_grad:
             weight.register_post_accumulate_grad_hook(_let_go)
-    forward, backward = _counter(), _counter()
+    forward, backward = operation_counter(), operation_counter()
     with warnings.catch_warnings(), Peak() as peak:
         # what is kept of a frozen prompt is known by its place, and all of these have none
         warnings.filterwarnings("ignore", message="Accessing the data pointer of FakeTensor")
@@ -110,7 +110,7 @@ def count_matte(empty: WithoutContent, step: StepCost, *, size: int) -> dict[str
         step: What `count_step` says of it, for pictures of the same size.
         size: Side of the picture.
     """
-    stage, counter = empty.stage, _counter()
+    stage, counter = empty.stage, operation_counter()
     if isinstance(stage, Autoencoder):
         return {name: value for name, value in step.operations.items() if name != BACKWARD}
     if not isinstance(stage, MattingStage):
@@ -160,7 +160,8 @@ class _AnyLatents(LatentSource):
         return self._empty.empty(2 * samples, stage.codec.channels, *shrunk)
 
 
-def _counter() -> FlopCounterMode:
+def operation_counter() -> FlopCounterMode:
+    """PyTorch's, which then knows the CPU's attention, too."""
     return FlopCounterMode(display=False, custom_mapping=_ATTENTION)
 
 

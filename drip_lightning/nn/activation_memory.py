@@ -3,6 +3,7 @@
 import copy
 import weakref
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 import torch
@@ -17,18 +18,28 @@ Networks = TypeVar("Networks")
 def peak_bytes(networks: Networks, run: Callable[[Networks], Any]) -> int:
     """The most that the tensors which a computation makes hold at any time, the networks' own not counted.
 
-    Libraries' scratch memory is not in it.
+    Libraries' scratch memory is not in it. Arguments are those of `run_without_content`.
+    """
+    peak = Peak()
+    run_without_content(networks, run, peak)
+    return peak.most
+
+
+def run_without_content(
+    networks: Networks, run: Callable[[Networks], Any], counter: AbstractContextManager[Any]
+) -> None:
+    """Run networks on tensors that have a shape alone.
 
     Args:
         networks: Modules, or a tuple of them; they are copied without content, and so left as they are.
-        run: From that copy; makes its own inputs, which count.
+        run: From that copy; makes its own inputs.
+        counter: Within which it runs.
     """
     mode = FakeTensorMode()
     with FakeCopyMode(mode):
         empty = copy.deepcopy(networks)
-    with mode, Peak() as peak, torch.no_grad():
+    with mode, counter, torch.no_grad():
         run(empty)
-    return peak.most
 
 
 class Peak(TorchDispatchMode):

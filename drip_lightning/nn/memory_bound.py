@@ -142,11 +142,11 @@ def fitted(sizes: Sizes, trimap: Tensor, multiples: Multiples, need: Need, *, de
         seen, tile = fixed + need.seen_tile(layout), fixed + need.decoded_tile(layout)
         if max(seen, tile) <= left:
             return layout
-        sides = {"denoiser_tile_size": max(layout.seen.each[0].size), "tile_size": max(layout.tiles.each[0].size)}
+        sides = {"denoiser_tile_size": sizes.denoiser_side or max(layout.seen.window.size)}  # whatever the tile size is
         if seen > left:
-            sides["denoiser_tile_size"] = _smaller(sides["denoiser_tile_size"], multiples.seen)
+            sides["denoiser_tile_size"] = _smaller(max(layout.seen.each[0].size), multiples.seen)
         if tile > left:
-            sides["tile_size"] = _smaller(sides["tile_size"], multiples.tile(layout.reduction))
+            sides["tile_size"] = _smaller(max(layout.tiles.each[0].size), multiples.tile(layout.reduction))
         if 0 in sides.values():
             height, width = trimap.shape[-2:]
             raise InputError(

@@ -13,6 +13,8 @@ from drip_lightning.ops.windows import Tiles, Window, round_up, unknown_window, 
 REDUCTIONS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 """How many times smaller the denoiser may see a picture. Few factors, so that tiles need not be larger than networks
 and latents have them; a picture for which the last is not enough is denoised in tiles."""
+OVERLAP = 8
+"""Neighbouring tiles share at least this part of their side: an eighth."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +121,13 @@ class Sizes:
         tiles = _tiles(decoded, self.tile_size, multiple).where(lambda tile: bool(tile.view(unknown).any()))
         needed = [tile.relative_to(window).over(reduction) for tile in tiles.each]
         shown = Window(0, 0, window.height // reduction, window.width // reduction)
-        side = self.denoiser_tile_size or self.processing_size or self.tile_size
-        seen = _tiles(shown, side, multiples.seen)
+        seen = _tiles(shown, self.denoiser_side, multiples.seen)
         return Layout(window, reduction, tiles, seen.where(lambda tile: any(map(tile.meets, needed))))
+
+    @property
+    def denoiser_side(self) -> int | None:
+        """Side of the denoiser's and the VAE's tiles at most; none for all that they see at once."""
+        return self.denoiser_tile_size or self.processing_size or self.tile_size
 
     def _reductions(self, least: int) -> Iterator[int]:
         yield least
@@ -130,9 +136,9 @@ class Sizes:
 
 
 def _tiles(window: Window, side: int | None, multiple: int) -> Tiles:
-    """Tiles of a side and a quarter of it as overlap, both multiples of what the networks want, and not too few."""
+    """Tiles of a side and an eighth of it as overlap, both multiples of what the networks want, and not too few."""
     largest = max(window.size)
     if side is None or side >= largest:
         return Tiles.cover(window, largest, 0)
     side = max(side // multiple, 2) * multiple
-    return Tiles.cover(window, side, max(side // 4 // multiple, 1) * multiple, multiple)
+    return Tiles.cover(window, side, max(side // OVERLAP // multiple, 1) * multiple, multiple)

@@ -1,5 +1,8 @@
 """Closed-form matting and multilevel colours, by PyMatting, as a network's starting point."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -7,8 +10,10 @@ from torch import Tensor
 from drip_lightning.ops.hints.colours import propagated_colours
 from drip_lightning.ops.solvers import pymatting, silently
 
-ITERATIONS = 300
+ITERATIONS = 600
 """Of the solver at most: pictures take tens, and what is too flat to be solved would take minutes to find that out."""
+DISCARDED = 1e-3
+"""Below which the preconditioner leaves entries out. PyMatting's own 1e-4 takes longer to make than it saves."""
 
 
 def closed_form_colours(image: Tensor, trimap: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -41,7 +46,7 @@ def _solve(picture: Tensor, sides: Tensor) -> list[Tensor] | None:
     try:
         with silently():
             known = sides[0].double().numpy()
-            alpha = pymatting.estimate_alpha_cf(pixels, known, cg_kwargs={"maxiter": ITERATIONS})
+            alpha = pymatting.estimate_alpha_cf(pixels, known, _preconditioner, cg_kwargs={"maxiter": ITERATIONS})
         alpha = np.nan_to_num(alpha, nan=0.5)
         colours = pymatting.estimate_foreground_ml(pixels, alpha, return_background=True)
     except (ArithmeticError, ValueError):  # a system that is singular, or does not converge
@@ -55,3 +60,7 @@ def _pixels(picture: Tensor) -> np.ndarray:
 
 def _maps(pixels: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).clamp(0, 1).float()
+
+
+def _preconditioner(equations: Any) -> Callable[[np.ndarray], np.ndarray]:
+    return pymatting.ichol(equations, discard_threshold=DISCARDED)

@@ -20,13 +20,13 @@ def test_it_is_pymatting_s() -> None:
     foreground, background, alpha = closed_form_colours(image, trimap)
     pixels, sides = image[0].permute(1, 2, 0).double().numpy(), trimap[0, 0].double().numpy()
     expected = pymatting.estimate_alpha_cf(pixels, sides)
-    np.testing.assert_allclose(alpha[0, 0], expected, atol=1e-6)
+    np.testing.assert_allclose(alpha[0, 0], expected, atol=1e-5)  # solved to as much, by another preconditioner
     for found, colours in zip(
         (foreground, background),
         pymatting.estimate_foreground_ml(pixels, expected, return_background=True),
         strict=True,
     ):
-        np.testing.assert_allclose(found[0].permute(1, 2, 0), colours.clip(0, 1), atol=1e-6)
+        np.testing.assert_allclose(found[0].permute(1, 2, 0), colours.clip(0, 1), atol=1e-5)
 
 
 def test_the_answered_foreground_is_averaged_with_that_of_the_answered_alpha_if_wanted() -> None:
@@ -73,7 +73,7 @@ def test_what_cannot_be_solved_falls_back_to_propagated_colours(
 def test_what_pymatting_prints_stays_off_the_users_output(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def chatty(image: np.ndarray, trimap: np.ndarray, **settings: object) -> np.ndarray:
+    def chatty(image: np.ndarray, trimap: np.ndarray, *others: object, **settings: object) -> np.ndarray:
         print("PERFORMANCE WARNING: Thresholded incomplete Cholesky decomposition failed")
         return trimap
 
