@@ -55,14 +55,17 @@ def export_space(folder: Path, options: argparse.Namespace) -> None:
 
     Raises:
         InputError: something is there already, or there is no such model.
-        RunError: it cannot be written.
+        RunError: it cannot be written, or the model cannot be fetched.
     """
     from drip_lightning.cli.export import main as export
-    from drip_lightning.nn.pipeline_folder import is_exported
+    from drip_lightning.nn.hub import local_folder
+    from drip_lightning.nn.pipeline_folder import check_files, is_exported
 
     if folder.exists():
         raise InputError(f"{folder} exists: choose another place for --export-space")
-    checkpoint = options.checkpoint or shipped_model()
+    checkpoint = local_folder(options.checkpoint or shipped_model())
+    if is_exported(checkpoint):
+        check_files(checkpoint)
     advice = "free some space or choose another place, and run it again"
     with (
         raised_as(RunError, OSError, message=lambda why: f"cannot write {folder} ({why}): {advice}"),

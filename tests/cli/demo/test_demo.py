@@ -38,6 +38,17 @@ def test_a_port_that_cannot_be_used_is_told_before_a_model_is_loaded(capsys: pyt
 
 
 @pytest.mark.usefixtures("with_gradio")
+def test_what_is_no_model_becomes_no_space(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
+    assert command.run(["demo", f"--checkpoint={foreign}", f"--export-space={tmp_path / 'space'}"]) == 1
+    line = f"{foreign} was not written by `drip export`: give a run folder, a checkpoint or an export"
+    assert capsys.readouterr().err == f"drip demo: {line}\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["foreign"]
+
+
+@pytest.mark.usefixtures("with_gradio")
 def test_a_space_holds_page_package_model_and_what_they_need(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
