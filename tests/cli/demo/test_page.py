@@ -33,6 +33,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 LEMUR = shipped.EXAMPLES / "lemur"
 SCREENSHOTS = os.environ.get("DRIP_SCREENSHOTS")
 PATIENCE_S = 600
+ANSWER_S = 60
+"""After which a click counts as lost, on a machine that does other work, too."""
 RUN = "import sys; from drip_lightning.cli.main import run; sys.exit(run(sys.argv[1:]))"
 
 
@@ -224,13 +226,16 @@ def test_an_exported_space_serves_the_page(tmp_path: Path) -> None:
 
 
 def _click_until(clicked: Any, shown: Any) -> None:
-    """Click until something is shown: a click on a page that is not alive yet is lost."""
+    """Click until something is shown: a click on a page that is not alive yet is lost; one too many begins anew."""
+    errors = pytest.importorskip("playwright.sync_api")
 
     def is_shown() -> bool:
-        if not shown.is_visible():
-            clicked.click()
-            clicked.page.wait_for_timeout(5000)
-        return bool(shown.is_visible())
+        clicked.click()
+        try:
+            shown.wait_for(timeout=ANSWER_S * 1000)
+        except errors.TimeoutError:
+            return False
+        return True
 
     _until(is_shown)
 
