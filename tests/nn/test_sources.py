@@ -1,7 +1,10 @@
 import shutil
 import socket
 from collections.abc import Iterator
+from email.message import Message
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request
 
 import pytest
 import torch
@@ -56,6 +59,17 @@ def test_a_hub_out_of_reach_is_told_at_once_and_asked_once(
     monkeypatch.setattr(sources, "urlopen", None)  # whoever asks again fails
     with pytest.raises(InputError):
         load()
+
+
+@pytest.mark.parametrize(("code", "is_reached"), [(404, True), (500, True), (407, False), (503, False)])
+def test_a_gateway_s_answer_is_not_the_hub_s(
+    silent_hub: socket.socket, monkeypatch: pytest.MonkeyPatch, code: int, is_reached: bool
+) -> None:
+    def answer(request: Request, timeout: float) -> None:
+        raise HTTPError(request.full_url, code, "said so", Message(), None)
+
+    monkeypatch.setattr(sources, "urlopen", answer)
+    assert sources.hub_problem() == (None if is_reached else f"{constants.ENDPOINT}: {code} said so")
 
 
 def test_whoever_asked_for_no_network_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
