@@ -28,8 +28,8 @@ def check_sizes(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, 
         name = wrong[0]
         shapes = [str(tuple(weights[name].shape)) if name in weights else "nothing" for weights in (found, expected)]
         raise InputError(
-            f"{where} does not fit the configured networks: {len(wrong)} of {len(expected)} weights differ, such as "
-            f"{name}: {shapes[0]} there, {shapes[1]} configured"
+            f"{where} does not fit the configured networks: {len(wrong)} of {len({*expected, *found})} weights differ, "
+            f"such as {name}: {shapes[0]} there, {shapes[1]} configured"
         )
 
 
