@@ -116,7 +116,9 @@ def require_size(width: int, height: int, *, name: str) -> None:
         TooBigError: it is one.
     """
     if width * height > MAX_PIXELS:
-        raise TooBigError(f"{name} has {width}x{height} pixels, more than {MAX_PIXELS} are not decoded")
+        raise TooBigError(
+            f"{name} has {width}x{height} pixels, more than {MAX_PIXELS} are not decoded: make it smaller"
+        )
 
 
 @contextmanager
@@ -129,7 +131,8 @@ def told(name: str, formats: tuple[str, ...]) -> Iterator[None]:
     except InputError:
         raise
     except Image.DecompressionBombError as error:
-        raise TooBigError(f"{name} has more than {MAX_PIXELS} pixels, which are not decoded") from error
+        message = f"{name} has more than {MAX_PIXELS} pixels, which are not decoded: make it smaller"
+        raise TooBigError(message) from error
     except UnidentifiedImageError as error:
         raise InputError(f"{name} cannot be decoded: it is none of {', '.join(formats)}") from error
     except _DECODE_ERRORS as error:

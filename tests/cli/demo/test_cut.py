@@ -147,7 +147,7 @@ def test_each_refusal_is_a_line_that_names_the_file_alone_and_leaves_nothing(
     dark = _painted(background=np.s_[:9, :9])
     cases = [
         (Wish(text, guide), r"^notes.png cannot be decoded: it is none of PNG, JPEG"),
-        (Wish(huge, guide), r"^huge.png has .* pixels.*not decoded$"),
+        (Wish(huge, guide), r"^huge.png has .* pixels.*not decoded: make it smaller$"),
         (Wish(frames, guide), r"^moving.png has 2 frames or pages: this page takes one, drip matte takes all$"),
         (Wish(picture, text), r"^notes.png cannot be decoded"),
         (Wish(picture, other), r"^(cat|other).png is \d+.\d+"),

@@ -173,7 +173,7 @@ def test_each_bad_file_is_refused_by_name_and_the_others_go_on(tmp_path: Path, m
     }
     assert (report.listed, report.written) == (8, 1)
     huge = next(finding for finding in report.refused if finding.what == "too many pixels")
-    assert huge.detail == "has 40x40 pixels, more than 1000 are not decoded"
+    assert huge.detail == "has 40x40 pixels, more than 1000 are not decoded: make it smaller"
 
 
 def test_bombs_are_not_decoded(tmp_path: Path) -> None:
