@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from drip_lightning.nn.latents import LatentCodec, LatentPairs
 from drip_lightning.nn.pretrained import Networks
-from drip_lightning.nn.transparency import IMAGE_CHANNELS, DecoderChoice, LatentDecoder
+from drip_lightning.nn.transparency import IMAGE_CHANNELS, DecoderChoice, LatentDecoder, normalisable_side
 from drip_lightning.nn.zero import set_to_zero
 from drip_lightning.ops.compositing import agreeing
 from drip_lightning.ops.domains import split_domains
@@ -60,7 +60,7 @@ class HalfSizeUNetDecoderModule(LatentDecoder):
         self.latent_channels = latent_channels
         self.latent_level = latent_level
         self.takes_latents = takes_latents
-        self.size_multiple = 2 ** len(channels)
+        self.size_multiple = 2 ** len(channels) * normalisable_side(channels[-1], norm_groups)
 
         def level(place: int) -> nn.Sequential:
             groups = norm_groups if place else None

@@ -58,6 +58,11 @@ class LatentDecoder(ABC, ModelMixin, ConfigMixin):  # type: ignore[misc]
         return block(*inputs)
 
 
+def normalisable_side(channels: int, groups: int) -> int:
+    """Least side of features that group normalisation takes: a group's single number has no deviation."""
+    return 2 if channels == groups else 1
+
+
 class VaeDecoderModule(LatentDecoder):
     """The frozen VAE decoder alone: the paper's "without D_trans"."""
 
@@ -100,7 +105,7 @@ class UNetDecoderModule(LatentDecoder):
             raise ValueError(f"channels: latents enter at level {latent_level}, got only {len(channels)} levels")
         self.latent_level = latent_level
         self.skips_per_level = layers_per_block + 1
-        self.size_multiple = 2 ** (len(channels) - 1)
+        self.size_multiple = 2 ** (len(channels) - 1) * normalisable_side(channels[-1], norm_groups)
         blocks: dict[str, Any] = {"temb_channels": None, "resnet_groups": norm_groups}
         self.conv_in = nn.Conv2d(IMAGE_CHANNELS, channels[0], 3, padding=1)
         self.latent_in = nn.Conv2d(2 * latent_channels, channels[latent_level - 1], 1)

@@ -406,6 +406,22 @@ def test_sizes_and_precision_are_the_command_line_s(
     assert "tile size: expected at least" in capsys.readouterr().err
 
 
+def test_pictures_of_few_pixels_and_of_one_row(tmp_path: Path, common: tuple[str, str]) -> None:
+    for width, height, unknown in ((1, 1, 1), (4, 2, 4), (2, 4, 2), (70_000, 1, 9)):
+        name = f"{width}x{height}.png"
+        for folder, pixels in (
+            ("pictures", np.full((height, width, 3), (200, 90, 30), np.uint8)),
+            ("trimaps", np.repeat(np.uint8([[0] * (width - unknown) + [128] * unknown]), height, axis=0)),
+        ):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            Image.fromarray(pixels).save(tmp_path / folder / name)
+    assert _matte(tmp_path / "pictures", "--trimap", tmp_path / "trimaps", *common) == 0
+    for path in (tmp_path / "pictures").iterdir():
+        with Image.open(path) as picture, Image.open(tmp_path / "out" / path.name) as found:
+            assert found.size == picture.size
+    assert not _rgba(tmp_path / "out" / "70000x1.png")[0, 3, 0, :-9].any()
+
+
 def test_a_panel_that_is_missing_is_drawn_of_the_result_that_is_kept(
     tmp_path: Path, common: tuple[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -29,16 +29,19 @@ def inputs(height: int, width: int, *, hints: int, latent_side: int = 2) -> dict
     }
 
 
-def unet(hints: int) -> HalfSizeUNetDecoderModule:
+def unet(hints: int, channels: tuple[int, ...] = (8, 8, 12)) -> HalfSizeUNetDecoderModule:
     torch.manual_seed(0)
-    return HalfSizeUNetDecoderModule((8, 8, 12), hints=hints, latent_level=1)
+    return HalfSizeUNetDecoderModule(channels, hints=hints, latent_level=1)
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("channels", [(8, 8, 12), (8, 8, 4)])
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (3, 2)])
-def test_starts_as_the_first_hint_or_else_as_the_vae_s_pictures(rows: int, columns: int) -> None:
+def test_starts_as_the_first_hint_or_else_as_the_vae_s_pictures(
+    rows: int, columns: int, channels: tuple[int, ...]
+) -> None:
     for hints in (0, 2):
-        decoder = unet(hints)
+        decoder = unet(hints, channels)
         given = inputs(rows * decoder.size_multiple, columns * decoder.size_multiple, hints=hints)
         image = given["image"]
         foreground, alpha = decoder(**given)

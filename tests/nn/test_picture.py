@@ -38,7 +38,7 @@ class LocalHints(Hints):
         return (lambda image, trimap: (image, 1 - image, image.mean(dim=1, keepdim=True)),)
 
 
-def local(network: nn.Module) -> nn.Module:
+def _local(network: nn.Module) -> nn.Module:
     """Take out what sees the whole picture: group normalisation and attention."""
     for parent in list(network.modules()):
         if isinstance(parent, Attention):
@@ -50,8 +50,10 @@ def local(network: nn.Module) -> nn.Module:
     return network
 
 
-def networks(decoder: str, **settings: Any) -> MattingSampler:
+def networks(decoder: str, *, whole: bool = False, **settings: Any) -> MattingSampler:
+    """Tiny ones, which see no further than `REACH`, unless they are to be whole."""
     torch.manual_seed(0)
+    local = nn.Module.eval if whole else _local
     codec = LatentCodec(local(tiny_vae()))
     joint = PosEncSwitcher().build(tiny_unet(), torch.randn(1, 2, 8), attention=CrossDomainAttention()).eval()
     local(joint)
@@ -184,14 +186,31 @@ def test_a_tile_without_sure_pixels_has_the_whole_picture_s_hints() -> None:
     torch.testing.assert_close(tiled.hints_in(middle), middle.cut(whole))
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3, 2), (37, 53)])
-def test_odd_pictures_that_are_all_unknown(size: tuple[int, int]) -> None:
-    sampler = networks("half", reduction=2, hints=PropagatedColours(), sizes=Sizes(processing_size=256, tile_size=128))
+@pytest.mark.parametrize("size", [(1, 1), (2, 4), (4, 2), (8, 8), (1, 3000), (37, 53)])
+@pytest.mark.parametrize("decoder", ["vae", "unet", "half", "skip"])
+def test_odd_pictures_that_are_all_unknown(decoder: str, size: tuple[int, int]) -> None:
+    """With all their normalisation and attention, down to levels of a single pixel."""
+    hints = {"reduction": 2, "hints": PropagatedColours()} if decoder == "half" else {}
+    sampler = networks(decoder, whole=True, sizes=Sizes(processing_size=256, tile_size=128), **hints)
     image, trimap = torch.rand(1, 3, *size), torch.full((1, 1, *size), 0.5)
     result = matte(sampler, (image, trimap))
     assert result.alpha.shape == trimap.shape
     assert result.alpha.isfinite().all()
     assert result.foreground.isfinite().all()
+
+
+def test_a_picture_of_one_row_is_worked_on_where_it_is_unknown() -> None:
+    image, trimap = torch.rand(1, 3, 1, 70_000), (torch.arange(70_000) > 69_000).float().expand(1, 1, 1, -1).clone()
+    trimap[..., 68_990:69_010] = 0.5
+    done: list[int] = []
+    generators = [torch.Generator().manual_seed(0)]
+    result = networks("unet", sizes=Sizes())(
+        image, trimap, steps=1, generators=generators, progress=lambda _, parts: done.append(parts)
+    )
+    assert len(done) == done[0] == 4  # encoded, denoised and decoded twice, in one tile each
+    sure = trimap != 0.5
+    assert torch.equal(result.alpha[sure], trimap[sure])
+    assert result.alpha.isfinite().all()
 
 
 def test_an_impossible_tile_is_refused_when_the_pipeline_is_made() -> None:

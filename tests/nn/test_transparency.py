@@ -35,7 +35,8 @@ def unet(channels: tuple[int, ...] = (8, 8, 8), latent_level: int = 2) -> UNetDe
 
 @torch.no_grad()
 @pytest.mark.parametrize(
-    ("channels", "latent_level"), [((8, 8), 1), ((4, 8, 12), 2), ((4, 8, 12, 16), 3), ((4, 4, 8, 8, 12), 3)]
+    ("channels", "latent_level"),
+    [((8, 8), 1), ((4, 8, 12), 2), ((4, 8, 12, 16), 3), ((4, 4, 8, 8, 12), 3), ((4, 4), 1)],
 )
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (3, 5), (1, 7)])
 def test_starts_as_the_vae_decoder_at_any_multiple_of_its_size(channels, latent_level, rows, columns) -> None:

@@ -473,6 +473,10 @@ class LatentDecoder(ABC, ModelMixin, ConfigMixin):  # type: ignore[misc]
             return checkpoint(block, *inputs, use_reentrant=False)
         return block(*inputs)
 
+def normalisable_side(channels: int, groups: int) -> int:
+    """Least side of features that group normalisation takes: a group's single number has no deviation."""
+    return 2 if channels == groups else 1
+
 
 # drip_lightning.nn.zero
 
@@ -567,7 +571,7 @@ class HalfSizeUNetDecoderModule(LatentDecoder):
         self.latent_channels = latent_channels
         self.latent_level = latent_level
         self.takes_latents = takes_latents
-        self.size_multiple = 2 ** len(channels)
+        self.size_multiple = 2 ** len(channels) * normalisable_side(channels[-1], norm_groups)
 
         def level(place: int) -> nn.Sequential:
             groups = norm_groups if place else None
