@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from drip_lightning.cli.parser import OneLineParser
-from drip_lightning.data.picture_files import find_pictures
+from drip_lightning.data.picture_files import SUFFIXES, find_pictures
 from drip_lightning.errors import InputError, RunError, raised_as
 
 _DESCRIPTION = """\
@@ -71,6 +71,8 @@ def main(arguments: list[str]) -> int:
         raise InputError(f"--check writes nothing: leave out {', '.join(making)}")
     if not options.check and options.out is None:
         raise InputError("give --out, where trimaps are to go, or --check, to look at trimaps")
+    if options.out is not None and options.out.suffix.lower() in SUFFIXES and not options.out.is_dir():
+        raise InputError(f"--out {options.out}: name a folder, where each trimap goes as NAME.png")
     if options.alpha and not options.check:
         raise InputError("--alpha belongs to --check: give alphas as FILEs to make trimaps of them")
     if is_of_alpha and options.band is not None:

@@ -95,6 +95,7 @@ def test_a_check_says_what_is_doubtful(tmp_path: Path, capsys: pytest.CaptureFix
         ("{0}/a.png --out {0}/o --alpha {0}/a.png", "--alpha belongs to --check"),
         ("{0}/a.png --out {0}/o --band 3 --erode 2", "--band is for masks, --dilate and --erode are for alphas"),
         ("{0}/a.png --out {0}/o --disc", "--disc belongs to --dilate and --erode"),
+        ("{0}/a.png --out {0}/t.png", "--out {0}/t.png: name a folder, where each trimap goes as NAME.png"),
         ("{0}/a.png --out {0}", "{0}/a.png would replace what was given"),
         ("{0}/a.png {0}/b/a.png --out {0}/o", "are both named a: keep one"),
         ("{0}/small.png --check --alpha {0}/a.png", "{0}/small.png is 9×7 but {0}/a.png is 50×40: make them equal"),
