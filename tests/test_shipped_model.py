@@ -1,11 +1,13 @@
 """The model that comes with the package: it mattes, it is small, and it says what it is."""
 
+import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 from torch import Tensor
 
@@ -37,6 +39,16 @@ def test_it_is_small_and_brings_its_records() -> None:
     card = (shipped.MODEL / "README.md").read_text()
     assert "training/data.csv" in card
     assert "with diffusers, torch, numba and pymatting alone" in card  # its hints'
+
+
+def test_it_and_its_recipe_work_in_the_same_tiles() -> None:
+    index = json.loads((shipped.MODEL / "model_index.json").read_text())
+    stages = [stage["init_args"]["tile_size"] for stage in index["drip"]["stages"]]
+    recipe = [
+        yaml.safe_load((shipped.FOLDER / f"model/{stage}.yaml").read_text())["model"]["init_args"]["tile_size"]
+        for stage in ("denoiser", "transparency")
+    ]
+    assert stages == recipe == [index["default_tile_size"]] * 2
 
 
 def test_a_damaged_copy_is_one_line(
