@@ -10,6 +10,7 @@ from drip_lightning.data.sample import MattingBatch
 from drip_lightning.errors import InputError, raised_as
 from drip_lightning.evaluation.method import Method
 from drip_lightning.nn.sampler import Matte
+from drip_lightning.ops.hints.closed_form import multilevel_foreground
 from drip_lightning.ops.solvers import pymatting, silently
 
 SOLVERS = {
@@ -55,9 +56,7 @@ class TrueAlpha(Method):
 
     def mattes(self, batch: MattingBatch, *, steps: int | None, seeds: Sequence[int]) -> tuple[Matte, ...]:
         """Take alpha from the truth, and solve for the foreground."""
-        alpha = _pixels(batch["alpha"])[..., 0]
-        foreground = pymatting.estimate_foreground_ml(_pixels(batch["image"]), alpha)
-        return (_matte(foreground, alpha, like=batch["image"]),)
+        return (Matte(multilevel_foreground(batch["image"], batch["alpha"]), batch["alpha"]),)
 
     def describe(self) -> dict[str, str | int | float]:
         """Say that it looks at the truth."""
