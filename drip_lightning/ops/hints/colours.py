@@ -16,6 +16,8 @@ DISTANCE_WEIGHT = 0.05
 _SHIFTS = 3
 _EXACT_SIDE = 4096
 """Up to this side, a ray's rounding to single precision never brings a pixel a step nearer than it is."""
+_OUTSIDE = -1
+"""In place of a distance, where the picture ends."""
 
 
 def propagated_colours(image: Tensor, trimap: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -73,9 +75,9 @@ def sampled_colours(image: Tensor, trimap: Tensor) -> tuple[Tensor, Tensor, Tens
 
 
 def _ray_directions() -> np.ndarray:
-    """Unit steps (row, column) of each ray in each of the shifted patterns: (9, RAYS, 2) float32."""
+    """Unit steps (row, column) of each ray in each of the shifted patterns: (9, 2, RAYS) float32."""
     turns = (np.arange(RAYS) + np.arange(_SHIFTS**2)[:, None] / _SHIFTS**2) * (2 * math.pi / RAYS)
-    return np.stack([np.sin(turns), np.cos(turns)], axis=-1).astype(np.float32)
+    return np.stack([np.sin(turns), np.cos(turns)], axis=1).astype(np.float32)
 
 
 _DIRECTIONS = _ray_directions()
@@ -83,7 +85,10 @@ _DIRECTIONS = _ray_directions()
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
 def _distances(sides: np.ndarray, side: int) -> np.ndarray:
-    """Chessboard distance (H·W,) to the nearest pixel of a side, at most 32767: so far a ray can go without looking."""
+    """Chessboard distance to the nearest pixel of a side, at most 32767: so far a ray can go without looking.
+
+    ((H + 2)·(W + 2),), with a margin of one pixel that is `_OUTSIDE`.
+    """
     height, width = sides.shape
     padded = np.full((height + 2, width + 2), 32767, np.int32)
     for i in range(1, height + 1):
@@ -94,7 +99,8 @@ def _distances(sides: np.ndarray, side: int) -> np.ndarray:
         for j in range(width, 0, -1):
             below = min(padded[i + 1, j + 1], padded[i + 1, j], padded[i + 1, j - 1], padded[i, j + 1])
             padded[i, j] = min(padded[i, j], below + 1)
-    return padded[1:-1, 1:-1].astype(np.int16).ravel()
+    padded[0], padded[-1], padded[:, 0], padded[:, -1] = _OUTSIDE, _OUTSIDE, _OUTSIDE, _OUTSIDE
+    return padded.astype(np.int16).ravel()
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
@@ -105,49 +111,60 @@ def _meet(
     pattern: np.ndarray,
     i: int,
     j: int,
+    rays: np.ndarray,
     met: np.ndarray,
 ) -> int:
     """Collect the first pixel of one side on each ray from (i, j): colours and distances into `met`.
 
-    Places are unsigned, since Numba would look at each signed one whether it counts from the end.
+    All rays go on together until the last has met a pixel or left the picture, each as far as it can without looking.
+    No branch depends on one of them, so that loops over rays become vector operations.
 
     Args:
         image: (H·W, 3).
-        distances: (H·W,) to the side's nearest pixel.
+        distances: To the side's nearest pixel, with its margin.
         size: H and W.
-        pattern: (rays, 2) directions.
+        pattern: (2, RAYS) directions.
         i: Row.
         j: Column.
-        met: (4, rays): red, green, blue, distance in pixels.
+        rays: (3, RAYS) int32, room for each one's distance, place and next leap.
+        met: (4, RAYS): red, green, blue, distance in pixels.
 
     Returns:
         How many pixels were met.
     """
-    height, width = np.uint64(size[0]), np.uint64(size[1])
+    distance, place, leap = rays[0], rays[1], rays[2]
+    height, width, across = np.float32(size[0]), np.float32(size[1]), np.int32(size[1] + 2)
+    zero, one = np.int32(0), np.int32(1)
     # the directions off the axes come 0.001 short of a pixel a step; in larger pictures rounding may bring that back
-    slack = 1 if max(size) > _EXACT_SIDE else 0
+    slack = one if max(size) > _EXACT_SIDE else zero
     middle_row, middle_column = np.float32(i) + np.float32(0.5), np.float32(j) + np.float32(0.5)
-    first = max(distances[np.uint64(i) * width + np.uint64(j)] - slack, 1)
+    first = distances[np.uint64((i + 1) * across + j + 1)]
+    for ray in range(RAYS):
+        distance[ray] = max(np.int32(first) - slack, one)
+    moving = one
+    while moving:
+        for ray in range(RAYS):
+            down = middle_row + pattern[0, ray] * np.float32(distance[ray])
+            right = middle_column + pattern[1, ray] * np.float32(distance[ray])
+            row, column = np.int32(min(down, height)) + one, np.int32(min(right, width)) + one
+            row, column = row if down >= 0 else zero, column if right >= 0 else zero
+            place[ray] = row * across + column
+        for ray in range(RAYS):
+            leap[ray] = distances[np.uint64(place[ray])]
+        moving = zero
+        for ray in range(RAYS):
+            ahead = max(leap[ray] - slack, one) if leap[ray] > 0 else zero
+            distance[ray] += ahead
+            moving |= ahead
     count = 0
-    for ray in range(pattern.shape[0]):
-        distance = first
-        while True:
-            down = middle_row + pattern[ray, 0] * np.float32(distance)
-            right = middle_column + pattern[ray, 1] * np.float32(distance)
-            if down < 0 or right < 0:
-                break
-            row, column = np.uint64(np.int32(down)), np.uint64(np.int32(right))
-            if row >= height or column >= width:
-                break
-            place = row * width + column
-            ahead = distances[place]
-            if ahead == 0:
-                for channel in range(3):
-                    met[channel, count] = image[place, np.uint64(channel)]
-                met[3, count] = np.float32(distance)
-                count += 1
-                break
-            distance += max(ahead - slack, 1)
+    for ray in range(RAYS):
+        if leap[ray] == _OUTSIDE:
+            continue
+        pixel = np.uint64((place[ray] // across - 1) * size[1] + place[ray] % across - 1)
+        for channel in range(3):
+            met[channel, count] = image[pixel, np.uint64(channel)]
+        met[3, count] = np.float32(distance[ray])
+        count += 1
     return count
 
 
@@ -190,7 +207,7 @@ def _sample(
     found: np.ndarray,
 ) -> None:
     """Replace `found`, (2, 3, H, W) background and foreground colours, where `sides` is 1 and rays meet a side."""
-    met = np.empty((2, 4, directions.shape[1]), np.float32)
+    rays, met = np.empty((3, RAYS), np.int32), np.empty((2, 4, RAYS), np.float32)
     weight = np.float32(DISTANCE_WEIGHT)
     height, width = sides.shape
     for i in range(height):
@@ -199,8 +216,8 @@ def _sample(
                 continue
             pattern = directions[(i % _SHIFTS) * _SHIFTS + j % _SHIFTS]
             counts = (
-                _meet(image, to_background, (height, width), pattern, i, j, met[0]),
-                _meet(image, to_foreground, (height, width), pattern, i, j, met[1]),
+                _meet(image, to_background, (height, width), pattern, i, j, rays, met[0]),
+                _meet(image, to_foreground, (height, width), pattern, i, j, rays, met[1]),
             )
             for side in range(2):
                 if counts[side] == 0:
