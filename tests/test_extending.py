@@ -77,6 +77,7 @@ def test_a_denoiser_of_one_s_own_parts_is_trained_stored_and_loaded(denoiser: Pa
     assert len(Path("mine.txt").read_text().splitlines()) == 2  # the callback's, a line a step
 
 
+@pytest.mark.slow
 def test_its_schedule_and_solver_sample_and_are_exported(mylab: Path, denoiser: Path, synth: Path) -> None:
     stage = load(denoiser)
     solver = stage.pipeline.sampler().schedule.solver_for(4)

@@ -40,6 +40,7 @@ def test_drip_matte_imports_no_training_and_mattes_as_ever(tmp_path: Path) -> No
     assert np.array_equal(lean_one, full)
 
 
+@pytest.mark.slow
 def test_what_was_hidden_can_be_imported_afterwards() -> None:
     program = (
         "import torch, importlib.metadata\n"

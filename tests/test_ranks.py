@@ -77,6 +77,7 @@ def test_two_ranks_train_average_and_score_as_one(stage: str, data: Path, runs: 
             torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_ranks_and_accumulation_may_change_at_every_resume(data: Path, runs: Path, tmp_path: Path) -> None:
     """Steps 1 and 2 on one rank, 3 on four, 4 on two that accumulate two batches: as one run on one rank."""
     run(_arguments("denoiser", data, runs, tmp_path / "whole"))

@@ -67,6 +67,7 @@ OURS = {
 """What `pip install torch diffusers` does not bring along."""
 
 
+@pytest.mark.slow
 def test_folders_matte_with_diffusers_and_torch_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bit-equal with this package, each in turn in one process; only classical hints need more, and say so."""
     choices = {"half": HalfSizeUNetDecoder(), "skip": SkipDecoder(), "unet": UNetDecoder()}

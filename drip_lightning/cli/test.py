@@ -91,6 +91,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="errors of the foreground add its three channels, as published ones do, or average them (default: sum)",
     )
     parser.add_argument("--limit", type=int, metavar="N", help="measure the set's first N pictures only")
+    parser.add_argument("--worst", type=int, metavar="N", help="draw the N worst cases of each row (default: a few)")
     parser.add_argument("--overwrite", action="store_true", help="replace results of another protocol in DIR")
     parser.add_argument("--allow-broken", action="store_true", help="exit with 0 although pictures were left out")
     parser.add_argument("--moved", metavar="OLD=NEW,…", help=MOVED_HELP)
@@ -137,6 +138,7 @@ def main(arguments: list[str]) -> int:
         ensemble=options.ensemble,
         limit=options.limit,
         foreground_channels=options.foreground_channels,
+        worst=options.worst,
     )
     moved, changes = moved_places(options.moved), size_changes(options)
     methods = methods_of(options.methods, vae_only=options.vae_only, moved=moved, changes=changes)

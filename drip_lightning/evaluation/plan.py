@@ -25,6 +25,8 @@ class EvaluationPlan:
         ensemble: Samples whose median is one result.
         limit: Measure the set's first pictures only.
         foreground_channels: Whether errors of the foreground add its three channels, as published ones do, or average.
+        worst: How many of each row's worst cases are drawn; none means a few. Of what was measured before, those that
+            were kept then.
     """
 
     data: str
@@ -36,6 +38,7 @@ class EvaluationPlan:
     ensemble: int = 1
     limit: int | None = None
     foreground_channels: Reduction = "sum"
+    worst: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse impossible settings."""
@@ -47,6 +50,8 @@ class EvaluationPlan:
             raise InputError(f"--ensemble: expected at least 1, got {self.ensemble}")
         if self.limit is not None and self.limit < 1:
             raise InputError(f"--limit: expected at least 1, got {self.limit}")
+        if self.worst is not None and self.worst < 1:
+            raise InputError(f"--worst: expected at least 1, got {self.worst}")
 
     def of_sets(self, sets: Mapping[str, str]) -> list["EvaluationPlan"]:
         """The same for each of several sets, name to folder: results go to a folder of that name."""

@@ -80,7 +80,7 @@ def evaluate(
     protocol = _protocol(methods, plan, folder, precision=str(trainer.precision))
     if trainer.is_global_zero:
         journal.open(protocol, overwrite=overwrite)
-    worst = WorstCases(journal.folder / "worst", names)
+    worst = WorstCases(journal.folder / "worst", names, plan.worst)
     if trainer.is_global_zero:
         _tell_left_over(methods, folder)
     for method in methods:

@@ -32,16 +32,17 @@ class WorstCases:
     evaluation are always among them.
     """
 
-    def __init__(self, folder: Path, rows: Sequence[str]) -> None:
+    def __init__(self, folder: Path, rows: Sequence[str], cases: int | None = None) -> None:
         """Say where and for whom.
 
         Args:
             folder: Where pictures are kept until the sheet is drawn.
-            rows: The rows of all methods; the more, the fewer cases of each.
+            rows: The rows of all methods.
+            cases: How many of each row; if not given, the fewer, the more rows there are.
         """
         self._folder = folder
         self._rows = list(rows)
-        self.cases = max(2, _CASES // len(self._rows))
+        self.cases = cases or max(2, _CASES // len(self._rows))
         self._kept: dict[str, list[tuple[float, int]]] = {row: [] for row in rows}
 
     def see(self, row: str, number: int, error: float, picture: MattingBatch, matte: Matte) -> None:

@@ -22,7 +22,7 @@ from drip_lightning.lit.callbacks.step_log import is_logged
 from drip_lightning.lit.description import check_rebuilt, choice_to_config, config_to_choice
 from drip_lightning.lit.learning_rate import schedule_for
 from drip_lightning.lit.parameter_groups import ParameterGroups, check_rates_kept, make_optimizer
-from drip_lightning.lit.resume.checkpoint_io import BEST, checkpoint_to_use, read_checkpoint
+from drip_lightning.lit.resume.checkpoint_io import BEST, read_to_use
 from drip_lightning.lit.resume.optimizer import describe_optimization
 from drip_lightning.lit.resume.same_run import check_same_model
 from drip_lightning.lit.weights import check_same_autoencoder, check_sizes, laid_out_as
@@ -308,16 +308,13 @@ class Stage(LightningModule):
         place = local_folder(path)
         if place != Path(path):
             rank_zero_info(f"{path}: taking revision {place.name} of the Hub's")
-        exported = is_exported(place)
-        file = place if exported else checkpoint_to_use(place)
+        if is_exported(place):
+            file, checkpoint = place, read_exported(place, partial(_is_stage, expected=cls, where=str(place)))
+        else:
+            file, checkpoint = read_to_use(place)
         if file != place:
             kind = "best" if file.parent.name == BEST else "newest"
             rank_zero_info(f"{path}: taking its {kind} checkpoint, {file.name}")
-        checkpoint = (
-            read_exported(file, partial(_is_stage, expected=cls, where=str(file)))
-            if exported
-            else read_checkpoint(file)
-        )
         _check_stage(checkpoint, cls, where=str(file))
         description = checkpoint["drip"]
         init_args = moved_paths(description["init_args"], moved, file=file) | changes

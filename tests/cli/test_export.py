@@ -124,8 +124,10 @@ def test_a_variants_folder_needs_neither_run_nor_autoencoder(name: str, tmp_path
 
 @pytest.mark.parametrize(
     ("fine_tuning", "decoder"),
-    [(AttentionOnly(), SkipDecoder()), (LoRA(rank=2), UNetDecoder())],
-    ids=["attention and skips", "LoRA"],
+    [
+        pytest.param(AttentionOnly(), SkipDecoder(), id="attention and skips"),
+        pytest.param(LoRA(rank=2), UNetDecoder(), id="LoRA", marks=pytest.mark.slow),
+    ],
 )
 def test_stable_diffusions_folder_is_not_needed_any_more(
     fine_tuning: AttentionOnly | LoRA, decoder: DecoderChoice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

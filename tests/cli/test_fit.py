@@ -62,6 +62,7 @@ def test_the_stored_configuration_alone_repeats_the_run(runs: Path, tmp_path: Pa
     assert _equal(_weights(tmp_path), _weights(runs / "denoiser"))
 
 
+@pytest.mark.slow
 def test_the_console_command_trains_in_workers_as_in_this_process(synth: Path, runs: Path, tmp_path: Path) -> None:
     drip = Path(sys.executable).with_name("drip")
     arguments = tiny_arguments("autoencoder", synth, tmp_path, "--data.num_workers=1")

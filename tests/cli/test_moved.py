@@ -11,6 +11,7 @@ from drip_lightning.moved import MOVED_HELP
 from tests.runs import NETWORKS, tiny_arguments
 
 VERBS = ("matte", "test", "export", "fit", "validate", "predict", "test --config", "data cache-latents")
+LONG = ("fit", "test --config")
 OLD = "old/pretrained"
 
 
@@ -55,7 +56,7 @@ def picture(synth: Path) -> None:
     half.save(synth.parent / "picture.png")
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", [pytest.param(verb, marks=pytest.mark.slow if verb in LONG else ()) for verb in VERBS])
 def test_every_verb_that_loads_a_run_takes_where_its_sources_are_now(
     synth: Path, runs: Path, moved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str
 ) -> None:

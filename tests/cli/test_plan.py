@@ -41,6 +41,7 @@ def test_evaluation_pictures_that_are_there_are_counted(synth: Path, capsys: pyt
     assert "validation: 3 × 2 pictures, as of 32×32" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_trained_denoiser_is_counted_as_it_is(synth: Path, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The run's networks, not those that the transparency stage's configuration has."""
     wider = "--model.init_args.networks.init_args.unet_channels=[16,16]"

@@ -73,7 +73,10 @@ def test_the_shipped_models_parts_are_left_out_one_by_one(resolve: Resolve) -> N
         assert decoder["sampling_steps"] == decoder["max_steps"] == (10 if name == "ten steps" else 1)
 
 
-@pytest.mark.parametrize("path", PAPER, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, id=path.stem, marks=() if path.stem == "table3" else pytest.mark.slow) for path in PAPER],
+)
 def test_the_papers_sweeps_are_at_its_scale(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """On a folder in Stable Diffusion 2's format: epsilon, no autoencoder, each stage's own learning rate."""
     folder = write_sd2_folder(tmp_path / "sd2")

@@ -42,6 +42,7 @@ def test_no_two_results_share_a_member_and_the_first_is_the_result_without_an_en
         ({"seeds": (-1,)}, "--seeds"),
         ({"ensemble": 0}, "--ensemble"),
         ({"limit": 0}, "--limit"),
+        ({"worst": 0}, "--worst"),
     ],
 )
 def test_what_cannot_be_is_refused(settings: dict[str, object], message: str) -> None:

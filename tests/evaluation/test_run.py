@@ -66,6 +66,15 @@ def test_every_file_is_written_and_tells_the_same(data: str, tmp_path: Path) -> 
     assert float(points[0]["alpha_sad_unknown"]) == pytest.approx(score["mean"])
 
 
+@pytest.mark.parametrize("worst", [1, 3])
+def test_as_many_of_the_worst_cases_are_drawn_as_are_asked_for(data: str, tmp_path: Path, worst: int) -> None:
+    run([Noisy()], tmp_path / "out", data, worst=worst)
+    assert len(list((tmp_path / "out" / "results" / "worst").iterdir())) == worst
+    run([Noisy()], tmp_path / "few", data, worst=1)
+    heights = [Image.open(tmp_path / folder / "worst.png").height for folder in ("few", "out")]
+    assert (heights[1] > heights[0]) == (worst > 1)
+
+
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
 def test_a_picture_too_big_for_the_memory_costs_itself_alone(data: str, tmp_path: Path, error: Exception) -> None:
     class Small(Noisy):

@@ -31,6 +31,7 @@ def train(synth: Path, runs: Path, folder: Path, *more: str, latents: Path | Non
     return {tag: [event.value for event in events.Scalars(tag)] for tag in tags}
 
 
+@pytest.mark.slow
 def test_training_on_cached_latents_takes_the_very_same_steps(synth: Path, runs: Path, tmp_path: Path) -> None:
     assert cache(synth, runs, tmp_path / "latents") == 0
     live = train(synth, runs, tmp_path / "live")

@@ -101,13 +101,22 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def newest_checkpoint(path: Path) -> Path:
     """The newest sound checkpoint of a run folder; a path that is not a folder is returned as it is.
 
+    Raises:
+        InputError: as `read_newest`.
+    """
+    return read_newest(path)[0] if path.is_dir() else path
+
+
+def read_newest(path: Path) -> tuple[Path, dict[str, Any]]:
+    """The newest sound checkpoint of a run folder, or the file itself, and what it holds (`read_checkpoint`).
+
     What is damaged or not `drip`'s is named in a warning and passed over.
 
     Raises:
-        InputError: the folder has no checkpoint, or none that is sound.
+        InputError: the folder has no checkpoint, or none that is sound; or as `read_checkpoint`.
     """
     if not path.is_dir():
-        return path
+        return path, read_checkpoint(path)
     files = checkpoints_in(path)
     if not files:
         raise InputError(
@@ -115,11 +124,9 @@ def newest_checkpoint(path: Path) -> Path:
         )
     for file in files:
         try:
-            read_checkpoint(file)
+            return file, read_checkpoint(file)
         except InputError as error:
             rank_zero_warn(f"{error}; looking for the one before it")
-        else:
-            return file
     raise InputError(f"none of the {len(files)} checkpoints in {path} can be used; remove them to train afresh")
 
 
@@ -127,9 +134,18 @@ def checkpoint_to_use(path: Path) -> Path:
     """What stands for a run that is used, not resumed: the best checkpoint if it keeps one, else the newest.
 
     Raises:
-        InputError: as `newest_checkpoint`.
+        InputError: as `read_newest`.
     """
     return newest_checkpoint(best_folder(path) or path)
+
+
+def read_to_use(path: Path) -> tuple[Path, dict[str, Any]]:
+    """`checkpoint_to_use`, and what it holds.
+
+    Raises:
+        InputError: as `read_newest`.
+    """
+    return read_newest(best_folder(path) or path)
 
 
 def best_folder(path: Path) -> Path | None:

@@ -56,10 +56,18 @@ def _launch(arguments: list[str], folder: Path, fault: Fault | None = None) -> N
     ("variation", "faults"),
     [
         ("autoencoder", [signal_in_step(SIGTERM, 2), signal_in_writing(SIGKILL, "middle", 1), failing_step(3)]),
-        ("denoiser", [signal_in_validation(SIGKILL, 1), signal_in_step(SIGINT, 2)]),
+        pytest.param("denoiser", [signal_in_validation(SIGKILL, 1), signal_in_step(SIGINT, 2)], marks=pytest.mark.slow),
         ("transparency", [signal_in_writing(SIGKILL, "rename", 2), signal_in_validation(SIGTERM, 2)]),
-        ("averages", [signal_in_step(SIGTERM, 2), signal_in_validation(SIGKILL, 3), failing_validation(1)]),
-        ("accumulated", [signal_in_step(SIGTERM, 2), failing_step(4), signal_in_step(SIGKILL, 1)]),
+        pytest.param(
+            "averages",
+            [signal_in_step(SIGTERM, 2), signal_in_validation(SIGKILL, 3), failing_validation(1)],
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "accumulated",
+            [signal_in_step(SIGTERM, 2), failing_step(4), signal_in_step(SIGKILL, 1)],
+            marks=pytest.mark.slow,
+        ),
         ("workers", [failing_sample(5)]),
         pytest.param("constant rate", [failing_validation(2), full_disk(2)], marks=pytest.mark.slow),
         pytest.param(
