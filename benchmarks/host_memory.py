@@ -1,4 +1,4 @@
-"""Host memory that loading a run takes, in weights' own bytes, at a size where it matters.
+"""Host memory that loading and exporting a run take, in weights' own bytes as float32, at a size where it matters.
 
     OMP_NUM_THREADS=1 python -m benchmarks.host_memory [--millions 110] [--folder DIR]
 
@@ -14,9 +14,11 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -60,9 +62,9 @@ def load_export(folder: Path) -> MattingStage:
     return MattingStage.from_checkpoint(folder / "export")
 
 
-def export(folder: Path) -> MattingStage:
+def export(folder: Path, dtype: torch.dtype = torch.float32) -> MattingStage:
     stage = load(folder)
-    list(write_pipeline_folder(stage, folder / "export", card="", overwrite=True))
+    list(write_pipeline_folder(stage, folder / "export", card="", dtype=dtype, overwrite=True))
     return stage
 
 
@@ -82,6 +84,7 @@ def start_from(folder: Path) -> MattingStage:
 
 USES = {
     "matte, test": load,
+    "export, float16": partial(export, dtype=torch.float16),
     "export": export,
     "matte, test of the export": load_export,
     "next stage": next_stage,
@@ -98,7 +101,7 @@ def measure(use: str, folder: Path) -> dict[str, float]:
     after = _status()
     assert math.isfinite(looked_at)
     return {
-        "weights": sum(weight.numel() * weight.element_size() for weight in stage.parameters()),
+        "weights": sum(weight.numel() * 4 for weight in stage.parameters()),
         "peak": after["VmHWM"] - before["VmRSS"],
         "own": after["RssAnon"] - before["RssAnon"],
     }

@@ -30,6 +30,8 @@ class Hub(ThreadingHTTPServer):
         """File whose download breaks off in the middle, every time."""
         self.refuses = False
         """Whether nobody is logged in."""
+        self.lost = False
+        """Whether it is another server, which knows of nothing."""
         self.asked: list[str] = []
 
     @property
@@ -111,7 +113,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = unquote(urlsplit(self.path).path)
         self.server.asked.append(path)
-        if path == "/":
+        if self.server.lost:
+            self._answer(404)
+        elif path == "/":
             self._answer(200)
         elif found := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/([^/]+))?", path):
             if (held := self._files(found[1], found[2] or "main")) is not None:

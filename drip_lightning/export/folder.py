@@ -56,7 +56,8 @@ def write_pipeline_folder(
 ) -> Iterator[str]:
     """Write a folder that `Stage.from_checkpoint` reads, whole or not at all; yields what it has written, as it goes.
 
-    Low-rank additions are merged into the U-Net's weights: the stage itself is changed.
+    The stage itself is changed: low-rank additions are merged into the U-Net's weights, and all are laid out as files
+    have them, where they are in memory.
 
     Args:
         stage: Loaded by `from_checkpoint`.
@@ -103,7 +104,7 @@ def _write_parts(stage: MattingStage, folder: Path, dtypes: Mapping[str | None, 
     for variant, dtype in dtypes.items():
         for name, network in pipeline.networks.items():
             _check_holds(network.state_dict(), dtype, name)
-            nn.Module.to(network, dtype=dtype)
+            _lay_out(network, dtype)
         pipeline.save_pretrained(folder, variant=variant)
     yield from (f"{name}/" for name in pipeline.components if (folder / name).is_dir())
     yield INDEX
@@ -114,6 +115,22 @@ def _take_networks_from_folder(stages: list[dict[str, Any]], base: str | None) -
         sizes = description["init_args"]["networks"]["init_args"]
         networks = PipelineFolder(".", base, sizes["transparency_channels"], sizes["transparency_layers"])
         description["init_args"]["networks"] = choice_to_config(networks)
+
+
+def _lay_out(network: nn.Module, dtype: torch.dtype) -> None:
+    """Lay weights out as files have them, each in the memory that it has: diffusers would copy all others at once.
+
+    Args:
+        network: Its weights are contiguous afterwards.
+        dtype: Of those in floating point, of no more bytes than what they have.
+    """
+    for weight in (*network.parameters(), *network.buffers()):
+        own = weight.data
+        values = own.to(dtype if own.is_floating_point() else own.dtype).contiguous()
+        if values.data_ptr() != own.data_ptr():
+            start = own.storage_offset() * own.element_size() // values.element_size()
+            place = values.new_empty(0).set_(own.untyped_storage(), start, values.shape, values.stride())
+            weight.data = place.copy_(values)
 
 
 def _check_holds(weights: dict[str, Tensor], dtype: torch.dtype, network: str) -> None:

@@ -105,7 +105,12 @@ def _told(name: str, revision: str | None) -> Iterator[None]:
             f"{name}: no such file or folder, and the Hub has no such model, or not for you (`hf auth login`)"
         ) from error
     except LocalEntryNotFoundError as error:
-        why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"the Hub cannot be reached, {hub_problem()}"
+        if constants.HF_HUB_OFFLINE:
+            why = "HF_HUB_OFFLINE is set"
+        elif (problem := hub_problem()) is not None:
+            why = f"the Hub cannot be reached, {problem}"
+        else:
+            why = f"the Hub's answer cannot be used ({reason_of(error.__cause__ or error)})"
         raise InputError(
             f"{name}: no such file or folder, and {why}, and no earlier download of it is whole"
         ) from error

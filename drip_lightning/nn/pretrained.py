@@ -112,7 +112,7 @@ class StableDiffusion(Networks):
         Raises:
             InputError: it cannot be loaded, or is of another kind.
         """
-        with loading(self.source, "vae"):
+        with loading(self.source, "vae", variant=self.variant):
             config = self._config("vae", known=not pretrained)
             if pretrained:
                 return _complete(
@@ -127,7 +127,7 @@ class StableDiffusion(Networks):
         Raises:
             InputError: it cannot be loaded, or is of another kind.
         """
-        with loading(self.source, "unet"):
+        with loading(self.source, "unet", variant=self.variant):
             config = self._config("unet", known=not pretrained)
             if pretrained:
                 return _complete(
@@ -172,7 +172,7 @@ class StableDiffusion(Networks):
         """Run the text encoder on the empty prompt, once; nothing else ever needs it."""
         from transformers import CLIPTextModel, CLIPTokenizer  # seconds, and mostly not needed
 
-        with loading(self.source, "text_encoder"):
+        with loading(self.source, "text_encoder", variant=self.variant):
             if not pretrained:
                 length, channels = self._text_size()
                 return torch.zeros(1, length if self.prompt == "padded" else 2, channels)

@@ -2,9 +2,10 @@
 
 import shutil
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -100,6 +101,28 @@ def test_an_export_is_copied_tensor_by_tensor_into_the_layout_of_the_networks(ru
     assert all(torch.equal(weight, own[name]) for name, weight in weights.items())
     assert all(weight.stride() == own[name].stride() for name, weight in weights.items())
     assert all(weight.data_ptr() % 64 == 0 for weight in weights.values())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_exporting_a_run_copies_no_weights(
+    runs: Path, tmp_path: Path, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = MattingStage.from_checkpoint(runs / "denoiser")
+    file = newest_checkpoint(runs / "denoiser")
+    before = file.read_bytes()
+    written: dict[str, Tensor] = {}
+    real = safetensors.torch.save_file
+
+    def save_file(tensors: dict[str, Tensor], filename: str, **keywords: Any) -> None:
+        written.update(tensors if Path(filename).parent.name == "unet" else {})
+        real(tensors, filename, **keywords)
+
+    monkeypatch.setattr(safetensors.torch, "save_file", save_file)
+    list(write_pipeline_folder(stage, tmp_path / "export", card="", dtype=dtype))
+    assert len(written) == len(stage.joint_unet.state_dict())
+    assert set(_mapped_files(written).values()) == {str(file)}
+    assert {weight.dtype for weight in written.values()} == {dtype}
+    assert file.read_bytes() == before
 
 
 def test_a_stage_that_starts_from_another_maps_it_and_trains_its_own(runs: Path) -> None:

@@ -147,6 +147,11 @@ def test_what_the_hub_lacks_or_is_anothers_is_one_line(hub: Hub, pushed: str) ->
     assert not any("big.bin" in path for path in hub.asked)
     hub.commit("somebody/text", {"config.json": b"{}"})
     assert "was not written by `drip export`" in complaint_of(InputError, "somebody/text")
+    hub.lost = True
+    assert f"and the Hub's answer cannot be used (Client error '404 Not Found' for url '{hub.endpoint}" in complaint_of(
+        InputError, "somebody/else"
+    )
+    hub.lost = False
     hub.refuses = True
     with pytest.raises(RunError, match="log in with `hf auth login`"):
         prepare_push("somebody/new")
