@@ -69,6 +69,7 @@ class HalfSizeUNetDecoderModule(LatentDecoder):
         self.conv_in = nn.Conv2d(4 * (IMAGE_CHANNELS + CHANNELS * hints), channels[0], 3, padding=1)
         self.latent_in = nn.Conv2d(2 * latent_channels, channels[latent_level], 1)
         set_to_zero(self.latent_in)
+        self.latent_in.requires_grad_(takes_latents)
         self.down_levels = nn.ModuleList(level(place) for place in range(len(channels)))
         pairs = list(itertools.pairwise(channels))
         self.shrink = nn.ModuleList(nn.Conv2d(fine, coarse, 3, stride=2, padding=1) for fine, coarse in pairs)
