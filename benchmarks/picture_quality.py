@@ -1,9 +1,9 @@
 """How good mattes of 1 to 12 megapixels are, by what the networks see of them: SAD, αF SAD and seams.
 
     OMP_NUM_THREADS=1 python -m benchmarks.picture_quality --checkpoint C [--megapixels 1 4 12] [--pictures 4 2 1]
-        [--foregrounds FOLDER --backgrounds FOLDER]
+        [--foregrounds FOLDER --backgrounds FOLDER] [--band 0.01] [--unknown-at-most 1]
 
-Pictures are made for it, with an unknown band of a hundredth of the side around what is partly transparent: procedural
+Pictures are made for it, with an unknown band of a share of the side around what is partly transparent: procedural
 objects over procedural backgrounds, drawn at their size; or, of folders of RGBA cut-outs and of photographs, in turns
 one cut-out enlarged to fill the picture, and several at their own size, side by side. Seams: how much the error changes
 from pixel to pixel along the tiles' borders, divided by how much it changes elsewhere; 1 is none. `--json`
@@ -11,9 +11,10 @@ keeps every picture's figures as they come, and CPU seconds, without hints that 
 """
 
 import argparse
+import itertools
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -48,21 +49,28 @@ CELL = 700
 
 @dataclass(frozen=True)
 class Procedural:
-    """Objects drawn at the size that is asked for."""
+    """Objects drawn at the size that is asked for.
+
+    Attributes:
+        band: Of a picture's side, how far the unknown region reaches beyond what is partly transparent.
+    """
+
+    band: float
 
     def draw(self, side: int, number: int) -> Picture:
         """A composite of (side, side) pixels."""
         generator = np.random.default_rng([side, number])
         colour, alpha = draw_foreground(list(FAMILIES)[number % len(FAMILIES)], side, generator)
-        return _picture(colour, alpha, draw_background(side, generator, None))
+        return _picture(colour, alpha, draw_background(side, generator, None), self.band)
 
 
 @dataclass(frozen=True)
 class Composites:
-    """Cut-outs over photographs."""
+    """Cut-outs over photographs; the band as in `Procedural`."""
 
     foregrounds: Sequence[Path]
     backgrounds: Sequence[Path]
+    band: float
 
     def draw(self, side: int, number: int) -> Picture:
         """A composite of (side, side) pixels."""
@@ -79,13 +87,13 @@ class Composites:
         with Image.open(self.backgrounds[number % len(self.backgrounds)]) as file:
             behind = ImageOps.fit(file.convert("RGB"), (side, side), Image.Resampling.BICUBIC)
         pixels = np.asarray(layer)
-        return _picture(pixels[..., :3], pixels[..., 3], np.asarray(behind))
+        return _picture(pixels[..., :3], pixels[..., 3], np.asarray(behind), self.band)
 
 
-def _picture(colour: np.ndarray, alpha: np.ndarray, background: np.ndarray) -> Picture:
+def _picture(colour: np.ndarray, alpha: np.ndarray, background: np.ndarray, band: float) -> Picture:
     maps = {"image": composite(colour, alpha, background), "foreground": colour, "alpha": alpha[..., None]}
     batch = {name: torch.from_numpy(one.copy()).permute(2, 0, 1)[None] / 255 for name, one in maps.items()}
-    radius = [len(alpha) // 100]
+    radius = [round(len(alpha) * band)]
     return batch | {"trimap": trimap_from_alpha(batch["alpha"], radius, radius)}
 
 
@@ -122,14 +130,18 @@ def mean_of(*ways: Way) -> Way:
 
 TILE = 512
 """Of every way that does not name its own."""
-WAYS: dict[str, tuple[Way, int | None]] = {
-    "native, whole": (at(Sizes(None, None)), None),
-    **{f"native, tiles of {side}": (at(Sizes(None, side)), side) for side in (512, 384, 256, 192)},
-    **{str(side): (at(Sizes(side, TILE)), TILE) for side in (512, 768, 1024)},
-    "native and mirrored": (mean_of(at(Sizes(None, TILE)), flipped(at(Sizes(None, TILE)))), TILE),
-    "native and 1024": (mean_of(at(Sizes(None, TILE)), at(Sizes(1024, TILE))), TILE),
+SIZES = {
+    "native, whole": Sizes(None, None),
+    **{f"native, tiles of {side}": Sizes(None, side) for side in (512, 384, 256, 192)},
+    **{str(side): Sizes(side, TILE) for side in (512, 768, 1024)},
 }
-"""Each with the side of its transparency decoder's tiles."""
+_native = at(Sizes(None, TILE))
+WAYS: dict[str, tuple[Way, Sizes]] = {
+    **{name: (at(sizes), sizes) for name, sizes in SIZES.items()},
+    "native and mirrored": (mean_of(_native, flipped(_native)), Sizes(None, TILE)),
+    "native and 1024": (mean_of(_native, at(Sizes(1024, TILE))), Sizes(None, TILE)),
+}
+"""Each with the sizes at whose tiles' borders seams are looked for."""
 
 
 class RememberedHints(Hints):
@@ -153,6 +165,9 @@ class RememberedHints(Hints):
             self._known[key] = self._hints.as_uint8(image, trimap)
         return self._known[key] / 255
 
+    def foreground(self, image: Tensor, alpha: Tensor, answered: Tensor) -> Tensor:
+        return self._hints.foreground(image, alpha, answered)
+
 
 def seams(sampler: MattingSampler, sizes: Sizes, error: Tensor, trimap: Tensor) -> float:
     """How the error (1, 1, H, W) changes across tiles' borders, relative to elsewhere."""
@@ -169,19 +184,30 @@ def seams(sampler: MattingSampler, sizes: Sizes, error: Tensor, trimap: Tensor) 
     return (changes[there].mean() / changes[elsewhere].mean()).item() if there.any() else float("nan")
 
 
+def drawn(
+    pictures: Procedural | Composites, megapixels: float, count: int, unknown_at_most: float
+) -> Iterator[tuple[int, Picture]]:
+    """So many pictures with their numbers, without those of which a larger share is unknown."""
+    numbered = ((number, pictures.draw(round((megapixels * 1e6) ** 0.5), number)) for number in itertools.count())
+    fitting = (one for one in numbered if unknown_mask(one[1]["trimap"]).float().mean() <= unknown_at_most)
+    return itertools.islice(fitting, count)
+
+
 def measured(
-    sampler: MattingSampler, pictures: Procedural | Composites, megapixels: float, count: int, ways: Sequence[str]
+    sampler: MattingSampler,
+    pictures: Iterable[tuple[int, Picture]],
+    megapixels: float,
+    ways: Sequence[str],
 ) -> Iterator[dict[str, Any]]:
     """Each way's figures of each picture of a size."""
-    side = round((megapixels * 1e6) ** 0.5)
-    for number in range(count):
-        own, remembering = pictures.draw(side, number), replace(sampler, hints=RememberedHints(sampler.hints))
+    for number, own in pictures:
+        remembering = replace(sampler, hints=RememberedHints(sampler.hints))
         unknown = unknown_mask(own["trimap"])
         kilopixels = unknown.sum().item() / 1000
         for name in ways:
             if name == "native, whole" and megapixels > WHOLE_AT_MOST:
                 continue
-            way, tile = WAYS[name]
+            way, sizes = WAYS[name]
             start = time.process_time()
             matte = way(remembering, own["image"], own["trimap"])
             seconds = time.process_time() - start
@@ -193,7 +219,7 @@ def measured(
                 "unknown share": unknown.float().mean().item(),
                 "SAD": sad(matte.alpha, own["alpha"], unknown).item() / kilopixels,
                 "αF SAD": colour.item() / kilopixels,
-                "seams": seams(sampler, Sizes(None, tile), matte.alpha - own["alpha"], own["trimap"]),
+                "seams": seams(sampler, sizes, matte.alpha - own["alpha"], own["trimap"]),
                 "seconds": seconds,
             }
 
@@ -220,22 +246,26 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, nargs="+", default=[4, 2, 1], help="of each size")
     parser.add_argument("--foregrounds", type=Path, help="folder of RGBA cut-outs, in place of procedural objects")
     parser.add_argument("--backgrounds", type=Path, help="folder of photographs")
+    parser.add_argument("--band", type=float, default=0.01, help="of the unknown region, in sides (default: 0.01)")
+    parser.add_argument("--unknown-at-most", type=float, default=1, help="share; other pictures are passed over")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--json", type=Path, help="also write each picture's figures here")
     arguments = parser.parse_args()
     if (arguments.foregrounds is None) != (arguments.backgrounds is None):
         parser.error("--foregrounds and --backgrounds go together")
-    pictures: Procedural | Composites = Procedural()
+    pictures: Procedural | Composites = Procedural(arguments.band)
     if arguments.foregrounds is not None:
         folders = arguments.foregrounds, arguments.backgrounds
         pictures = Composites(
-            *([path for paths in find_pictures(folder).files.values() for path in paths] for folder in folders)
+            *([path for paths in find_pictures(folder).files.values() for path in paths] for folder in folders),
+            band=arguments.band,
         )
     torch.set_num_threads(1)
     sampler = MattingStage.from_checkpoint(arguments.checkpoint).sampler
     rows: list[dict[str, Any]] = []
     for megapixels, count in zip(arguments.megapixels, arguments.pictures, strict=True):
-        for row in measured(sampler, pictures, megapixels, count, arguments.ways):
+        own = drawn(pictures, megapixels, count, arguments.unknown_at_most)
+        for row in measured(sampler, own, megapixels, arguments.ways):
             rows.append(row)
             if arguments.json:
                 arguments.json.write_text(json.dumps(rows, indent=1, ensure_ascii=False))

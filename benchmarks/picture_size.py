@@ -63,11 +63,11 @@ def picture(megapixels: float, share: float) -> tuple[Tensor, Tensor]:
     return image.clamp_(0, 1)[None], trimap[None, None]
 
 
-def measure(checkpoint: Path, megapixels: float, share: float, sizes: Sizes | None, limit: int | None) -> Row:
-    """Matte a picture in this process."""
+def measure(checkpoint: Path, megapixels: float, share: float, sizes: dict[str, int], limit: int | None) -> Row:
+    """Matte a picture in this process, at these sizes and else the checkpoint's own."""
     torch.set_num_threads(1)
     sampler = MattingStage.from_checkpoint(checkpoint).sampler
-    sampler = replace(sampler, sizes=sizes or sampler.sizes, memory=MemoryBound(limit))
+    sampler = replace(sampler, sizes=replace(sampler.sizes, **sizes), memory=MemoryBound(limit))
     generators = [torch.Generator().manual_seed(0)]
     sampler(*picture(0.05, 0.2), steps=1, generators=generators)  # compiles kernels
     image, trimap = picture(megapixels, share)
@@ -81,16 +81,20 @@ def measure(checkpoint: Path, megapixels: float, share: float, sizes: Sizes | No
     return Row(seconds, done[0], before, peak_bytes(torch.device("cpu")), counted)
 
 
-def plan(scale: str, size: tuple[int, int], tile_size: int) -> Table:
-    """Operations and activations at a scale's size, whole and in tiles."""
-    height, width = size
-    table = Table("what the denoiser sees", title=f"{scale}, {width}×{height}, all unknown, one step")
-    for heading in ("tiles", "TFLOP of the U-Net", "of the VAE", "of D_trans", "activations, GiB"):
-        table.add_column(heading, justify="right")
+def sampler_of(scale: str) -> MattingSampler:
+    """Networks of a scale's size, without weights."""
     stage = TransparencyDecoder("runs/denoiser", networks=load_scale(scale).networks)  # there is none: the default one
     stage.build_without_weights()
     stage.to("meta").to_empty(device="cpu")  # memory that nobody writes to
-    sampler = stage.sampler
+    return stage.sampler
+
+
+def plan(sampler: MattingSampler, size: tuple[int, int], tile_size: int, *, title: str) -> Table:
+    """Operations and activations for a picture (height, width) that is unknown throughout, whole and in tiles."""
+    height, width = size
+    table = Table("what the denoiser sees", title=title)
+    for heading in ("tiles", "TFLOP of the U-Net", "of the VAE", "of D_trans", "activations, GiB"):
+        table.add_column(heading, justify="right")
     need = need_of(sampler.codec, sampler.joint_unet, sampler.decoder, sampler.hints, sampler.multiples)
     for name, sizes in {
         "all of it at once": Sizes(None, None),
@@ -138,17 +142,20 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, help="run folder, checkpoint or export; one step is taken")
     parser.add_argument("--megapixels", type=float, nargs="+", default=[1, 2, 4, 8, 12])
     parser.add_argument("--share", type=float, default=0.05, help="of the picture that is unknown (default: 0.05)")
-    parser.add_argument("--processing-size", type=int)
-    parser.add_argument("--tile-size", type=int)
+    parser.add_argument("--processing-size", type=int, help="default: the checkpoint's own")
+    parser.add_argument("--tile-size", type=int, help="default: the checkpoint's own; of --plan, 512")
     parser.add_argument("--memory-gb", type=float, help="bound of the process")
     parser.add_argument("--plan", action="store_true", help="count operations and activations instead")
     parser.add_argument("--scale", default="sd2", help="of configs/scale/, to count (default: sd2)")
     parser.add_argument("--size", type=int, nargs=2, default=(2048, 3072), help="height and width to count")
     arguments = parser.parse_args()
     if arguments.plan:
-        Console().print(plan(arguments.scale, tuple(arguments.size), arguments.tile_size or 512))
+        height, width = arguments.size
+        title = f"{arguments.scale}, {width}×{height}, all unknown, one step"
+        Console().print(plan(sampler_of(arguments.scale), (height, width), arguments.tile_size or 512, title=title))
         return
-    sizes = Sizes(arguments.processing_size, arguments.tile_size or 512)
+    given = {"processing_size": arguments.processing_size, "tile_size": arguments.tile_size}
+    sizes = {name: side for name, side in given.items() if side is not None}
     limit = None if arguments.memory_gb is None else int(arguments.memory_gb * 1e9)
     table = Table(title=f"{arguments.share:.0%} unknown, one thread")
     for heading in ("megapixels", "parts", "CPU s", "s a megapixel", "peak GB", "of that before", "counted"):

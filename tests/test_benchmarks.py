@@ -7,13 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import train_sweep
+from benchmarks import picture_size, train_sweep
 from benchmarks.own_step import OwnStep, build_denoiser
 from benchmarks.plain_step import PlainStep
 from benchmarks.scales import RandomSmall, Scale, load_scale, random_batch
 from benchmarks.step_versions import take_step
 from benchmarks.stopwatch import Stopwatch
+from drip_lightning.cost.step import operation_counter
+from drip_lightning.ops.sizes import Sizes
 from tests.networks import NETWORKS
+from tests.nn.test_picture import networks, picture
 
 SMALLEST = Scale(RandomSmall(**vars(NETWORKS)), image_size=16, batch_size=3)
 CPU = torch.device("cpu")
@@ -45,6 +48,28 @@ def test_scales_are_those_of_the_configurations(name: str) -> None:
     sizes = {"tiny": (64, 8), "small": (256, 8), "sd2": (512, 96)}
     scale = load_scale(name)
     assert (scale.image_size, scale.batch_size) == sizes[name]
+
+
+def test_a_plan_counts_the_operations_that_a_picture_takes() -> None:
+    """Of all networks and tiles: those of a real run, counted as it goes."""
+    sampler, (image, trimap) = networks("unet", sizes=Sizes(None, 24)), picture(60, height=20)
+    layout = sampler.sizes.layout(trimap, sampler.multiples)
+    assert layout is not None
+    assert len(layout.seen.each) > 1
+    with operation_counter() as counter:
+        sampler(image, trimap, steps=1, generators=[torch.Generator()])
+    assert sum(picture_size.operations(sampler, layout)) == counter.get_total_flops() > 0
+
+
+def test_a_plan_s_table_has_a_row_for_each_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(picture_size, "operations", lambda sampler, layout: [len(layout.tiles.each) * 10**12] * 3)
+    table = picture_size.plan(networks("unet"), (40, 1200), 400, title="a title")
+    ways, tiles, *operations, activations = ([*column.cells] for column in table.columns)
+    assert ways[:2] == ["all of it at once", "all of it in tiles of 400"]
+    assert ways[2:] == [f"at most {side} at once" for side in (1024, 768, 512)]
+    assert tiles == ["1, 1", "4, 4", "1, 4", "1, 4", "1, 4"]  # of 40 × 336, shared 48
+    assert operations == [["1.0", "4.0", "4.0", "4.0", "4.0"]] * 3
+    assert all(0 <= float(gibibytes) < 1 for gibibytes in activations)
 
 
 @pytest.mark.slow

@@ -168,11 +168,6 @@ class Window:
         assert not any(side % factor for side in (self.top, self.left, self.height, self.width)), (self, factor)
         return Window(*(side // factor for side in (self.top, self.left, self.height, self.width)))
 
-    def meets(self, other: "Window") -> bool:
-        """Whether the two share a pixel."""
-        rows = max(self.top, other.top) < min(self.top + self.height, other.top + other.height)
-        return rows and max(self.left, other.left) < min(self.left + self.width, other.left + other.width)
-
     def view(self, picture: Tensor) -> Tensor:
         """The pixels of (…, H, W) that are in it, not copied; fewer than its size beyond the edges."""
         return picture[..., self.top : self.top + self.height, self.left : self.left + self.width]
@@ -1631,10 +1626,13 @@ class Sizes:
         reach = window.within(size)
         decoded = Window(window.top, window.left, *(round_up(side, multiple) for side in reach.size))
         tiles = _tiles(decoded, self.tile_size, multiple).where(lambda tile: bool(tile.view(unknown).any()))
-        needed = [tile.relative_to(window).over(reduction) for tile in tiles.each]
         shown = Window(0, 0, window.height // reduction, window.width // reduction)
+        needed = torch.zeros(shown.over(multiples.latent).size, dtype=torch.bool)  # latents that tiles are decoded from
+        for tile in tiles.each:
+            tile.relative_to(window).over(reduction * multiples.latent).view(needed).fill_(True)
         seen = _tiles(shown, self.denoiser_side, multiples.seen)
-        return Layout(window, reduction, tiles, seen.where(lambda tile: any(map(tile.meets, needed))))
+        seen = seen.where(lambda tile: bool(tile.over(multiples.latent).view(needed).any()))
+        return Layout(window, reduction, tiles, seen)
 
     @property
     def denoiser_side(self) -> int | None:
@@ -1937,7 +1935,7 @@ class Need:
         """Bytes that tiles of any size need: the picture's pixels, and the blended results."""
         seen = layout.seen.window.height * layout.seen.window.width
         window = layout.tiles.window.height * layout.tiles.window.width
-        whole_hints = WHOLE_HINTS_SIDE**2 * self.hints if len(layout.tiles.each) > 1 else 0
+        whole_hints = min(window, WHOLE_HINTS_SIDE**2) * self.hints if len(layout.tiles.each) > 1 else 0
         return int(picture * PICTURE_BYTES + window * WINDOW_BYTES * decoders + seen * WINDOW_BYTES + whole_hints)
 
     def seen_tile(self, layout: Layout) -> int:
@@ -2016,10 +2014,10 @@ def fitted(sizes: Sizes, trimap: Tensor, multiples: Multiples, need: Need, *, de
         if tile > left:
             sides["tile_size"] = _smaller(max(layout.tiles.each[0].size), multiples.tile(layout.reduction))
         if 0 in sides.values():
-            height, width = trimap.shape[-2:]
+            (height, width), most = trimap.shape[-2:], max(seen, tile)
             raise InputError(
-                f"a picture of {width}×{height} needs {max(seen, tile) / 1e9:.2f} GB of memory, and "
-                f"{max(0, left) / 1e9:.2f} GB may still be taken: allow more (--memory), or make it smaller"
+                f"a picture of {width}×{height} needs {most / 1e9:.2f} GB of memory, and {max(0, left) / 1e9:.2f} GB "
+                f"may still be taken: allow {(most - left) / 1e9 + 0.005:.2f} GB more (--memory), or make it smaller"
             )
         sizes = replace(sizes, **sides)
 

@@ -65,7 +65,7 @@ class Need:
         """Bytes that tiles of any size need: the picture's pixels, and the blended results."""
         seen = layout.seen.window.height * layout.seen.window.width
         window = layout.tiles.window.height * layout.tiles.window.width
-        whole_hints = WHOLE_HINTS_SIDE**2 * self.hints if len(layout.tiles.each) > 1 else 0
+        whole_hints = min(window, WHOLE_HINTS_SIDE**2) * self.hints if len(layout.tiles.each) > 1 else 0
         return int(picture * PICTURE_BYTES + window * WINDOW_BYTES * decoders + seen * WINDOW_BYTES + whole_hints)
 
     def seen_tile(self, layout: Layout) -> int:
@@ -148,10 +148,10 @@ def fitted(sizes: Sizes, trimap: Tensor, multiples: Multiples, need: Need, *, de
         if tile > left:
             sides["tile_size"] = _smaller(max(layout.tiles.each[0].size), multiples.tile(layout.reduction))
         if 0 in sides.values():
-            height, width = trimap.shape[-2:]
+            (height, width), most = trimap.shape[-2:], max(seen, tile)
             raise InputError(
-                f"a picture of {width}×{height} needs {max(seen, tile) / 1e9:.2f} GB of memory, and "
-                f"{max(0, left) / 1e9:.2f} GB may still be taken: allow more (--memory), or make it smaller"
+                f"a picture of {width}×{height} needs {most / 1e9:.2f} GB of memory, and {max(0, left) / 1e9:.2f} GB "
+                f"may still be taken: allow {(most - left) / 1e9 + 0.005:.2f} GB more (--memory), or make it smaller"
             )
         sizes = replace(sizes, **sides)
 

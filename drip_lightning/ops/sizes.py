@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from drip_lightning.errors import InputError
@@ -119,10 +120,13 @@ class Sizes:
         reach = window.within(size)
         decoded = Window(window.top, window.left, *(round_up(side, multiple) for side in reach.size))
         tiles = _tiles(decoded, self.tile_size, multiple).where(lambda tile: bool(tile.view(unknown).any()))
-        needed = [tile.relative_to(window).over(reduction) for tile in tiles.each]
         shown = Window(0, 0, window.height // reduction, window.width // reduction)
+        needed = torch.zeros(shown.over(multiples.latent).size, dtype=torch.bool)  # latents that tiles are decoded from
+        for tile in tiles.each:
+            tile.relative_to(window).over(reduction * multiples.latent).view(needed).fill_(True)
         seen = _tiles(shown, self.denoiser_side, multiples.seen)
-        return Layout(window, reduction, tiles, seen.where(lambda tile: any(map(tile.meets, needed))))
+        seen = seen.where(lambda tile: bool(tile.over(multiples.latent).view(needed).any()))
+        return Layout(window, reduction, tiles, seen)
 
     @property
     def denoiser_side(self) -> int | None:

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import torch
 
@@ -34,11 +36,14 @@ def test_a_processing_size_that_memory_does_not_allow_is_seen_in_tiles() -> None
 
 
 def test_too_little_for_anything_is_refused_in_one_line() -> None:
+    need = Need(seen=10, tile=10)
     with pytest.raises(
-        InputError, match=r"a picture of 2000×1000 needs 0\.\d\d GB .* 0.01 GB may still be taken"
+        InputError, match=r"^a picture of 2000×1000 needs 0\.\d\d GB .* 0.01 GB may still be taken: allow \S+ GB more"
     ) as told:
-        fitted(Sizes(), UNKNOWN, MULTIPLES, Need(seen=10, tile=10), decoders=1, left=10**7)
+        fitted(Sizes(), UNKNOWN, MULTIPLES, need, decoders=1, left=10**7)
     assert "\n" not in str(told.value)
+    more = re.findall(r"allow (\S+) GB more", str(told.value))[0]
+    fitted(Sizes(), UNKNOWN, MULTIPLES, need, decoders=1, left=10**7 + int(float(more) * 1e9))  # that is enough
 
 
 def test_what_networks_need_is_counted_in_them() -> None:

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 import torch
 from torch import Tensor
@@ -8,6 +10,7 @@ from drip_lightning.ops.windows import Window
 
 MULTIPLES = Multiples(latent=8, denoiser=4, decoder=32, reduction=2)
 """The denoiser wants multiples of 32, of the picture 64."""
+MULTIPLES_OF_SMALL_TILES = Multiples(latent=4, denoiser=4, decoder=16, reduction=2)
 
 
 def trimap(height: int, width: int, *, unknown: tuple[slice, slice] = (slice(None), slice(None))) -> Tensor:
@@ -56,6 +59,15 @@ def test_tiles_without_unknown_pixels_are_left_out() -> None:
     seen = layout.seen.covered().repeat_interleave(2, 0).repeat_interleave(2, 1)
     assert seen[: covered.shape[0], : covered.shape[1]][covered].all()  # of all that is decoded there are latents
     assert not layout.seen.covered().all()
+
+
+def test_laying_out_many_tiles_takes_no_time() -> None:
+    """16 megapixels in tiles of 64, 5000 of each kind: comparing each with each would take ten seconds and more."""
+    start = time.process_time()
+    layout = Sizes(tile_size=64).layout(torch.tensor(0.5).expand(1, 1, 4000, 4000), MULTIPLES_OF_SMALL_TILES)
+    assert layout is not None
+    assert min(len(layout.tiles.each), len(layout.seen.each)) > 1000
+    assert time.process_time() - start < 5
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,6 @@ def test_coordinates_there_and_back() -> None:
     assert one.relative_to(other) == Window(4, 0, 16, 12)
     assert one.relative_to(other).placed_in(other) == one
     assert one.times(3).over(3) == one
-    assert one.meets(other)
-    assert not Window(0, 0, 8, 8).meets(Window(0, 8, 8, 8))
 
 
 @given(

@@ -111,11 +111,6 @@ class Window:
         assert not any(side % factor for side in (self.top, self.left, self.height, self.width)), (self, factor)
         return Window(*(side // factor for side in (self.top, self.left, self.height, self.width)))
 
-    def meets(self, other: "Window") -> bool:
-        """Whether the two share a pixel."""
-        rows = max(self.top, other.top) < min(self.top + self.height, other.top + other.height)
-        return rows and max(self.left, other.left) < min(self.left + self.width, other.left + other.width)
-
     def view(self, picture: Tensor) -> Tensor:
         """The pixels of (…, H, W) that are in it, not copied; fewer than its size beyond the edges."""
         return picture[..., self.top : self.top + self.height, self.left : self.left + self.width]
