@@ -224,10 +224,11 @@ class Tiles:
         """Cover a window exactly, with as few and then as small tiles as will do.
 
         Args:
-            window: What is covered; its sides are multiples of `multiple`, as are the two that follow.
+            window: What is covered; its sides are multiples of `multiple`, as is the next.
             side: Of a tile at most.
-            overlap: Less than `side`; the last two tiles along a side may share more.
-            multiple: Of which the tiles' sides and places are.
+            overlap: Less than `side`, and of what the tiles' places are multiples; the last two along a side may share
+                more.
+            multiple: Of which the tiles' sides are.
         """
 
         def axis(length: int) -> tuple[int, list[int]]:
@@ -1625,12 +1626,13 @@ class Sizes:
         multiple = multiples.tile(reduction)
         reach = window.within(size)
         decoded = Window(window.top, window.left, *(round_up(side, multiple) for side in reach.size))
-        tiles = _tiles(decoded, self.tile_size, multiple).where(lambda tile: bool(tile.view(unknown).any()))
+        step = reduction * multiples.latent
+        tiles = _tiles(decoded, self.tile_size, multiple, step).where(lambda tile: bool(tile.view(unknown).any()))
         shown = Window(0, 0, window.height // reduction, window.width // reduction)
         needed = torch.zeros(shown.over(multiples.latent).size, dtype=torch.bool)  # latents that tiles are decoded from
         for tile in tiles.each:
-            tile.relative_to(window).over(reduction * multiples.latent).view(needed).fill_(True)
-        seen = _tiles(shown, self.denoiser_side, multiples.seen)
+            tile.relative_to(window).over(step).view(needed).fill_(True)
+        seen = _tiles(shown, self.denoiser_side, multiples.seen, multiples.latent)
         seen = seen.where(lambda tile: bool(tile.over(multiples.latent).view(needed).any()))
         return Layout(window, reduction, tiles, seen)
 
@@ -1644,13 +1646,18 @@ class Sizes:
         if self.processing_size is not None:
             yield from (factor for factor in REDUCTIONS if factor > least)
 
-def _tiles(window: Window, side: int | None, multiple: int) -> Tiles:
-    """Tiles of a side and an eighth of it as overlap, both multiples of what the networks want, and not too few."""
+def _tiles(window: Window, side: int | None, multiple: int, step: int) -> Tiles:
+    """Tiles with sides of what the networks want and an eighth of it as overlap, and not too few.
+
+    The overlap is a multiple of the same, or, where that is more than a quarter of the side, of a latent's `step`: a
+    tile's place need be no more.
+    """
     largest = max(window.size)
     if side is None or side >= largest:
         return Tiles.cover(window, largest, 0)
     side = max(side // multiple, 2) * multiple
-    return Tiles.cover(window, side, max(side // OVERLAP // multiple, 1) * multiple, multiple)
+    unit = multiple if 4 * multiple <= side else step
+    return Tiles.cover(window, side, max(side // OVERLAP // unit, 1) * unit, multiple)
 
 
 # drip_lightning.memory

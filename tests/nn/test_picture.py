@@ -117,6 +117,19 @@ def test_tiled_equals_whole_where_the_receptive_field_allows(decoder: str) -> No
         torch.testing.assert_close(one[..., far], other[..., far], atol=1e-5, rtol=0)
 
 
+def test_tiles_whose_places_are_no_multiples_of_their_sides_hold_their_latents() -> None:
+    """At a third, tiles of 24 are cut at multiples of 6: what the VAE makes of the latents is in its place."""
+    whole = networks("vae", sizes=Sizes(processing_size=100, tile_size=None))
+    tiled = replace(whole, sizes=Sizes(processing_size=100, tile_size=24))
+    maps = picture(290, height=50)
+    layout = tiled.sizes.layout(maps[1], tiled.multiples)
+    assert layout is not None
+    assert {tile.left % 12 for tile in layout.tiles.each} == {0, 6}
+    expected, found = matte(whole, maps), matte(tiled, maps)
+    torch.testing.assert_close(found.alpha, expected.alpha, atol=1e-4, rtol=0)
+    assert (found.alpha.roll(6, -1) - expected.alpha).abs().mean() > 1e-3  # this would notice
+
+
 def test_known_pictures_never_reach_a_network() -> None:
     class Unreachable(LatentDecoder):
         def decode(self, *maps: Any) -> tuple[Tensor, Tensor]:

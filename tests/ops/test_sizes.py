@@ -61,6 +61,18 @@ def test_tiles_without_unknown_pixels_are_left_out() -> None:
     assert not layout.seen.covered().all()
 
 
+def test_neighbours_share_little_where_networks_and_reduction_have_no_common_factor() -> None:
+    """Stable Diffusion 2 at a third: the decoder's 64 and 3 · 8 pixels of a latent ask for sides of 192, not places."""
+    layout = Sizes(processing_size=1024).layout(trimap(2048, 3072), Multiples(8, 8, 64, 1))
+    assert layout is not None
+    assert (layout.reduction, layout.tiles.overlap) == (3, 48)
+    # (2112 - 48) / (384 - 48) tiles one above the other, (3072 - 48) / (384 - 48) side by side
+    assert len(layout.tiles.each) == 7 * 9
+    for tile in layout.tiles.each:
+        assert tile.size == (384, 384)
+        assert not any(place % 24 for place in (tile.top, tile.left))
+
+
 def test_laying_out_many_tiles_takes_no_time() -> None:
     """16 megapixels in tiles of 64, 5000 of each kind: comparing each with each would take ten seconds and more."""
     start = time.process_time()

@@ -63,6 +63,13 @@ def test_tiles_cover_their_window_and_agree(height: int, width: int, side: int, 
     torch.testing.assert_close(tiles.blend(lambda tile: tile.cut(picture)), window.cut(picture))
 
 
+def test_places_are_multiples_of_the_overlap_alone() -> None:
+    tiles = Tiles.cover(Window(0, 0, 8, 40), 16, 2, 8)
+    assert [tile.left for tile in tiles.each] == [0, 14, 24]
+    picture = torch.rand(1, 2, 8, 40, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(tiles.blend(lambda tile: tile.cut(picture)), picture)
+
+
 def test_two_neighbours_weights_add_up_to_one() -> None:
     tiles = Tiles.cover(Window(0, 0, 1, 14), 8, 2)
     assert [tile.left for tile in tiles.each] == [0, 6]

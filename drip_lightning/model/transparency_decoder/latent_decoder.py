@@ -142,10 +142,11 @@ class Tiles:
         """Cover a window exactly, with as few and then as small tiles as will do.
 
         Args:
-            window: What is covered; its sides are multiples of `multiple`, as are the two that follow.
+            window: What is covered; its sides are multiples of `multiple`, as is the next.
             side: Of a tile at most.
-            overlap: Less than `side`; the last two tiles along a side may share more.
-            multiple: Of which the tiles' sides and places are.
+            overlap: Less than `side`, and of what the tiles' places are multiples; the last two along a side may share
+                more.
+            multiple: Of which the tiles' sides are.
         """
 
         def axis(length: int) -> tuple[int, list[int]]:
