@@ -185,6 +185,7 @@ def _matte_one(
     from drip_lightning.ops.trimap import unknown_mask
 
     start = time.perf_counter()
+    model.require_memory(job.picture)
     frames, places = find_frames(job)
     results.require_frames(job.result, frames, name=str(job.picture))
     pages, shares = [], []

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
     from drip_lightning.nn.sampler import Matte, MattingSampler, Progress
 
+INPUT_BYTES = 16
+"""For each pixel of an image and its trimap; to read them takes no more than that and what a result takes."""
+SMALL = 2**28
+"""Bytes of pictures that are read in any case: four megapixels'."""
+
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """The options that `MatteModel.of` makes sense of."""
@@ -80,6 +85,31 @@ class MatteModel:
     def most_steps(self) -> int:
         """As many denoising steps as can be."""
         return self.sampler.schedule.num_train_timesteps
+
+    def require_memory(self, picture: Path) -> None:
+        """Refuse a picture for which there cannot be enough memory before anything of it is decoded.
+
+        Small ones are let through, for the sampler to say all that they need; OpenEXR, whose size its library alone
+        tells, too.
+
+        Raises:
+            InputError: that, or it cannot be read.
+        """
+        import torch
+
+        from drip_lightning.data.exr import is_exr
+        from drip_lightning.data.picture_files import FORMATS, read_file
+        from drip_lightning.data.pictures import size_of
+        from drip_lightning.nn.memory_bound import PICTURE_BYTES, MemoryBound, too_large
+
+        content = read_file(picture)
+        if is_exr(content):
+            return
+        width, height = size_of(content, name=str(picture), formats=FORMATS)
+        memory = self.sampler.memory if self.device.type == "cpu" else MemoryBound()  # pixels are read on the CPU
+        needed, left = width * height * (INPUT_BYTES + PICTURE_BYTES), memory.left(torch.device("cpu"))
+        if needed > max(left, SMALL):
+            raise too_large(width, height, needed, left=left)
 
     def with_processing_size(self, size: int | None) -> "MatteModel":
         """The model that sees a picture's longest side at `size` pixels, or at its own scale.

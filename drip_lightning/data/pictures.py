@@ -95,6 +95,20 @@ def open_values(
         return deep_values(content, name=name, page=page)
 
 
+def size_of(content: bytes, *, name: str, formats: tuple[str, ...] = FORMATS) -> tuple[int, int]:
+    """Width and height of a picture as it lies in its file, of several the first, without decoding it.
+
+    Arguments and errors are those of `open_picture`.
+    """
+    with told(name, formats):
+        size = deep_size(content) if "TIFF" in formats or not is_tiff(content) else None
+        if size is None:
+            with _opened(content, formats, 0, name) as picture:
+                size = picture.size
+        require_size(*size, name=name)
+        return size
+
+
 def orientation_of(content: bytes, *, name: str, formats: tuple[str, ...] = FORMATS, frame: int = 0) -> int:
     """How a picture lies in its file, in EXIF's numbers 1 to 8; 1 is upright.
 

@@ -2021,12 +2021,15 @@ def fitted(sizes: Sizes, trimap: Tensor, multiples: Multiples, need: Need, *, de
         if tile > left:
             sides["tile_size"] = _smaller(max(layout.tiles.each[0].size), multiples.tile(layout.reduction))
         if 0 in sides.values():
-            (height, width), most = trimap.shape[-2:], max(seen, tile)
-            raise InputError(
-                f"a picture of {width}×{height} needs {most / 1e9:.2f} GB of memory, and {max(0, left) / 1e9:.2f} GB "
-                f"may still be taken: allow {(most - left) / 1e9 + 0.005:.2f} GB more (--memory), or make it smaller"
-            )
+            raise too_large(trimap.shape[-1], trimap.shape[-2], max(seen, tile), left=left)
         sizes = replace(sizes, **sides)
+
+def too_large(width: int, height: int, needed: int, *, left: int) -> InputError:
+    """What is said of a picture that needs more bytes than are left."""
+    return InputError(
+        f"a picture of {width}×{height} needs {needed / 1e9:.2f} GB of memory, and {max(0, left) / 1e9:.2f} GB may "
+        f"still be taken: allow {(needed - left) / 1e9 + 0.005:.2f} GB more (--memory), or make it smaller"
+    )
 
 def _smaller(side: int, multiple: int) -> int:
     """The side of tiles of about half the pixels; 0 if there are none."""

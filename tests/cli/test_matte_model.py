@@ -1,11 +1,15 @@
+from argparse import Namespace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from PIL import Image
 
 from drip_lightning.cli.matte_model import MatteModel, told_memory
 from drip_lightning.cli.matte_options import build_parser
 from drip_lightning.errors import InputError
+from drip_lightning.nn.memory_bound import MemoryBound
 from drip_lightning.nn.sampler import no_progress
 from drip_lightning.ops.trimap import trimap_from_mask
 
@@ -41,3 +45,18 @@ def test_what_is_too_big_for_a_gpu_may_go_to_the_cpu_and_a_defect_stays_one() ->
         raise MemoryError
     with pytest.raises(RuntimeError, match="shapes"), told_memory("a.png", "cpu"):
         raise RuntimeError("shapes")
+
+
+def test_a_picture_that_memory_cannot_hold_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    for name, side in (("large", 3000), ("small", 300)):
+        Image.new("L", (side, side)).save(tmp_path / f"{name}.png")
+        content = (tmp_path / f"{name}.png").read_bytes()
+        (tmp_path / f"{name}.png").write_bytes(content[:60])  # the size is there, the pixels are not
+    tight, plenty = (
+        MatteModel(SimpleNamespace(memory=MemoryBound(limit)), 1, torch.device("cpu"), Namespace())  # type: ignore[arg-type]
+        for limit in (1, 10**15)
+    )
+    with pytest.raises(InputError, match=r"^a picture of 3000×3000 needs 0.58 GB .* allow \S+ GB more \(--memory\)"):
+        tight.require_memory(tmp_path / "large.png")
+    tight.require_memory(tmp_path / "small.png")  # the sampler says what it needs
+    plenty.require_memory(tmp_path / "large.png")
