@@ -18,10 +18,12 @@ from drip_lightning.lit.denoiser import Denoiser
 from drip_lightning.lit.latent_source import LatentSource, LiveLatents
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.lit.parameter_groups import ParameterGroups
+from drip_lightning.lit.resume.checkpoint_io import best_folder, checkpoints_in
 from drip_lightning.moved import MissingSource
 from drip_lightning.nn.digest import weights_digest
 from drip_lightning.nn.latents import LatentPairs
 from drip_lightning.nn.losses import MattingLoss
+from drip_lightning.nn.pipeline_folder import is_exported
 from drip_lightning.nn.pretrained import Networks, StableDiffusion
 from drip_lightning.nn.sampler import KnownPixels, MattingSampler
 from drip_lightning.nn.transparency import DecoderChoice, UNetDecoder
@@ -112,21 +114,18 @@ class TransparencyDecoder(MattingStage):
         self.max_steps = max_steps
         self.gradient_checkpointing = gradient_checkpointing
 
-    @property
-    def _has_denoiser(self) -> bool:
-        """Whether there is one here, or one on the Hub is meant."""
-        return Path(self.denoiser).exists() or "@" in self.denoiser
-
     def build(self, *, pretrained: bool = True) -> None:
         """Load the frozen denoiser, and make the decoder to its measures."""
-        if not self._has_denoiser:
+        if not Path(self.denoiser).exists() and "@" not in self.denoiser:
             remedy = "train the denoiser first, and name its run with --model.denoiser"
             raise MissingSource(f"no checkpoint at {self.denoiser}", source=self.denoiser, remedy=remedy)
         self._take_denoiser(Denoiser.from_checkpoint(self.denoiser, moved=self.moved))
 
     def build_without_weights(self) -> None:
-        """As in `Stage`; where there is no denoiser yet, one as the defaults have it on these networks is assumed."""
-        if self._has_denoiser:
+        """As in `Stage`; where no denoiser is trained yet, one as the defaults have it on these networks is assumed."""
+        place = Path(self.denoiser)
+        is_begun = place.is_dir() and not is_exported(place)
+        if "@" in self.denoiser or (checkpoints_in(best_folder(place) or place) if is_begun else place.exists()):
             denoiser = Denoiser.described(self.denoiser, moved=self.moved)
         else:
             denoiser = Denoiser(self.networks)

@@ -19,6 +19,7 @@ def test_the_three_stages_are_told_without_weights_or_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("runs/denoiser").mkdir(parents=True)  # a run that has no checkpoint yet
     for stage, parts in (
         ("autoencoder", ["encoder", "decoder"]),
         ("denoiser", ["VAE encoder", "denoiser"]),
@@ -33,7 +34,7 @@ def test_the_three_stages_are_told_without_weights_or_data(
         assert "the run: 2 steps, 4 samples" in out
         assert "validation: not counted, for data.evaluation is not there yet" in out
         assert "hours at 0.5 TFLOP/s a device: 0.0" in out
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.rglob("*")) == [tmp_path / "runs", tmp_path / "runs/denoiser"]
 
 
 def test_evaluation_pictures_that_are_there_are_counted(synth: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,8 +22,11 @@ class KeepConfig(SaveConfigCallback):
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Store nothing yet: whether the configuration is one is known when its networks are built."""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Store the configuration before training begins; other verbs, and a trial of one batch, store none."""
-        if stage != "fit" or trainer.fast_dev_run or not trainer.is_global_zero:  # type: ignore[attr-defined]
+        if trainer.fast_dev_run or not trainer.is_global_zero:  # type: ignore[attr-defined]
             return
         config = self.config.clone()
         config.ckpt_path = None  # where a run is resumed from is not part of what it is

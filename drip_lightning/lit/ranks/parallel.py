@@ -135,9 +135,13 @@ def check_devices(accelerator: str, devices: int | str | list[int]) -> None:
         devices: As Lightning takes them: their number, or which.
 
     Raises:
-        InputError: more than one device of whatever there is, and there is no GPU.
+        InputError: a GPU, or more than one device of whatever there is, and there is no GPU.
     """
-    if accelerator == "auto" and devices not in ("auto", -1, "-1", 1, "1") and not torch.accelerator.is_available():
+    if torch.accelerator.is_available():
+        return
+    if accelerator in ("gpu", "cuda"):
+        raise InputError(f"accelerator: {accelerator}, and this machine has no GPU: set accelerator to cpu, or to auto")
+    if accelerator == "auto" and devices not in ("auto", -1, "-1", 1, "1"):
         raise InputError(
             f"devices: {devices}, and this machine has no GPU: set devices to 1, or accelerator to cpu if that many "
             "processes on the CPU are meant"
