@@ -55,6 +55,7 @@ _EXPECTED_WARNINGS = (
     "isinstance.treespec, LeafSpec.. is deprecated",  # Lightning's own
     "The `srun` command is available on your system but is not used",
     "It is recommended to use .*, sync_dist=True",  # scores are means over ranks as they are
+    "The `local_dir_use_symlinks` argument is deprecated",  # diffusers' own
 )
 
 

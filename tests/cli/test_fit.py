@@ -251,7 +251,7 @@ def test_a_run_that_keeps_its_best_checkpoint_is_used_by_it(
             "accelerator: gpu, and this machine has no GPU: set accelerator to cpu,",
         ),
         ("denoiser", "--model.start_from={1}/autoencoder", "stage Autoencoder, expected Denoiser"),
-        ("autoencoder", "--model.start_from={0}/nowhere", "no checkpoint at {0}/nowhere"),
+        ("autoencoder", "--model.start_from={0}/nowhere", "no checkpoint at {0}/nowhere: give a run folder, a"),
     ],
 )
 def test_a_mistake_is_one_line(

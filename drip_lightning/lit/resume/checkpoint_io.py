@@ -84,7 +84,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         InputError: no such file, a damaged file, or a checkpoint of another program.
     """
     if not path.is_file():
-        raise InputError(f"no checkpoint at {path}")
+        raise InputError(f"no checkpoint at {path}: give a run folder, a checkpoint or an export")
     state = path.stat()
     if complaint := _complaint_about(path, state.st_ino, state.st_size, state.st_mtime_ns):
         raise InputError(f"cannot read checkpoint {path}: damaged, or not a checkpoint ({complaint})")
