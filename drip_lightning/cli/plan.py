@@ -79,12 +79,17 @@ def main(arguments: list[str]) -> int:
     cost = cost_of(run.model, run.data, TrainerPlan.of(run.trainer, ranks=options.ranks))
     print("\n".join(_lines(type(run.model).__name__, cost, options.tflops)))
     if options.card is not None:
-        _check_fits(cost, options.card)
+        _check_fits(cost, options.card, recomputes=getattr(run.model, "gradient_checkpointing", True))
     return 0
 
 
-def _check_fits(cost: "RunCost", card: float) -> None:
+def _check_fits(cost: "RunCost", card: float, *, recomputes: bool) -> None:
     """Say that a batch fits.
+
+    Args:
+        cost: Of the run.
+        card: Gigabytes.
+        recomputes: Whether activations are, or cannot be.
 
     Raises:
         InputError: it does not.
@@ -94,10 +99,15 @@ def _check_fits(cost: "RunCost", card: float) -> None:
         print(f"fits a card of {card:g} GB, with up to about {fitting} samples at a time")
         return
     less = f"about {fitting} would" if fitting else "not even one would"
+    remedies = {
+        "accumulate more batches (trainer.accumulate_grad_batches)": batch > 1,
+        "recompute activations (model.gradient_checkpointing)": not recomputes,
+        "share weights (configs/hardware/fsdp.yaml)": not cost.trainer.sharded,
+        "train on smaller pictures (data.image_size)": True,
+    }
     raise InputError(
-        f"{batch} samples at a time do not fit a card of {card:g} GB, {less}: accumulate more batches "
-        "(trainer.accumulate_grad_batches), recompute activations (model.gradient_checkpointing), or share weights "
-        "(configs/hardware/fsdp.yaml)"
+        f"{batch} {'samples' if batch > 1 else 'sample'} at a time {'do' if batch > 1 else 'does'} not fit a card of "
+        f"{card:g} GB, {less}: {' or '.join(remedy for remedy, is_left in remedies.items() if is_left)}"
     )
 
 

@@ -63,9 +63,16 @@ def test_a_batch_beyond_the_card_is_refused_and_told_how_to_fit(capsys: pytest.C
     assert "fits a card of 2 GB, with up to about" in out
     assert _plan(*tiny[1:], "--card", "0.5") == 1
     assert capsys.readouterr().err.strip() == (
-        "drip plan: 1 samples at a time do not fit a card of 0.5 GB, not even one would: accumulate more batches "
-        "(trainer.accumulate_grad_batches), recompute activations (model.gradient_checkpointing), or share weights "
-        "(configs/hardware/fsdp.yaml)"
+        "drip plan: 1 sample at a time does not fit a card of 0.5 GB, not even one would: recompute activations "
+        "(model.gradient_checkpointing) or train on smaller pictures (data.image_size)"
+    )
+    alone = tiny_arguments("denoiser", Path("data"), Path("runs"), "--model.gradient_checkpointing=true")
+    assert _plan(*alone[1:], "--data.batch_size=64", "--card=0.5") == 1
+    told = capsys.readouterr().err
+    assert "64 samples at a time do not fit a card of 0.5 GB" in told
+    assert told.strip().endswith(
+        ": accumulate more batches (trainer.accumulate_grad_batches) or share weights (configs/hardware/fsdp.yaml) "
+        "or train on smaller pictures (data.image_size)"
     )
 
 
