@@ -117,7 +117,8 @@ def _meet(
     """Collect the first pixel of one side on each ray from (i, j): colours and distances into `met`.
 
     All rays go on together until the last has met a pixel or left the picture, each as far as it can without looking.
-    No branch depends on one of them, so that loops over rays become vector operations.
+    No branch depends on one of them, so that loops over rays become vector operations. Places are unsigned where they
+    are looked up, since Numba would look at each signed one whether it counts from the end.
 
     Args:
         image: (H·W, 3).
@@ -138,9 +139,7 @@ def _meet(
     # the directions off the axes come 0.001 short of a pixel a step; in larger pictures rounding may bring that back
     slack = one if max(size) > _EXACT_SIDE else zero
     middle_row, middle_column = np.float32(i) + np.float32(0.5), np.float32(j) + np.float32(0.5)
-    first = distances[np.uint64((i + 1) * across + j + 1)]
-    for ray in range(RAYS):
-        distance[ray] = max(np.int32(first) - slack, one)
+    distance[:] = max(np.int32(distances[np.uint64((i + 1) * across + j + 1)]) - slack, one)
     moving = one
     while moving:
         for ray in range(RAYS):
