@@ -1,13 +1,15 @@
 """How good mattes of 1 to 12 megapixels are, by what the networks see of them: SAD, αF SAD and seams.
 
     OMP_NUM_THREADS=1 python -m benchmarks.picture_quality --checkpoint C [--megapixels 1 4 12] [--pictures 4 2 1]
-        [--foregrounds FOLDER --backgrounds FOLDER] [--band 0.01] [--unknown-at-most 1]
+        [--foregrounds FOLDER --backgrounds FOLDER] [--band 0.01] [--unknown-at-most 1] [--ways W …]
 
 Pictures are made for it, with an unknown band of a share of the side around what is partly transparent: procedural
 objects over procedural backgrounds, drawn at their size; or, of folders of RGBA cut-outs and of photographs, in turns
 one cut-out enlarged to fill the picture, and several at their own size, side by side. Seams: how much the error changes
-from pixel to pixel along the tiles' borders, divided by how much it changes elsewhere; 1 is none. `--json`
-keeps every picture's figures as they come, and CPU seconds, without hints that another way had computed.
+from pixel to pixel along the tiles' borders, divided by how much it changes elsewhere; 1 is none. Means are what single
+pictures make them; so a second table compares picture by picture: each way's error over that of the first of `--ways`,
+the geometric mean of all pictures, and by how much that would vary. `--json` keeps every picture's figures as they
+come, and CPU seconds, without hints that another way had computed.
 """
 
 import argparse
@@ -43,6 +45,7 @@ Picture = dict[str, Tensor]
 
 WHOLE_AT_MOST = 1.5
 """Megapixels up to which pictures are tried without tiles."""
+FIGURES = "SAD", "αF SAD"
 CELL = 700
 """Side of the room that a cut-out gets at its own size."""
 
@@ -52,25 +55,25 @@ class Procedural:
     """Objects drawn at the size that is asked for.
 
     Attributes:
-        band: Of a picture's side, how far the unknown region reaches beyond what is partly transparent.
+        bands: Of a picture's side, how far the unknown region reaches beyond what is partly transparent; in turns.
     """
 
-    band: float
+    bands: Sequence[float]
 
     def draw(self, side: int, number: int) -> Picture:
         """A composite of (side, side) pixels."""
         generator = np.random.default_rng([side, number])
         colour, alpha = draw_foreground(list(FAMILIES)[number % len(FAMILIES)], side, generator)
-        return _picture(colour, alpha, draw_background(side, generator, None), self.band)
+        return _picture(colour, alpha, draw_background(side, generator, None), _band(self.bands, number))
 
 
 @dataclass(frozen=True)
 class Composites:
-    """Cut-outs over photographs; the band as in `Procedural`."""
+    """Cut-outs over photographs; the bands as in `Procedural`."""
 
     foregrounds: Sequence[Path]
     backgrounds: Sequence[Path]
-    band: float
+    bands: Sequence[float]
 
     def draw(self, side: int, number: int) -> Picture:
         """A composite of (side, side) pixels."""
@@ -87,7 +90,11 @@ class Composites:
         with Image.open(self.backgrounds[number % len(self.backgrounds)]) as file:
             behind = ImageOps.fit(file.convert("RGB"), (side, side), Image.Resampling.BICUBIC)
         pixels = np.asarray(layer)
-        return _picture(pixels[..., :3], pixels[..., 3], np.asarray(behind), self.band)
+        return _picture(pixels[..., :3], pixels[..., 3], np.asarray(behind), _band(self.bands, number))
+
+
+def _band(bands: Sequence[float], number: int) -> float:
+    return bands[number // 2 % len(bands)]  # each with one cut-out and with several
 
 
 def _picture(colour: np.ndarray, alpha: np.ndarray, background: np.ndarray, band: float) -> Picture:
@@ -227,16 +234,45 @@ def measured(
 def means(rows: Sequence[dict[str, Any]]) -> Table:
     """The table: each way's means over the pictures of a size."""
     table = Table("megapixels", "what the networks see", title="means; SAD and αF SAD per 1000 unknown pixels")
-    for heading in ("SAD", "αF SAD", "seams"):
+    for heading in (*FIGURES, "seams"):
         table.add_column(heading, justify="right")
     for megapixels, way in dict.fromkeys((row["megapixels"], row["way"]) for row in rows):
         own = [row for row in rows if (row["megapixels"], row["way"]) == (megapixels, way)]
-        figures = (
-            f"{np.nanmean([row[name] for row in own]):.{digits}f}"
-            for name, digits in (("SAD", 2), ("αF SAD", 2), ("seams", 2))
-        )
+        figures = (f"{np.nanmean([row[name] for row in own]):.2f}" for name in (*FIGURES, "seams"))
         table.add_row(f"{megapixels:g}", way, *figures)
     return table
+
+
+def ratios(rows: Sequence[dict[str, Any]], reference: str) -> Table:
+    """The table to choose by: geometric means over pictures, of each size and of all, of a way's error over another's.
+
+    Args:
+        rows: As `measured` yields them.
+        reference: The way that errors are divided by.
+    """
+    table = Table("megapixels", "pictures", "what the networks see", title=f"error over that of {reference}")
+    for heading in FIGURES:
+        table.add_column(heading, justify="right")
+    known = {(row["way"], row["megapixels"], row["picture"]): row for row in rows}
+    sizes = tuple(dict.fromkeys(row["megapixels"] for row in rows))
+    ways = [way for way in dict.fromkeys(row["way"] for row in rows) if way != reference]
+    for chosen in (*((size,) for size in sizes), sizes):
+        for way in ways:
+            pairs = [
+                (row, known[reference, *place])
+                for (name, *place), row in known.items()
+                if name == way and row["megapixels"] in chosen and (reference, *place) in known
+            ]
+            logs = [[np.log(row[figure] / other[figure]) for row, other in pairs] for figure in FIGURES]
+            label = f"{chosen[0]:g}" if len(chosen) == 1 else "all"
+            table.add_row(label, str(len(pairs)), way, *map(_geometric_mean, logs))
+    return table
+
+
+def _geometric_mean(logs: Sequence[float]) -> str:
+    """With its standard error."""
+    mean = np.exp(np.mean(logs)) if logs else float("nan")
+    return f"{mean:.3f}" + (f" ± {mean * np.std(logs, ddof=1) / len(logs) ** 0.5:.3f}" if len(logs) > 1 else "")
 
 
 def main() -> None:
@@ -246,7 +282,9 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, nargs="+", default=[4, 2, 1], help="of each size")
     parser.add_argument("--foregrounds", type=Path, help="folder of RGBA cut-outs, in place of procedural objects")
     parser.add_argument("--backgrounds", type=Path, help="folder of photographs")
-    parser.add_argument("--band", type=float, default=0.01, help="of the unknown region, in sides (default: 0.01)")
+    parser.add_argument(
+        "--band", type=float, nargs="+", default=[0.01], help="of the unknown region, in sides; in turns"
+    )
     parser.add_argument("--unknown-at-most", type=float, default=1, help="share; other pictures are passed over")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--json", type=Path, help="also write each picture's figures here")
@@ -258,7 +296,7 @@ def main() -> None:
         folders = arguments.foregrounds, arguments.backgrounds
         pictures = Composites(
             *([path for paths in find_pictures(folder).files.values() for path in paths] for folder in folders),
-            band=arguments.band,
+            bands=arguments.band,
         )
     torch.set_num_threads(1)
     sampler = MattingStage.from_checkpoint(arguments.checkpoint).sampler
@@ -270,6 +308,7 @@ def main() -> None:
             if arguments.json:
                 arguments.json.write_text(json.dumps(rows, indent=1, ensure_ascii=False))
     Console().print(means(rows))
+    Console().print(ratios(rows, arguments.ways[0]))
 
 
 if __name__ == "__main__":

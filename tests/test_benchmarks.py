@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import picture_size, train_sweep
+from benchmarks import picture_quality, picture_size, train_sweep
 from benchmarks.own_step import OwnStep, build_denoiser
 from benchmarks.plain_step import PlainStep
 from benchmarks.scales import RandomSmall, Scale, load_scale, random_batch
@@ -70,6 +70,23 @@ def test_a_plan_s_table_has_a_row_for_each_way(monkeypatch: pytest.MonkeyPatch) 
     assert tiles == ["1, 1", "4, 4", "1, 4", "1, 4", "1, 4"]  # of 40 × 336, shared 48
     assert operations == [["1.0", "4.0", "4.0", "4.0", "4.0"]] * 3
     assert all(0 <= float(gibibytes) < 1 for gibibytes in activations)
+
+
+def test_ways_are_compared_picture_by_picture() -> None:
+    """Errors that are doubled on one picture and halved on another are one in the geometric mean, whatever they are."""
+    sads = {"a": (1.0, 100.0, 3.0), "b": (2.0, 50.0, 6.0), "c": (1.0, 100.0)}
+    rows = [
+        {"way": way, "megapixels": 12 if number == 2 else 1, "picture": number, "SAD": one, "αF SAD": 1.5 * one}
+        for way, own in sads.items()
+        for number, one in enumerate(own)
+    ]
+    table = picture_quality.ratios(rows, "a")
+    sizes, pictures, ways, alpha, colour = ([*column.cells] for column in table.columns)
+    assert [*zip(sizes, pictures, ways, strict=True)] == [
+        ("1", "2", "b"), ("1", "2", "c"), ("12", "1", "b"), ("12", "0", "c"), ("all", "3", "b"), ("all", "2", "c"),
+    ]  # fmt: skip
+    # of "all": (2 · 1/2 · 2)^(1/3), and 0.8 log 2 / sqrt(3) of it, 0.8 = 2 / sqrt(6) being the logs' deviation
+    assert alpha == colour == ["1.000 ± 0.693", "1.000 ± 0.000", "2.000", "nan", "1.260 ± 0.582", "1.000 ± 0.000"]
 
 
 @pytest.mark.slow

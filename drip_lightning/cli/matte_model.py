@@ -89,23 +89,22 @@ class MatteModel:
     def require_memory(self, picture: Path) -> None:
         """Refuse a picture for which there cannot be enough memory before anything of it is decoded.
 
-        Small ones are let through, for the sampler to say all that they need; OpenEXR, whose size its library alone
-        tells, too.
+        Small ones are let through, for the sampler to say all that they need.
 
         Raises:
             InputError: that, or it cannot be read.
         """
         import torch
 
-        from drip_lightning.data.exr import is_exr
+        from drip_lightning.data.exr import exr_size, is_exr
         from drip_lightning.data.picture_files import FORMATS, read_file
         from drip_lightning.data.pictures import size_of
         from drip_lightning.nn.memory_bound import PICTURE_BYTES, MemoryBound, too_large
 
-        content = read_file(picture)
-        if is_exr(content):
-            return
-        width, height = size_of(content, name=str(picture), formats=FORMATS)
+        content, name = read_file(picture), str(picture)
+        width, height = (
+            exr_size(content, name=name) if is_exr(content) else size_of(content, name=name, formats=FORMATS)
+        )
         memory = self.sampler.memory if self.device.type == "cpu" else MemoryBound()  # pixels are read on the CPU
         needed, left = width * height * (INPUT_BYTES + PICTURE_BYTES), memory.left(torch.device("cpu"))
         if needed > max(left, SMALL):

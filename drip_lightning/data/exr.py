@@ -42,6 +42,14 @@ def is_exr(content: bytes) -> bool:
     return content.startswith(b"\x76\x2f\x31\x01")
 
 
+def exr_size(content: bytes, *, name: str) -> tuple[int, int]:
+    """Width and height of the display window, before any pixel is read.
+
+    Arguments and errors are those of `read_exr`.
+    """
+    return _size(_header(content, name)["displayWindow"])
+
+
 def read_exr(content: bytes, *, name: str) -> LinearPicture:
     """Read the first part's R, G, B and A, or its only channel, within the display window.
 
@@ -52,20 +60,14 @@ def read_exr(content: bytes, *, name: str) -> LinearPicture:
         name: What to call it in an error.
 
     Raises:
-        TooBigError: it has more than `MAX_PIXELS`.
+        TooBigError: it, or what lies in the file within the display window or not, has more than `MAX_PIXELS`.
         InputError: it cannot be decoded, has other channels or primaries, or the package is missing.
     """
-    exr = _library()
-
-    def message(why: str) -> str:
-        return f"{name} cannot be decoded: damaged, or no OpenEXR file ({why})"
-
-    with raised_as(InputError, RuntimeError, ValueError, message=message), _quiet():
-        header = exr.File(io.BytesIO(content), header_only=True).header()
-        (left, top), (right, bottom) = header["displayWindow"]
-        width, height = int(right) - int(left) + 1, int(bottom) - int(top) + 1
-        require_size(width, height, name=name)
-        channels = exr.File(io.BytesIO(content), separate_channels=True).channels()
+    header = _header(content, name)
+    (left, top), _ = header["displayWindow"]
+    width, height = _size(header["displayWindow"])
+    with _told(name):
+        channels = _library().File(io.BytesIO(content), separate_channels=True).channels()
     if np.abs(np.subtract(header.get("chromaticities", REC_709), REC_709)).max() > 0.001:
         raise InputError(f"{name} has other primaries than sRGB (Rec. 709): convert it")
     start = np.array([top, left]) - np.array(header["dataWindow"][0])[::-1]
@@ -82,6 +84,32 @@ def read_exr(content: bytes, *, name: str) -> LinearPicture:
         return LinearPicture(colour, None)
     alpha = planes["A"].clip(0, 1)
     return LinearPicture(np.divide(colour, alpha[..., None], where=alpha[..., None] > 0, out=colour), alpha)
+
+
+def _header(content: bytes, name: str) -> dict[str, Any]:
+    """Its header; none of a picture that is too big, by the window that is shown or the one that is stored."""
+    with _told(name):
+        header: dict[str, Any] = _library().File(io.BytesIO(content), header_only=True).header()
+    for window in ("displayWindow", "dataWindow"):
+        require_size(*_size(header[window]), name=name)
+    return header
+
+
+def _size(window: Any) -> tuple[int, int]:
+    """Width and height of a window, whose corners both lie in it."""
+    (left, top), (right, bottom) = window
+    return int(right) - int(left) + 1, int(bottom) - int(top) + 1
+
+
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    """Say what the library complains of in a line, and nothing else."""
+
+    def message(why: str) -> str:
+        return f"{name} cannot be decoded: damaged, or no OpenEXR file ({why})"
+
+    with raised_as(InputError, RuntimeError, ValueError, message=message), _quiet():
+        yield
 
 
 @contextmanager

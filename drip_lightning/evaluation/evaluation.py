@@ -18,6 +18,7 @@ from drip_lightning.evaluation.measure import as_file, measure
 from drip_lightning.evaluation.method import Method
 from drip_lightning.evaluation.plan import EvaluationPlan, Task
 from drip_lightning.evaluation.worst import WorstCases
+from drip_lightning.lit.callbacks.progress import parts_told
 from drip_lightning.nn.sampler import Matte
 from drip_lightning.ops.memory import is_out_of_memory
 from drip_lightning.ops.trimap import unknown_mask
@@ -60,6 +61,7 @@ class Evaluation(LightningModule):
             tasks = self.plan.tasks(self.method, list(range(count)))
             waiting = [task for task in tasks if (self.method.name, task) not in done]
         self._waiting = self.trainer.strategy.broadcast(waiting)
+        self.method.progress = parts_told(self.trainer)
 
     def test_dataloader(self) -> DataLoader[Any]:
         """This rank's share; every rank has as many, the last of some being nothing."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from drip_lightning.data.sample import MattingBatch
-from drip_lightning.nn.sampler import Matte
+from drip_lightning.nn.sampler import Matte, Progress, no_progress
 
 
 class Method(ABC):
@@ -17,10 +17,12 @@ class Method(ABC):
         networks: What has to be on the device, if anything.
         default_steps: Denoising steps if nobody asks for others; none for what does not sample, which is then
             evaluated once whatever the seeds and steps.
+        progress: To be told how many parts of a picture's work are done, and of how many, by methods that know.
     """
 
     networks: nn.Module | None = None
     default_steps: int | None = None
+    progress: Progress = staticmethod(no_progress)
 
     def __init__(self, name: str) -> None:
         self.name = name

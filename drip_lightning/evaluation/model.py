@@ -66,7 +66,9 @@ class Model(Method):
         for seed in seeds:
             generator = sample_generator(seed, number, "sampling")
             arguments = batch["image"], batch["trimap"], list(self.decoders.values())
-            members.append(self.sampler.compare(*arguments, steps=steps, generators=[generator]))
+            members.append(
+                self.sampler.compare(*arguments, steps=steps, generators=[generator], progress=self.progress)
+            )
         return tuple(median_matte(row) for row in zip(*members, strict=True))
 
     def describe(self) -> dict[str, str | int | float]:
@@ -104,4 +106,4 @@ class VaeCeiling(Model):
             return stack_domains(*picture.encode(sampler.codec, shown))
 
         maps, decoders = (batch["image"], batch["trimap"]), list(self.decoders.values())
-        return sampler.decode_pictures(*maps, decoders, latents=latents, passes=1)
+        return sampler.decode_pictures(*maps, decoders, latents=latents, passes=1, progress=self.progress)

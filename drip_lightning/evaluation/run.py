@@ -27,6 +27,7 @@ from drip_lightning.evaluation.summary import FORMAT_VERSION, RowResult, all_row
 from drip_lightning.evaluation.table import report
 from drip_lightning.evaluation.worst import WorstCases
 from drip_lightning.files import whole_file, write_text_whole
+from drip_lightning.lit.callbacks.progress import RunProgressBar
 from drip_lightning.lit.ranks.parallel import check_devices
 
 _MOST_NAMED = 5
@@ -226,5 +227,6 @@ def quiet_trainer(accelerator: str, devices: int, precision: str) -> Trainer:
             logger=False,
             enable_checkpointing=False,
             enable_model_summary=False,
+            callbacks=[RunProgressBar()],
             use_distributed_sampler=False,
         )

@@ -9,13 +9,14 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.errors import InputError, raised_as
 from drip_lightning.lit.averaging import Averaging
+from drip_lightning.lit.callbacks.progress import parts_told
 from drip_lightning.lit.description import choice_to_config
 from drip_lightning.lit.parameter_groups import ParameterGroups
 from drip_lightning.lit.scores import MatteScores, OfEachSet, validation_prefix
 from drip_lightning.lit.stage import Stage
 from drip_lightning.memory import parse_bytes
 from drip_lightning.nn.memory_bound import MemoryBound
-from drip_lightning.nn.sampler import KnownPixels, Matte, MattingSampler
+from drip_lightning.nn.sampler import KnownPixels, Matte, MattingSampler, Progress, no_progress
 from drip_lightning.nn.transparency import VaeDecoderModule
 from drip_lightning.ops.randomness import sample_generator
 from drip_lightning.ops.sizes import Sizes
@@ -114,14 +115,20 @@ class MattingStage(Stage):
             default_tile_size=self.tile_size,
         )
 
-    def matte(self, batch: MattingBatch, sampler: MattingSampler) -> Matte:
+    def matte(self, batch: MattingBatch, sampler: MattingSampler, *, progress: Progress = no_progress) -> Matte:
         """Matte a batch; a sample's noise depends on its number and the seed alone."""
         generators = [sample_generator(self.seed, number, "sampling") for number in batch["number"]]
-        return sampler(batch["image"], batch["trimap"], steps=self.sampling_steps, generators=generators)
+        return sampler(
+            batch["image"],
+            batch["trimap"],
+            steps=self.sampling_steps,
+            generators=generators,
+            progress=progress,
+        )
 
     def validation_step(self, batch: MattingBatch, batch_index: int, dataloader_idx: int = 0) -> Matte:  # type: ignore[override]
         """Score the stage's mattes; the panels are drawn from what is returned."""
-        matte = self.matte(batch, self.sampler)
+        matte = self.matte(batch, self.sampler, progress=parts_told(self.trainer))
         self.scores.of(dataloader_idx, self.device).update(matte, batch)
         return matte
 
@@ -134,5 +141,5 @@ class MattingStage(Stage):
 
     def predict_step(self, batch: MattingBatch, batch_index: int, dataloader_idx: int = 0) -> dict[str, Any]:
         """Matte a batch: `key`, `foreground` and `alpha`, as Lightning collects them."""
-        matte = self.matte(batch, self.sampler)
+        matte = self.matte(batch, self.sampler, progress=parts_told(self.trainer))
         return {"key": batch["key"], "foreground": matte.foreground, "alpha": matte.alpha}

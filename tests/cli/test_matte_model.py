@@ -2,12 +2,14 @@ from argparse import Namespace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from drip_lightning.cli.matte_model import MatteModel, told_memory
 from drip_lightning.cli.matte_options import build_parser
+from drip_lightning.data.exr import write_exr
 from drip_lightning.errors import InputError
 from drip_lightning.nn.memory_bound import MemoryBound
 from drip_lightning.nn.sampler import no_progress
@@ -56,7 +58,11 @@ def test_a_picture_that_memory_cannot_hold_is_refused_before_it_is_decoded(tmp_p
         MatteModel(SimpleNamespace(memory=MemoryBound(limit)), 1, torch.device("cpu"), Namespace())  # type: ignore[arg-type]
         for limit in (1, 10**15)
     )
-    with pytest.raises(InputError, match=r"^a picture of 3000×3000 needs 0.58 GB .* allow \S+ GB more \(--memory\)"):
-        tight.require_memory(tmp_path / "large.png")
+    (tmp_path / "large.exr").write_bytes(write_exr(colour=None, alpha=np.zeros((3000, 3000)))[:-60])
+    for large in ("large.png", "large.exr"):
+        with pytest.raises(
+            InputError, match=r"^a picture of 3000×3000 needs 0.58 GB .* allow \S+ GB more \(--memory\)"
+        ):
+            tight.require_memory(tmp_path / large)
     tight.require_memory(tmp_path / "small.png")  # the sampler says what it needs
     plenty.require_memory(tmp_path / "large.png")

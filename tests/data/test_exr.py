@@ -5,7 +5,8 @@ import numpy as np
 import OpenEXR
 import pytest
 
-from drip_lightning.data.exr import read_exr, write_exr
+from drip_lightning.data.exr import exr_size, read_exr, write_exr
+from drip_lightning.data.pictures import TooBigError
 from drip_lightning.errors import InputError
 
 COLOUR = np.arange(60, dtype=np.float32).reshape(4, 5, 3) / 8  # exact in half floats, up to 7.4
@@ -60,6 +61,27 @@ def test_pixels_lie_in_the_display_window() -> None:
     expected = np.zeros((4, 6), np.float32)
     expected[0, 2:4], expected[1, 2] = (1, 2), 3
     assert np.array_equal(found[..., 0], expected)
+
+
+def test_the_size_is_known_before_a_pixel_is_read() -> None:
+    windows = {"displayWindow": ((0, 0), (5, 3)), "dataWindow": ((2, -1), (3, 1))}
+    content = written(windows, R=np.zeros((3, 2), np.float32))
+    without_pixels = content[:-24]  # all but the header and the places of its rows
+    assert exr_size(without_pixels, name="x") == (6, 4)
+    with pytest.raises(InputError, match="x cannot be decoded: damaged"):
+        read_exr(without_pixels, name="x")
+
+
+@pytest.mark.parametrize("window", ["displayWindow", "dataWindow"])
+def test_a_picture_too_big_is_refused_before_it_is_read(window: str) -> None:
+    """By what it shows, and by what it stores: a few bytes can say a terabyte."""
+    content = write_exr(colour=None, alpha=ALPHA)
+    place = content.index(window.encode()) + len(f"{window}\0box2i\0") + 4
+    corner = np.array([2**20 - 1, 2**19 - 1], "<i4").tobytes()
+    huge = content[: place + 8] + corner + content[place + 16 :]
+    for read in (exr_size, read_exr):
+        with pytest.raises(TooBigError, match=r"^x has 1048576x524288 pixels, more than .*: make it smaller$"):
+            read(huge, name="x")
 
 
 @pytest.mark.parametrize(

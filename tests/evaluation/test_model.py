@@ -34,8 +34,10 @@ def test_one_set_of_latents_is_decoded_by_every_decoder(stage: MattingStage, mon
     monkeypatch.setattr(sampler, "sample_latents", lambda *args, **more: counted("sample", sample, *args, **more))
     monkeypatch.setattr(LatentCodec, "decode", lambda *args, **more: counted("decode", decode, *args, **more))
     batch = matting_batch(5, size=32)
-    method = Model(stage, name="ours", source="here")
+    method, told = Model(stage, name="ours", source="here"), list[tuple[int, int]]()
+    method.progress = lambda done, total: told.append((done, total))
     plain, own = method.mattes(batch, steps=2, seeds=[3])
+    assert told == [(part, 5) for part in range(1, 6)]  # encoded, two steps, both decoders
     assert calls == {"sample": 1, "decode": 1}
     assert method.rows == ("ours, VAE decoder", "ours")
     assert not torch.equal(plain.alpha, own.alpha)

@@ -16,6 +16,7 @@ from drip_lightning.evaluation.journal import Journal
 from drip_lightning.evaluation.method import Trimap
 from drip_lightning.evaluation.plan import EvaluationPlan
 from drip_lightning.evaluation.run import EvaluationReport, conclude, evaluate, quiet_trainer
+from drip_lightning.lit.callbacks.progress import RunProgressBar
 from tests.evaluation.mattes import Noisy
 from tests.shards import evaluation_shards, write_shards
 
@@ -73,6 +74,20 @@ def test_as_many_of_the_worst_cases_are_drawn_as_are_asked_for(data: str, tmp_pa
     run([Noisy()], tmp_path / "few", data, worst=1)
     heights = [Image.open(tmp_path / folder / "worst.png").height for folder in ("few", "out")]
     assert (heights[1] > heights[0]) == (worst > 1)
+
+
+def test_a_method_can_tell_the_bar_how_far_a_picture_is(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Telling(Noisy):
+        def mattes(self, batch: MattingBatch, **settings: object) -> tuple:
+            self.progress(batch["number"][0], 3)
+            return super().mattes(batch, **settings)
+
+    told: list[tuple[int, int]] = []
+    monkeypatch.setattr(RunProgressBar, "tell_parts", lambda bar, done, total: told.append((done, total)))
+    run([Trimap(), Telling()], tmp_path / "out", data)
+    assert told == [(0, 3), (1, 3), (2, 3)]
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
