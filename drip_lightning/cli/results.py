@@ -17,7 +17,8 @@ from drip_lightning.data.frames import Frames, encode_frames, frames_of, require
 from drip_lightning.data.own_colours import OwnColours, density_of, linear_colours, profile_colours, srgb_colours
 from drip_lightning.data.picture_files import FORMATS as READ
 from drip_lightning.data.picture_files import SUFFIXES, read_file
-from drip_lightning.data.pictures import colour_pixels, open_picture
+from drip_lightning.data.pictures import open_picture
+from drip_lightning.data.pixels import colour_pixels
 from drip_lightning.errors import InputError
 from drip_lightning.files import whole_file
 from drip_lightning.nn.sampler import Matte

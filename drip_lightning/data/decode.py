@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from drip_lightning.data.pictures import colour_pixels, grey_pixels, open_picture, rgba_pixels
+from drip_lightning.data.pictures import open_picture
+from drip_lightning.data.pixels import colour_pixels, grey_pixels, rgba_pixels
 from drip_lightning.errors import InputError
 
 

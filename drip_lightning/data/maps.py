@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from drip_lightning.data.pictures import grey_pixels, without_alpha
+from drip_lightning.data.pixels import grey_pixels, without_alpha
 from drip_lightning.errors import InputError
 
 _MOST_LABELS = 8

@@ -14,13 +14,8 @@ from drip_lightning.data.maps import map_pixels, require_trimap
 from drip_lightning.data.matte_jobs import MatteJob
 from drip_lightning.data.orientation import Orientation, fit_guide
 from drip_lightning.data.picture_files import FORMATS, read_file
-from drip_lightning.data.pictures import (
-    colour_floats,
-    opacity,
-    open_picture,
-    open_with_values,
-    orientation_of,
-)
+from drip_lightning.data.pictures import open_picture, open_with_values, orientation_of
+from drip_lightning.data.pixels import colour_floats, opacity
 from drip_lightning.errors import InputError
 from drip_lightning.ops.trimap import quantise_trimap, trimap_from_mask, unknown_mask
 

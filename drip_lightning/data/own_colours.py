@@ -11,7 +11,8 @@ from PIL import Image, UnidentifiedImageError
 
 from drip_lightning.data.exr import is_exr, read_exr
 from drip_lightning.data.picture_files import FORMATS
-from drip_lightning.data.pictures import SRGB, foreign_profile, open_with_values, transformed
+from drip_lightning.data.pictures import open_with_values
+from drip_lightning.data.pixels import SRGB, foreign_profile, transformed
 from drip_lightning.errors import InputError, raised_as
 from drip_lightning.ops.srgb import srgb_to_linear
 

@@ -14,7 +14,8 @@ from drip_lightning.data.exr import is_exr, read_exr
 from drip_lightning.data.frames import require_single
 from drip_lightning.data.maps import map_pixels
 from drip_lightning.data.picture_files import read_file
-from drip_lightning.data.pictures import colour_pixels, opacity, open_picture
+from drip_lightning.data.pictures import open_picture
+from drip_lightning.data.pixels import colour_pixels, opacity
 from drip_lightning.data.sample import MattingBatch
 from drip_lightning.errors import InputError
 from drip_lightning.evaluation.method import Method

@@ -20,7 +20,7 @@ from drip_lightning.data.own_colours import profile_colours
 from drip_lightning.errors import InputError
 from drip_lightning.nn.sampler import Matte
 from drip_lightning.ops.srgb import srgb_to_linear
-from tests.data.test_pictures import display_p3
+from tests.data.test_pixels import display_p3
 from tests.test_docs import commands
 
 

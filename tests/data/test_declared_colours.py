@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from drip_lightning.data.picture_files import FORMATS
-from drip_lightning.data.pictures import colour_floats, colour_pixels, open_picture, open_with_values
+from drip_lightning.data.pictures import open_picture, open_with_values
+from drip_lightning.data.pixels import colour_floats, colour_pixels
 from drip_lightning.errors import InputError
 
 COLOUR = (210, 40, 49)

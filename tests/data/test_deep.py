@@ -11,18 +11,10 @@ from PIL import Image
 from drip_lightning.data import pictures
 from drip_lightning.data.maps import map_pixels
 from drip_lightning.data.picture_files import FORMATS
-from drip_lightning.data.pictures import (
-    TooBigError,
-    colour_floats,
-    colour_pixels,
-    opacity,
-    open_picture,
-    open_values,
-    open_with_values,
-    rgba_pixels,
-)
+from drip_lightning.data.pictures import TooBigError, open_picture, open_values, open_with_values
+from drip_lightning.data.pixels import colour_floats, colour_pixels, opacity, rgba_pixels
 from drip_lightning.errors import InputError
-from tests.data.test_pictures import display_p3
+from tests.data.test_pixels import display_p3
 
 VALUES = np.array([[[127, 128, 129, 65535], [128 * 257 - 129, 128 * 257 - 128, 65407, 40000]]], np.uint16)
 ROUNDED = [[0, 0, 1, 255], [127, 128, 255, 156]]

@@ -9,7 +9,7 @@ from drip_lightning.data.deep import deep_values
 from drip_lightning.data.encode import FORMATS, encode_picture
 from drip_lightning.data.exr import read_exr
 from drip_lightning.errors import InputError
-from tests.data.test_pictures import display_p3
+from tests.data.test_pixels import display_p3
 
 PIXELS = np.random.default_rng(0).random((5, 7, 4)).astype(np.float32)
 

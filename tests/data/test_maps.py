@@ -10,7 +10,7 @@ from drip_lightning.data.convert.outcome import Refusal, read_grey
 from drip_lightning.data.maps import map_pixels, require_trimap
 from drip_lightning.data.pictures import open_picture
 from drip_lightning.errors import InputError
-from tests.data.test_pictures import saved
+from tests.data.test_pixels import saved
 
 TRIMAP = np.array([[0, 0, 128, 255], [0, 128, 128, 255]], np.uint8)
 MASK = np.array([[0, 0, 255, 255]], np.uint8)

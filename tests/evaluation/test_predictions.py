@@ -15,7 +15,7 @@ from drip_lightning.evaluation.method import Trimap
 from drip_lightning.evaluation.named import methods_of
 from drip_lightning.evaluation.predictions import Predictions, read_matte
 from drip_lightning.ops.srgb import srgb_to_linear
-from tests.data.test_pictures import display_p3
+from tests.data.test_pixels import display_p3
 from tests.evaluation.test_run import lines, run
 from tests.shards import evaluation_shards
 

@@ -33,7 +33,7 @@ from drip_lightning.data.convert.sources import (
     subfolder,
 )
 from drip_lightning.data.picture_files import find_pictures
-from drip_lightning.data.pictures import rgba_pixels
+from drip_lightning.data.pixels import rgba_pixels
 from drip_lightning.errors import InputError
 
 Codec = Literal["png", "webp"]

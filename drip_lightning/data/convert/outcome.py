@@ -14,12 +14,8 @@ from PIL import Image
 from drip_lightning.data.maps import map_pixels
 from drip_lightning.data.orientation import ways_to_lie
 from drip_lightning.data.picture_files import FORMATS, read_file
-from drip_lightning.data.pictures import (
-    TooBigError,
-    colour_pixels,
-    open_picture,
-    orientation_of,
-)
+from drip_lightning.data.pictures import TooBigError, open_picture, orientation_of
+from drip_lightning.data.pixels import colour_pixels
 from drip_lightning.errors import InputError
 
 Bytes = NDArray[np.uint8]

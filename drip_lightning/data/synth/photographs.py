@@ -11,7 +11,8 @@ from PIL import Image
 
 from drip_lightning.data.frames import require_single
 from drip_lightning.data.picture_files import FORMATS, find_pictures, read_file
-from drip_lightning.data.pictures import colour_pixels, open_picture
+from drip_lightning.data.pictures import open_picture
+from drip_lightning.data.pixels import colour_pixels
 from drip_lightning.data.synth.textures import Bytes
 from drip_lightning.errors import InputError
 
