@@ -55,8 +55,11 @@ PURPOSES = {
     "fit": "Train a stage. Checkpoints, TensorBoard logs and the resolved configuration land in its run folder.",
     "validate": "Score a stage on the evaluation shards.",
     "test": "Measure a configured stage beside its trimaps; `drip test --help` says more.",
-    "predict": "Matte the evaluation shards and return the results to Python; `drip matte` writes pictures.",
+    "predict": "Matte the evaluation shards, for callbacks that write or for Python; `drip matte` writes pictures.",
 }
+
+_UNWATCHED = {"predict": ("--return_predictions=false",)}
+"""What the command line does without, which nobody can ask for what Lightning collects: it would fill the memory."""
 
 
 def main(arguments: list[str]) -> int:
@@ -82,7 +85,7 @@ def main(arguments: list[str]) -> int:
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
     with raised_as(InputError, MisconfigurationException, message=str), _known_failures_told():
-        run([verb, *("--help" if word == "--help-all" else word for word in rest)])
+        run([verb, *_UNWATCHED.get(verb, ()), *("--help" if word == "--help-all" else word for word in rest)])
     return 0
 
 

@@ -18,7 +18,7 @@ train and evaluate
   plan        what a training will cost: memory, operations, hours, disk
   validate    score a stage on the evaluation shards
   test        measure checkpoints and baselines on evaluation shards, in one table
-  predict     matte the evaluation shards from Python
+  predict     matte the evaluation shards, for callbacks or Python
   sweep       ablations × seeds → runs → one table
   report      tables, curves and pictures of a sweep, again
   configs     copy the shipped configurations out

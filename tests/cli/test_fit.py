@@ -1,3 +1,4 @@
+import functools
 import json
 import multiprocessing
 import os
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningModule, Trainer
 
 import drip_lightning.cli.main as command
 from drip_lightning.cli.fit import run
@@ -146,6 +147,21 @@ def test_predict_gives_the_mattes_of_the_evaluation_pictures(synth: Path, runs: 
         assert prediction["key"] == batch["key"]
         assert torch.allclose(prediction["alpha"], matte.alpha, atol=1e-5)
         assert torch.allclose(prediction["foreground"], matte.foreground, atol=1e-5)
+
+
+@pytest.mark.parametrize(("more", "kept"), [((), False), (("--return_predictions=true",), True)])
+def test_predict_on_the_command_line_keeps_no_mattes(
+    synth: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...], kept: bool
+) -> None:
+    asked: list[bool] = []
+
+    @functools.wraps(Trainer.predict)  # of which the options are made
+    def predict(trainer: Trainer, *_: object, return_predictions: bool, **__: object) -> None:
+        asked.append(return_predictions)
+
+    monkeypatch.setattr(Trainer, "predict", predict)
+    assert command.run([*tiny_arguments("denoiser", synth, runs, verb="predict"), *more]) == 0
+    assert asked == [kept]
 
 
 def _damaged(synth: Path, folder: Path) -> Path:
