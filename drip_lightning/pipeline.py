@@ -14,10 +14,10 @@ from drip_lightning.errors import InputError, raised_as
 from drip_lightning.nn.attention import DomainAttention
 from drip_lightning.nn.channel_order import ChannelOrderModule
 from drip_lightning.nn.described import choice_of
+from drip_lightning.nn.export_index import INDEX, check_files, seal
 from drip_lightning.nn.half_size import HalfSizeUNetDecoderModule
 from drip_lightning.nn.hub import local_folder
 from drip_lightning.nn.joint_denoiser import Switcher
-from drip_lightning.nn.pipeline_folder import INDEX, check_files, seal
 from drip_lightning.nn.plain_pipeline import MattingOutput, PlainMattingPipeline
 from drip_lightning.nn.skip_decoder import SkipDecoderModule
 from drip_lightning.nn.switcher import PosEncSwitcherModule

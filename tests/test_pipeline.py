@@ -16,9 +16,9 @@ from drip_lightning import MattingOutput, MattingPipeline, sample_generator
 from drip_lightning.errors import InputError
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.nn.attention import IndependentAttention
+from drip_lightning.nn.export_index import seal
 from drip_lightning.nn.exported_sampler import is_known
 from drip_lightning.nn.half_size import HalfSizeUNetDecoder
-from drip_lightning.nn.pipeline_folder import seal
 from drip_lightning.nn.sampler import Matte
 from drip_lightning.nn.two_unets import TwoUNets
 from drip_lightning.ops.picture import as_picture

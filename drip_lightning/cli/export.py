@@ -88,8 +88,8 @@ def main(arguments: list[str]) -> int:
     from drip_lightning.export.folder import check_place, write_pipeline_folder
     from drip_lightning.export.model_card import model_card
     from drip_lightning.lit.matting import MattingStage
+    from drip_lightning.nn.export_index import is_exported
     from drip_lightning.nn.hub import is_hub_id, prepare_push, push
-    from drip_lightning.nn.pipeline_folder import is_exported
 
     out = options.out.absolute()
     check_place(out, overwrite=options.overwrite)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from drip_lightning.cli.size_options import add_size_options, in_precision, size_changes
 from drip_lightning.errors import InputError, raised_as
 from drip_lightning.moved import MOVED_HELP, moved_places
+from drip_lightning.nn.export_index import is_exported
 from drip_lightning.shipped import shipped_model
 
 if TYPE_CHECKING:
@@ -41,9 +42,18 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def is_export(options: argparse.Namespace) -> bool:
-    """Whether an exported folder on this machine is asked for, which needs none of what training does."""
-    named = options.checkpoint is None or (options.checkpoint / "model_index.json").is_file()
-    return named and options.moved is None
+    """Whether an exported folder is asked for, here or on the Hub: it needs none of what training does.
+
+    Raises:
+        InputError: it is on the Hub, which does not answer: told before slow imports, or any work.
+    """
+    place = options.checkpoint
+    if place is None or is_exported(place):
+        return options.moved is None
+    from drip_lightning.nn.hub import is_hub_id, require_answer
+
+    require_answer(place)
+    return options.moved is None and is_hub_id(place)
 
 
 @dataclass(frozen=True)
@@ -64,7 +74,7 @@ class MatteModel:
 
     @classmethod
     def of(cls, options: argparse.Namespace, *, prog: str) -> "MatteModel":
-        """Load what was asked for, and say on standard error if that is the package's model.
+        """Load what was asked for, and say on standard error if that is the package's model or which of the Hub's.
 
         Args:
             options: What `add_model_options` has read.
@@ -77,6 +87,12 @@ class MatteModel:
         if checkpoint is None:
             checkpoint = shipped_model()
             print(f"{prog}: no --checkpoint, so the model in {checkpoint} is used", file=sys.stderr)
+        else:
+            from drip_lightning.nn.hub import local_folder
+
+            checkpoint = local_folder(checkpoint)
+            if checkpoint != options.checkpoint:
+                print(f"{prog}: {options.checkpoint}: taking revision {checkpoint.name} of the Hub's", file=sys.stderr)
         device = _usable_device(options.device)
         sampler, sampling_steps = _loaded(checkpoint, options, device)
         return cls(sampler, sampling_steps, device, options)

@@ -18,8 +18,8 @@ from drip_lightning.evaluation.model import Model, VaeCeiling
 from drip_lightning.evaluation.predictions import Predictions, prediction_files
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.moved import moved_paths
+from drip_lightning.nn.export_index import is_exported
 from drip_lightning.nn.hub import is_hub_id
-from drip_lightning.nn.pipeline_folder import is_exported
 from drip_lightning.ops.hints.closed_form import closed_form_colours
 from drip_lightning.ops.hints.colours import propagated_colours, sampled_colours
 from drip_lightning.shipped import shipped_model

@@ -13,8 +13,9 @@ from drip_lightning.files import whole_folder
 from drip_lightning.lit.description import choice_to_config, config_to_choice
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.lit.transparency import TransparencyDecoder
+from drip_lightning.nn.export_index import CARD, INDEX, WEIGHTS, is_exported, read_index
 from drip_lightning.nn.fine_tuning import AllWeights, FineTuning
-from drip_lightning.nn.pipeline_folder import CARD, INDEX, WEIGHTS, PipelineFolder, is_exported, read_index
+from drip_lightning.nn.pipeline_folder import PipelineFolder
 
 
 def check_place(out: Path, *, overwrite: bool) -> None:

@@ -9,7 +9,7 @@ from drip_lightning.export.folder import base_of, stage_descriptions
 from drip_lightning.lit.matting import MattingStage
 from drip_lightning.lit.resume.checkpoint_io import checkpoint_to_use, step_of
 from drip_lightning.lit.transparency import TransparencyDecoder
-from drip_lightning.nn.pipeline_folder import is_exported
+from drip_lightning.nn.export_index import is_exported
 
 _CARD = """\
 ---

@@ -27,8 +27,9 @@ from drip_lightning.lit.resume.optimizer import describe_optimization
 from drip_lightning.lit.resume.same_run import check_same_model
 from drip_lightning.lit.weights import check_same_autoencoder, check_sizes, laid_out_as
 from drip_lightning.moved import MissingSource, moved_paths
+from drip_lightning.nn.export_index import is_exported
 from drip_lightning.nn.hub import local_folder
-from drip_lightning.nn.pipeline_folder import is_exported, read_exported
+from drip_lightning.nn.pipeline_folder import read_exported
 from drip_lightning.nn.pretrained import Networks
 from drip_lightning.nn.without_weights import WithoutWeights
 from drip_lightning.shipped import shipped_model

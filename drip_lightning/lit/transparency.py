@@ -21,9 +21,9 @@ from drip_lightning.lit.parameter_groups import ParameterGroups
 from drip_lightning.lit.resume.checkpoint_io import best_folder, checkpoints_in
 from drip_lightning.moved import MissingSource
 from drip_lightning.nn.digest import weights_digest
+from drip_lightning.nn.export_index import is_exported
 from drip_lightning.nn.latents import LatentPairs
 from drip_lightning.nn.losses import MattingLoss
-from drip_lightning.nn.pipeline_folder import is_exported
 from drip_lightning.nn.pretrained import Networks, StableDiffusion
 from drip_lightning.nn.sampler import KnownPixels, MattingSampler
 from drip_lightning.nn.transparency import DecoderChoice, UNetDecoder

@@ -13,10 +13,11 @@ from torch import nn
 
 from drip_lightning.choices import class_of
 from drip_lightning.memory import parse_bytes
+from drip_lightning.nn.export_index import WEIGHTS, read_config, read_index
 from drip_lightning.nn.half_size import HalfSizeUNetDecoderModule
 from drip_lightning.nn.joint_denoiser import JointDenoiser
 from drip_lightning.nn.memory_bound import MemoryBound
-from drip_lightning.nn.pipeline_folder import WEIGHTS, read_config, read_index, read_weights
+from drip_lightning.nn.pipeline_folder import read_weights
 from drip_lightning.nn.plain_pipeline import PlainMattingPipeline
 from drip_lightning.nn.sampler import MattingSampler
 from drip_lightning.nn.skip_decoder import SkipDecoderModule

@@ -15,7 +15,7 @@ from huggingface_hub.errors import (
 )
 
 from drip_lightning.errors import DripError, InputError, RunError, reason_of
-from drip_lightning.nn.pipeline_folder import CARD, INDEX, read_index
+from drip_lightning.nn.export_index import CARD, INDEX, read_index
 from drip_lightning.nn.sources import hub_problem
 
 _ID = re.compile(r"(?P<name>[\w.-]+/[\w.-]+?)(?:@(?P<revision>[\w./-]+))?")
@@ -58,6 +58,19 @@ def local_folder(place: str | os.PathLike[str], *, revision: str | None = None) 
             name, revision=commit, allow_patterns=[INDEX, CARD, *files], local_files_only=is_offline
         )
         return Path(fetched)
+
+
+def require_answer(place: str | os.PathLike[str]) -> None:
+    """Refuse at once what `local_folder` could not give, for want of a Hub: before slow imports, or any work.
+
+    Args:
+        place: As `local_folder` takes it.
+
+    Raises:
+        InputError: the Hub does not answer, and there is no earlier download.
+    """
+    if is_hub_id(place) and hub_problem() is not None:
+        local_folder(place)
 
 
 def prepare_push(name: str) -> None:

@@ -1,7 +1,5 @@
 """A trained pipeline as a folder in diffusers' format: what `drip export` writes, as a source of networks."""
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +13,17 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from drip_lightning.errors import InputError
+from drip_lightning.nn.export_index import (
+    EARLIER_PROMPT_EMBEDDING,
+    INDEX,
+    WEIGHTS,
+    checked_file,
+    read_config,
+    read_index,
+)
 from drip_lightning.nn.joint_denoiser import narrow_config
 from drip_lightning.nn.pretrained import Networks
 
-INDEX = "model_index.json"
-"""diffusers' list of parts; under `drip` it holds what the stages are, and every file's SHA-256."""
-CARD = "README.md"
-WEIGHTS = "diffusion_pytorch_model.safetensors"
-"""diffusers' name for a part's weights."""
-_EARLIER_PROMPT_EMBEDDING = "prompt_embedding.safetensors"
-"""Where earlier versions wrote it, with each U-Net in a folder of its own."""
 _UNETS = ("unet", "foreground_unet")
 
 
@@ -83,53 +82,9 @@ class PipelineFolder(Networks):
     def prompt_embedding(self, *, pretrained: bool = True) -> Tensor:
         """One of the right shape; its values come with the U-Net's weights."""
         folder = Path(self.folder)
-        if (folder / _EARLIER_PROMPT_EMBEDDING).exists():
-            return read_weights(folder, _EARLIER_PROMPT_EMBEDDING)["prompt_embedding"]
+        if (folder / EARLIER_PROMPT_EMBEDDING).exists():
+            return read_weights(folder, EARLIER_PROMPT_EMBEDDING)["prompt_embedding"]
         return torch.zeros(read_config(folder, "unet")["prompt_shape"])
-
-
-def read_index(folder: Path) -> dict[str, Any]:
-    """Read `model_index.json` of a folder that `drip export` wrote.
-
-    Raises:
-        InputError: there is none, or another program wrote it.
-    """
-    try:
-        index = json.loads((folder / INDEX).read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {folder / INDEX} ({type(error).__name__}): export it again") from error
-    written = index.get("drip") if isinstance(index, dict) else None
-    if not isinstance(written, dict) or not isinstance(written.get("files"), dict):
-        raise InputError(f"{folder} was not written by `drip export`: give a run folder, a checkpoint or an export")
-    return index
-
-
-def check_files(folder: Path) -> None:
-    """Check that a folder is what `drip export` wrote, every file of it.
-
-    Raises:
-        InputError: it is not; the message says what is wrong with which file.
-    """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder")
-    index = read_index(folder)
-    if (folder / _EARLIER_PROMPT_EMBEDDING).exists():
-        raise InputError(f"{folder} was written by an earlier version: load its checkpoint and export it again")
-    for name in index["drip"]["files"]:
-        _checked(folder, name)
-
-
-def seal(folder: Path, index: dict[str, Any]) -> None:
-    """Write a folder's `model_index.json`, with a SHA-256 of every other file.
-
-    Args:
-        folder: With everything that belongs into it.
-        index: As diffusers wants it.
-    """
-    names = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
-    files = {name: file_digest(folder / name) for name in names if name not in (INDEX, CARD)}
-    sealed = index | {"drip": {**(index.get("drip") or {"stages": []}), "files": files}}
-    (folder / INDEX).write_text(json.dumps(sealed, indent=2) + "\n")
 
 
 def read_weights(folder: Path, name: str) -> dict[str, Tensor]:
@@ -142,7 +97,7 @@ def read_weights(folder: Path, name: str) -> dict[str, Tensor]:
         InputError: it is missing, or not what was written.
     """
     try:
-        weights = dict(_copies(_checked(folder, name)))
+        weights = dict(_copies(checked_file(folder, name)))
     except SafetensorError as error:
         raise InputError(f"{folder / name} is damaged ({error}): copy or export the folder again") from error
     return weights
@@ -155,40 +110,6 @@ def _copies(file: Path) -> Iterator[tuple[str, Tensor]]:
         with safe_open(file, "pt") as opened:  # anew, for what one has read stays in memory as long as it is open
             value = opened.get_tensor(name)
             yield name, value.to(torch.float32 if value.is_floating_point() else value.dtype, copy=True)
-
-
-def file_digest(file: Path) -> str:
-    """SHA-256 in hexadecimal digits."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def read_config(folder: Path, part: str) -> dict[str, Any]:
-    """A part's configuration without diffusers' private entries, which would undo changes.
-
-    Raises:
-        InputError: it is missing, or not what was written.
-    """
-    name = "scheduler_config.json" if part == "scheduler" else "config.json"
-    config = json.loads(_checked(folder, f"{part}/{name}").read_text())
-    return {name: value for name, value in config.items() if not name.startswith("_")}
-
-
-def _checked(folder: Path, name: str) -> Path:
-    file = folder / name
-    expected = read_index(folder)["drip"]["files"].get(name)
-    try:
-        found = file_digest(file)
-    except OSError as error:
-        raise InputError(f"cannot read {file} ({error.strerror}): copy or export the folder again") from error
-    if found != expected:
-        raise InputError(f"{file} is damaged (its checksum differs): copy or export the folder again")
-    return file
-
-
-def is_exported(path: Path) -> bool:
-    """Whether a path is a folder in diffusers' format, and so no run folder."""
-    return (path / INDEX).is_file()
 
 
 def read_exported(folder: Path, is_wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:

@@ -1,5 +1,8 @@
 """Exports on the Hub: uploaded, downloaded by name, pinned; what goes wrong is one line, and soon."""
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,7 +68,6 @@ def test_a_run_is_exported_pushed_and_matted_with_by_name(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     trainer = fit(Denoiser(networks=with_saved_vae(tmp_path / "vae")), [matting_batch(0)], tmp_path)
@@ -84,7 +86,7 @@ def test_a_run_is_exported_pushed_and_matted_with_by_name(
     for number, checkpoint in enumerate(("out", NAME, pinned)):
         arguments = ("--trimap", "trimap.png", "--device", "cpu", "--steps", 1, "--out", f"cut{number}.png")
         assert drip("matte", "photo.png", "--checkpoint", checkpoint, *arguments) == 0
-        assert (f"{checkpoint}: taking revision {commit}" in caplog.text) == (checkpoint != "out")
+        assert (f"{checkpoint}: taking revision {commit}" in capsys.readouterr().err) == (checkpoint != "out")
     assert Path("cut0.png").read_bytes() == Path("cut1.png").read_bytes() == Path("cut2.png").read_bytes()
 
 
@@ -167,6 +169,22 @@ def test_without_a_network_it_is_one_line_before_any_work(
     assert "the Hub cannot be reached, http://127.0.0.1:" in complaint_of(InputError, NAME)
     assert drip("export", exported.parent / "nowhere.ckpt", tmp_path / "out", "--push-to-hub", NAME) == 1
     assert "the Hub cannot be reached" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_drip_matte_asks_the_hub_before_it_imports_anything_slow(tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "from drip_lightning.cli.main import run\n"
+        f"status = run(['matte', 'photo.jpg', '--checkpoint={NAME}', '--trimap=trimap.png', '--out=out.png'])\n"
+        "sys.exit(9 if {'torch', 'diffusers'} & set(sys.modules) else status)\n"
+    )
+    settings = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, env=os.environ | settings
+    )
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith(f"drip matte: {NAME}: no such file or folder, and the Hub cannot be reached, http")
+    assert done.stderr.count("\n") == 1
 
 
 def test_what_is_here_or_should_be_is_no_name_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

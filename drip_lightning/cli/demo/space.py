@@ -58,8 +58,8 @@ def export_space(folder: Path, options: argparse.Namespace) -> None:
         RunError: it cannot be written, or the model cannot be fetched.
     """
     from drip_lightning.cli.export import main as export
+    from drip_lightning.nn.export_index import check_files, is_exported
     from drip_lightning.nn.hub import local_folder
-    from drip_lightning.nn.pipeline_folder import check_files, is_exported
 
     if folder.exists():
         raise InputError(f"{folder} exists: choose another place for --export-space")
