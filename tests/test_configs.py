@@ -1,7 +1,9 @@
 import pkgutil
 import re
 from dataclasses import dataclass
+from functools import cache
 from inspect import signature
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +46,10 @@ class _ParserOnly(DripCLI):
 
 @pytest.fixture(scope="module")
 def parse() -> Any:
+    """Parses configurations, the same once. Results are not to be changed."""
     parser = _ParserOnly().parser
 
+    @cache
     def parse_configs(*configs: Path, more: tuple[str, ...] = ()) -> Any:
         return parser.parse_args(["fit", *(f"--config={config}" for config in configs), *more]).fit
 
@@ -71,9 +75,19 @@ def test_a_run_is_complete_alone(parse: Any, stage: Path) -> None:
     assert config.seed_everything == config.data.init_args.seed == config.model.init_args.seed
 
 
-@pytest.mark.parametrize("hardware", HARDWARE, ids=_name)
-@pytest.mark.parametrize("scale", SCALES, ids=_name)
 @pytest.mark.parametrize("stage", RUNS, ids=_name)
+@pytest.mark.parametrize(
+    ("scale", "hardware"),
+    [
+        pytest.param(
+            scale,
+            hardware,
+            id=f"{scale.stem}-{hardware.stem}",
+            marks=() if scale.stem == "tiny" or hardware.stem == "cpu" else pytest.mark.slow,
+        )
+        for scale, hardware in product(SCALES, HARDWARE)
+    ],
+)
 def test_every_run_takes_every_scale_and_hardware(parse: Any, stage: Path, scale: Path, hardware: Path) -> None:
     if hardware.stem == "gpu24" and stage.stem == "autoencoder":
         pytest.skip("Stable Diffusion brings its autoencoder")

@@ -106,6 +106,7 @@ def test_an_augmentation_of_one_s_own_draws(mylab: Path, denoiser: Path) -> None
     assert all(own.foreground.scale == other.foreground.scale for own, other in drawn)
 
 
+@pytest.mark.slow
 def test_a_data_module_of_one_s_own_is_trained_with_and_stored(
     mylab: Path, synth: Path, denoiser: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

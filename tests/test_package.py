@@ -17,6 +17,7 @@ from tests.runs import CONFIGS, tiny_arguments
 REPOSITORY = CONFIGS.parent
 
 
+@pytest.mark.slow
 def test_every_public_name_is_there_and_none_is_imported_before_it_is_asked_for() -> None:
     code = (
         "import sys, drip_lightning as d\n"

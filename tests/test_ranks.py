@@ -66,7 +66,9 @@ def _assert_same(first: Path, second: Path) -> None:
         assert other[tag] == pytest.approx(logged[tag], rel=1e-4, abs=1e-6), tag
 
 
-@pytest.mark.parametrize("stage", ["autoencoder", "denoiser", pytest.param("transparency", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "stage", ["denoiser", *(pytest.param(name, marks=pytest.mark.slow) for name in ("autoencoder", "transparency"))]
+)
 def test_two_ranks_train_average_and_score_as_one(stage: str, data: Path, runs: Path, tmp_path: Path) -> None:
     run(_arguments(stage, data, runs, tmp_path / "one", AVERAGED))
     run_on_ranks(2, _arguments(stage, data, runs, tmp_path / "two", AVERAGED), tmp_path)
@@ -103,7 +105,9 @@ def test_compiled_on_two_ranks_and_resumed_it_trains_as_one_plain_rank(data: Pat
     torch.testing.assert_close(_weights(tmp_path / "plain"), _weights(tmp_path / "compiled"), rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("end", ["SIGKILL", "exception", pytest.param("worker", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "end", ["SIGKILL", *(pytest.param(end, marks=pytest.mark.slow) for end in ("exception", "worker"))]
+)
 def test_a_rank_that_dies_fails_all(
     data: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:

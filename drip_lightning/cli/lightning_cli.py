@@ -67,6 +67,7 @@ class DripCLI(LightningCLI):
         args = [with_paths(word) for word in with_found_configs(with_environment(args))]
         adapt_class_values()
         keep_integers()
+        self._verb = args[0]
         super().__init__(
             Stage,
             MattingDataModule,
@@ -79,6 +80,10 @@ class DripCLI(LightningCLI):
             load_from_checkpoint_support=False,
             args=args,
         )
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
+        """The verb that is asked for alone: each takes a parser of its own, which takes its time to be built."""
+        return {self._verb: super().subcommands()[self._verb]}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the callbacks, and tie what must agree: one seed, one run folder."""

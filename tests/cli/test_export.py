@@ -105,6 +105,7 @@ def test_a_transparency_stage_may_stand_on_an_exported_denoiser_and_be_exported(
     assert "What it was trained with was not recorded" in (tmp_path / "out" / "README.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["two U-Nets", "channel order", "EMA"])
 def test_a_variants_folder_needs_neither_run_nor_autoencoder(name: str, tmp_path: Path) -> None:
     choices = {
@@ -122,11 +123,12 @@ def test_a_variants_folder_needs_neither_run_nor_autoencoder(name: str, tmp_path
     assert weights == ("averages of 1 steps" if name == "EMA" else "of the last step, not averaged")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fine_tuning", "decoder"),
     [
         pytest.param(AttentionOnly(), SkipDecoder(), id="attention and skips"),
-        pytest.param(LoRA(rank=2), UNetDecoder(), id="LoRA", marks=pytest.mark.slow),
+        pytest.param(LoRA(rank=2), UNetDecoder(), id="LoRA"),
     ],
 )
 def test_stable_diffusions_folder_is_not_needed_any_more(
@@ -153,6 +155,7 @@ def test_stable_diffusions_folder_is_not_needed_any_more(
     assert str(tmp_path) not in card + (moved / "model_index.json").read_text()
 
 
+@pytest.mark.slow
 def test_the_table_is_that_of_the_run(runs: Path, synth: Path, exported: Path, tmp_path: Path) -> None:
     tables = []
     for place, out in ((runs / "transparency", tmp_path / "a"), (exported, tmp_path / "b")):
@@ -165,6 +168,7 @@ def test_the_table_is_that_of_the_run(runs: Path, synth: Path, exported: Path, t
     assert tables[0] == tables[1]
 
 
+@pytest.mark.slow
 def test_half_precision_halves_the_files(runs: Path, exported: Path, tmp_path: Path) -> None:
     assert drip("export", runs / "transparency", tmp_path / "half", "--precision", "float16") == 0
     files = list((tmp_path / "half").rglob("*.safetensors"))

@@ -57,6 +57,7 @@ def test_the_stages_hang_together(runs: Path) -> None:
     assert not any(name.startswith(("codec.", "joint_unet.")) for name in _weights(runs / "transparency"))
 
 
+@pytest.mark.slow
 def test_the_stored_configuration_alone_repeats_the_run(runs: Path, tmp_path: Path) -> None:
     config = f"--config={runs / 'denoiser' / 'config.yaml'}"
     assert command.run(["fit", config, f"--trainer.default_root_dir={tmp_path}"]) == 0
@@ -75,6 +76,7 @@ def test_the_console_command_trains_in_workers_as_in_this_process(synth: Path, r
     assert all(torch.allclose(trained[name], here[name], atol=1e-5) for name in here)
 
 
+@pytest.mark.slow
 def test_going_on_is_as_if_never_stopped(synth: Path, tmp_path: Path) -> None:
     whole, parts = (tmp_path / name for name in ("whole", "parts"))
     auto = ("--ckpt_path=auto",)
@@ -112,6 +114,7 @@ def test_the_last_step_is_saved_whatever_the_interval(synth: Path, tmp_path: Pat
     assert read_checkpoint(saved[-1])["global_step"] == 3
 
 
+@pytest.mark.slow
 def test_validate_scores_the_newest_checkpoint(synth: Path, runs: Path) -> None:
     default, explicit, folder = (
         run(tiny_arguments("denoiser", synth, runs, *more, verb="validate")).trainer.callback_metrics
@@ -183,6 +186,7 @@ def _complaint(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return lines[-1]
 
 
+@pytest.mark.slow
 def test_several_evaluation_sets_are_scored_by_name(synth: Path, runs: Path, tmp_path: Path) -> None:
     folders = {"mix": str(synth / "evaluation"), "discs-3": evaluation_shards(tmp_path / "discs")}
 
@@ -209,6 +213,7 @@ def test_a_name_of_an_evaluation_set_is_one_word(synth: Path, runs: Path, capsys
     assert said.endswith("expected DIR, or names of letters, digits, _ and - to DIRs, got 'a/b'")
 
 
+@pytest.mark.slow
 def test_a_run_that_keeps_its_best_checkpoint_is_used_by_it(
     synth: Path, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:

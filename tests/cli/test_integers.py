@@ -32,6 +32,7 @@ def test_integers_stay_integers_whoever_is_imported_first(tmp_path: Path, order:
     assert (done.returncode, done.stdout.split()) == (0, ["1", "1.0", "None"]), done.stderr
 
 
+@pytest.mark.slow
 def test_the_trainer_s_stay_integers(monkeypatch: pytest.MonkeyPatch) -> None:
     hints = inspect.unwrap(Trainer.__init__).__annotations__
     monkeypatch.setitem(hints, "limit_val_batches", float | int | None)  # as other imports may leave it

@@ -15,6 +15,7 @@ def _numbers(out: str, begin: str) -> list[float]:
     return [float(word) for word in line.replace(",", "").split() if word.replace(".", "", 1).isdigit()]
 
 
+@pytest.mark.slow
 def test_the_three_stages_are_told_without_weights_or_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -53,6 +54,7 @@ def test_a_trained_denoiser_is_counted_as_it_is(synth: Path, runs: Path, capsys:
     assert frozen[0] < frozen[1]
 
 
+@pytest.mark.slow
 def test_a_batch_beyond_the_card_is_refused_and_told_how_to_fit(capsys: pytest.CaptureFixture[str]) -> None:
     """Four devices of a kind that is not here are planned for, which `drip fit` would refuse."""
     sharded = f"--config={CONFIGS / 'hardware/fsdp.yaml'}"

@@ -31,6 +31,7 @@ def test_a_configuration_is_resolved_as_fit_stores_it(resolve: Resolve, synth: P
     assert resolve([f"--config={runs / 'denoiser' / 'config.yaml'}"]) == stored
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "scale"), [*((path.stem, "tiny") for path in SWEEPS), ("parts", "small"), ("noise", "small")]
 )
@@ -48,6 +49,7 @@ def test_a_shipped_sweep_holds_together(name: str, scale: str, resolve: Resolve)
             )
 
 
+@pytest.mark.slow
 def test_the_shipped_models_parts_are_left_out_one_by_one(resolve: Resolve) -> None:
     plan = make_plan(read_sweep(CONFIGS / "sweep/compact/parts.yaml"), resolve)
     assert len({run.stages["test"] for run in plan.runs}) == len(plan.runs) == 7
@@ -73,10 +75,8 @@ def test_the_shipped_models_parts_are_left_out_one_by_one(resolve: Resolve) -> N
         assert decoder["sampling_steps"] == decoder["max_steps"] == (10 if name == "ten steps" else 1)
 
 
-@pytest.mark.parametrize(
-    "path",
-    [pytest.param(path, id=path.stem, marks=() if path.stem == "table3" else pytest.mark.slow) for path in PAPER],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("path", PAPER, ids=lambda path: path.stem)
 def test_the_papers_sweeps_are_at_its_scale(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """On a folder in Stable Diffusion 2's format: epsilon, no autoencoder, each stage's own learning rate."""
     folder = write_sd2_folder(tmp_path / "sd2")

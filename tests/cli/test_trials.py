@@ -33,6 +33,7 @@ def numbers(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accumulated", [1, 2])
 def test_the_same_batches_are_overfitted_through_a_resume(
     synth: Path, tmp_path: Path, numbers: list[list[int]], accumulated: int
@@ -78,6 +79,7 @@ def _scalars(folder: Path) -> list[Path]:
     return sorted(folder.glob("events.out.tfevents.*"))
 
 
+@pytest.mark.slow
 def test_runs_that_log_to_one_folder_leave_each_other_s_files_alone(synth: Path, tmp_path: Path) -> None:
     shared = tmp_path / "shared"
     own = [

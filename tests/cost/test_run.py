@@ -29,6 +29,7 @@ def _data(batch_size: int = 4, evaluation: str | None = None) -> MattingDataModu
     return MattingDataModule("nowhere", "nowhere", evaluation, image_size=16, batch_size=batch_size)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_and_memory_are_made_of_trained_weights_optimizer_and_averages() -> None:
     cost = cost_of(Denoiser(NETWORKS, averaging=EMA()), _data(), TrainerPlan(ranks=2, steps=10, on_gpu=False))
     prompt = 2 * NETWORKS.prompt_channels  # the embedding, which is no parameter

@@ -32,6 +32,7 @@ def test_operations_are_those_of_convolutions_counted_by_hand() -> None:
     assert cost.total == sum(cost.operations.values())
 
 
+@pytest.mark.slow
 def test_what_is_kept_grows_evenly_with_the_batch_and_shrinks_by_checkpointing_and_bf16() -> None:
     one, two, three = (_count(Denoiser(NETWORKS), samples=batch, size=32).kept_bytes for batch in (1, 2, 3))
     assert three - two == pytest.approx(two - one, rel=0.001)
@@ -44,6 +45,7 @@ def test_what_is_kept_grows_evenly_with_the_batch_and_shrinks_by_checkpointing_a
     assert two / 3 < _count(Denoiser(NETWORKS), samples=2, size=32, precision="bf16-mixed").kept_bytes < two
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed", "32-true"])
 def test_what_is_computed_again_is_normalised_as_before_it(precision: str) -> None:
     """As `hardware/gpu24.yaml` has it: on a GPU norms are float32 under autocast, in the second forward pass, too."""

@@ -62,6 +62,7 @@ def test_only_trained_weights_are_averaged_and_frozen_ones_not_copied(tmp_path: 
     assert any("attn1" in name for name in averages)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_the_averages_of_one_that_never_stopped(synth: Path, tmp_path: Path) -> None:
     more = (f"--config={CONFIGS / 'ablation' / 'ema.yaml'}", "--trainer.limit_val_batches=1", "--panels.count=0")
 

@@ -48,6 +48,7 @@ def test_training_on_cached_latents_takes_the_very_same_steps(synth: Path, runs:
         train(synth, runs, tmp_path / "longer", f"--trainer.max_steps={STEPS + 1}", latents=tmp_path / "latents")
 
 
+@pytest.mark.slow
 def test_what_was_broken_off_goes_on(synth: Path, runs: Path, tmp_path: Path, monkeypatch) -> None:
     """The first shard is whole when the second breaks: run again, only the second's samples are made."""
     made: list[int] = []

@@ -100,6 +100,7 @@ def test_a_configuration_s_schedule_ends_with_the_run(synth: Path, tmp_path: Pat
     assert _last_rate(cli) == pytest.approx(0.002)
 
 
+@pytest.mark.slow
 def test_a_configuration_chains_schedules(synth: Path, tmp_path: Path) -> None:
     linear = '{"class_path": "torch.optim.lr_scheduler.LinearLR", "init_args": {"start_factor": 0.5, "total_iters": 2}}'
     own = '{"class_path": "drip_lightning.lit.learning_rate.WarmupThenDecay", "init_args": {"decay": "constant"}}'

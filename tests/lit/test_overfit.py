@@ -41,6 +41,7 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> FromScratch:
     return replace(sizes, vae=str(folder / "pretrained"))
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_the_first_stage_leaves_latents_of_unit_variance_that_decode_to_the_sample(networks) -> None:
     vae = networks.trained_vae()

@@ -118,6 +118,7 @@ def test_factors_of_several_choices_are_multiplied() -> None:
     assert (group["lr"], group["weight_decay"]) == (0.25 / 4, 0.125 / 4)
 
 
+@pytest.mark.slow
 def test_a_run_with_groups_resumes_as_if_never_stopped_and_with_no_others(
     synth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

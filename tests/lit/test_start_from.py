@@ -30,7 +30,7 @@ def _equal(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
-@pytest.mark.parametrize("stage", ["denoiser", "transparency"])
+@pytest.mark.parametrize("stage", ["denoiser", pytest.param("transparency", marks=pytest.mark.slow)])
 def test_a_run_starts_from_another_s_weights_and_counts_its_own_steps(
     synth: Path, runs: Path, tmp_path: Path, stage: str
 ) -> None:
@@ -49,6 +49,7 @@ def test_a_run_starts_from_another_s_weights_and_counts_its_own_steps(
     assert cli.trainer.global_step == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("half", [False, True])
 def test_a_run_starts_from_an_export(synth: Path, runs: Path, tmp_path: Path, half: bool) -> None:
     stage = MattingStage.from_checkpoint(runs / "denoiser")
@@ -96,6 +97,7 @@ def test_what_does_not_fit_is_one_line(denoiser: tuple[FromScratch, Path], tmp_p
     Denoiser(networks, noise_schedule=replace(velocity, base="replace"), start_from=str(source)).configure_model()
 
 
+@pytest.mark.slow
 def test_frozen_weights_are_those_it_started_from_not_the_base_s(tmp_path: Path) -> None:
     """A checkpoint leaves frozen weights to the base, unless the run started elsewhere."""
     networks = StableDiffusion(source=str(write_sd2_folder(tmp_path / "sd2")))
@@ -112,6 +114,7 @@ def test_frozen_weights_are_those_it_started_from_not_the_base_s(tmp_path: Path)
     assert any(not torch.equal(start[name], untouched[name]) for name in frozen)
 
 
+@pytest.mark.slow
 def test_a_decoder_starts_from_one_that_mended_a_denoiser_of_another_size(
     denoiser: tuple[FromScratch, Path], tmp_path: Path
 ) -> None:

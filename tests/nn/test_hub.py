@@ -125,6 +125,7 @@ def test_a_revision_pins_and_offline_an_earlier_download_serves(
     assert hub.asked == []
 
 
+@pytest.mark.slow
 def test_what_breaks_off_is_one_line_and_may_be_tried_again(hub: Hub, pushed: str) -> None:
     hub.cut = WEIGHTS
     assert "try again" in complaint_of(RunError, NAME)

@@ -20,6 +20,7 @@ def _calls(folder: Path) -> dict[str, int]:
     return {path.parent.name: len(path.read_text().split()) for path in folder.glob("*/calls")}
 
 
+@pytest.mark.slow
 def test_submitits_local_executor_makes_the_same_folders(plan: MakePlan, tmp_path: Path) -> None:
     made = plan(factors={"variant": {"full": {}, "broken": {"overlays": {"decoder": ["fail.yaml"]}}}}, seeds=[0])
     launcher = SlurmLauncher(tmp_path / "slurm", cluster="local")

@@ -16,6 +16,7 @@ def _row(data: MattingDataModule, number: int) -> np.ndarray:
     return (panel[0] * 255).round().byte().permute(1, 2, 0).numpy()
 
 
+@pytest.mark.slow
 def test_a_sample_is_drawn_from_its_number(synth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "deep" / "one.png"
     assert run(["data", "show", str(synth), "--sample", "1234", "--size", "48", "--out", str(out)]) == 0

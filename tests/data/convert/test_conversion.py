@@ -88,6 +88,7 @@ def test_interrupted_anywhere_it_goes_on_to_the_same_bytes(
     assert len(first) + len(converted) <= 9 + 5  # only what was not in a finished shard is made twice
 
 
+@pytest.mark.slow
 def test_killed_at_any_instant_it_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     source = discs(tmp_path / "source", 40)
     prepare(source, tmp_path / "whole", samples_per_shard=2)

@@ -23,6 +23,7 @@ from tests.networks import matting_batch
 from tests.runs import tiny_arguments
 
 
+@pytest.mark.slow
 def test_the_same_configuration_is_stored_once_and_others_are_numbered(synth: Path, tmp_path: Path) -> None:
     folder = tmp_path / "autoencoder"
 

@@ -19,6 +19,7 @@ def _callback(name: str, **init_args: float) -> str:
     return f"--trainer.callbacks=[{{class_path: {name}, init_args: {{{settings}}}}}]"
 
 
+@pytest.mark.slow
 def test_a_range_test_tells_what_it_tried_and_leaves_the_run_as_it_was(
     synth: Path, runs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

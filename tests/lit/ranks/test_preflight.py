@@ -56,6 +56,7 @@ def test_a_rank_that_counts_more_ranks_than_the_first_says_so() -> None:
     assert "world size is 2, not 1" in str(extra)
 
 
+@pytest.mark.slow
 def test_a_rank_that_does_not_come_is_named_in_bounded_time() -> None:
     first, second = _meet([SAME, SAME, {}], world_sizes=[3, 3, 3], timeout_s=1)
     assert isinstance(first, RunError)

@@ -47,6 +47,7 @@ def _reports(arguments: list[str], ranks: int, folder: Path, *, abort_after_s: f
         return found
 
 
+@pytest.mark.slow
 def test_waiting_for_data_and_for_each_other(
     synth: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,12 +62,13 @@ def test_waiting_for_data_and_for_each_other(
     assert second == ("1", "waiting for data")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "name", "calls", "phase"),
     [
         (checkpoint_io, "_write_with_checksum", 0, "writing a checkpoint, in validation"),
-        pytest.param(MattingStage, "validation_step", 1, "in validation", marks=pytest.mark.slow),
-        pytest.param(MattingStage, "log_losses", 1, "in the training step", marks=pytest.mark.slow),
+        (MattingStage, "validation_step", 1, "in validation"),
+        (MattingStage, "log_losses", 1, "in the training step"),
     ],
 )
 def test_other_phases(

@@ -62,6 +62,7 @@ def test_another_optimizer_or_schedule_is_refused_by_name(
     assert said.endswith("--checkpoint.new_optimizer true")
 
 
+@pytest.mark.slow
 def test_an_optimizer_is_taken_anew_once_and_the_run_then_resumes_as_ever(
     arguments: Callable[..., list[str]], tmp_path: Path
 ) -> None:
@@ -108,6 +109,7 @@ def test_hardware_may_change(arguments: Callable[..., list[str]]) -> None:
     assert cli.trainer.global_step == 4
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_does_not_tell_is_resumed_or_taken_anew(
     arguments: Callable[..., list[str]], tmp_path: Path
 ) -> None:

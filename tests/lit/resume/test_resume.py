@@ -57,7 +57,11 @@ def _launch(arguments: list[str], folder: Path, fault: Fault | None = None) -> N
     [
         ("autoencoder", [signal_in_step(SIGTERM, 2), signal_in_writing(SIGKILL, "middle", 1), failing_step(3)]),
         pytest.param("denoiser", [signal_in_validation(SIGKILL, 1), signal_in_step(SIGINT, 2)], marks=pytest.mark.slow),
-        ("transparency", [signal_in_writing(SIGKILL, "rename", 2), signal_in_validation(SIGTERM, 2)]),
+        pytest.param(
+            "transparency",
+            [signal_in_writing(SIGKILL, "rename", 2), signal_in_validation(SIGTERM, 2)],
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             "averages",
             [signal_in_step(SIGTERM, 2), signal_in_validation(SIGKILL, 3), failing_validation(1)],
@@ -68,7 +72,7 @@ def _launch(arguments: list[str], folder: Path, fault: Fault | None = None) -> N
             [signal_in_step(SIGTERM, 2), failing_step(4), signal_in_step(SIGKILL, 1)],
             marks=pytest.mark.slow,
         ),
-        ("workers", [failing_sample(5)]),
+        pytest.param("workers", [failing_sample(5)], marks=pytest.mark.slow),
         pytest.param("constant rate", [failing_validation(2), full_disk(2)], marks=pytest.mark.slow),
         pytest.param(
             "cosine", [signal_in_step(SIGKILL, 4), signal_in_writing(SIGTERM, "checksum", 1)], marks=pytest.mark.slow

@@ -40,6 +40,7 @@ def test_the_answered_foreground_is_averaged_with_that_of_the_answered_alpha_if_
     torch.testing.assert_close(averaged, (answered + estimated.float()) / 2)
 
 
+@pytest.mark.slow
 def test_a_forked_worker_makes_hints_after_its_parent_did() -> None:
     """In a process of its own, where nothing ran before: validation makes hints, and then training forks workers."""
     code = """
