@@ -20,7 +20,7 @@ class FitConfigurations(DripCLI):
 
     def __init__(self) -> None:
         os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # LightningCLI's, not the user's
-        super().__init__(args=[])
+        super().__init__(args=["fit"])
 
     def __call__(self, arguments: Sequence[str]) -> str:
         """Resolve.
