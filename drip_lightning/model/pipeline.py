@@ -1133,6 +1133,10 @@ _EXACT_SIDE = 4096
 
 """Up to this side, a ray's rounding to single precision never brings a pixel a step nearer than it is."""
 
+_FIRST_REACH = 3
+
+"""How far rays go at first, in units of the distance to the nearest pixel of their side: mostly far enough."""
+
 _OUTSIDE = -1
 
 """In place of a distance, where the picture ends."""
@@ -1215,42 +1219,36 @@ def _distances(sides: np.ndarray, side: int) -> np.ndarray:
     return padded.astype(np.int16).ravel()
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
-def _meet(
-    image: np.ndarray,
+def _march(
     distances: np.ndarray,
     size: tuple[int, int],
     pattern: np.ndarray,
     i: int,
     j: int,
+    reach: int,
     rays: np.ndarray,
-    met: np.ndarray,
-) -> int:
-    """Collect the first pixel of one side on each ray from (i, j): colours and distances into `met`.
+) -> None:
+    """Have rays from (i, j) go on, until each has met a pixel of one side, left the picture or come beyond `reach`.
 
-    All rays go on together until the last has met a pixel or left the picture, each as far as it can without looking.
-    No branch depends on one of them, so that loops over rays become vector operations. Places are unsigned where they
-    are looked up, since Numba would look at each signed one whether it counts from the end.
+    All rays go on together, each as far as it can without looking. No branch depends on one of them, so that loops over
+    rays become vector operations. Places are unsigned where they are looked up, since Numba would look at each signed
+    one whether it counts from the end.
 
     Args:
-        image: (H·W, 3).
         distances: To the side's nearest pixel, with its margin.
         size: H and W.
         pattern: (2, RAYS) directions.
         i: Row.
         j: Column.
-        rays: (3, RAYS) int32, room for each one's distance, place and next leap.
-        met: (4, RAYS): red, green, blue, distance in pixels.
-
-    Returns:
-        How many pixels were met.
+        reach: Pixels.
+        rays: (3, RAYS) int32: how far each one is, the place where it looked last, and what it saw: 0 if it has met a
+            pixel, `_OUTSIDE` if it left the picture.
     """
     distance, place, leap = rays[0], rays[1], rays[2]
     height, width, across = np.float32(size[0]), np.float32(size[1]), np.int32(size[1] + 2)
     zero, one = np.int32(0), np.int32(1)
-    # the directions off the axes come 0.001 short of a pixel a step; in larger pictures rounding may bring that back
-    slack = one if max(size) > _EXACT_SIDE else zero
+    slack = _slack(size)
     middle_row, middle_column = np.float32(i) + np.float32(0.5), np.float32(j) + np.float32(0.5)
-    distance[:] = max(np.int32(distances[np.uint64((i + 1) * across + j + 1)]) - slack, one)
     moving = one
     while moving:
         for ray in range(RAYS):
@@ -1265,21 +1263,51 @@ def _meet(
         for ray in range(RAYS):
             ahead = max(leap[ray] - slack, one) if leap[ray] > 0 else zero
             distance[ray] += ahead
-            moving |= ahead
-    count = 0
-    for ray in range(RAYS):
-        if leap[ray] == _OUTSIDE:
-            continue
-        pixel = np.uint64((place[ray] // across - 1) * size[1] + place[ray] % across - 1)
-        for channel in range(3):
-            met[channel, count] = image[pixel, np.uint64(channel)]
-        met[3, count] = np.float32(distance[ray])
-        count += 1
-    return count
+            moving |= ahead if distance[ray] <= reach else zero
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
-def _best_pair(red: float, green: float, blue: float, met: np.ndarray, counts: tuple[int, int]) -> tuple[int, int]:
-    """Which background and which foreground pixel of `met` explain a colour best; distances are relative by now."""
+def _slack(size: tuple[int, int]) -> np.int32:
+    """By how much less rays leap in large pictures: off the axes they come 0.001 short of a pixel a step elsewhere."""
+    return np.int32(1) if max(size) > _EXACT_SIDE else np.int32(0)
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def _collect(image: np.ndarray, width: int, rays: np.ndarray, met: np.ndarray) -> tuple[int, np.float32, np.float32]:
+    """What the rays have met so far.
+
+    Args:
+        image: (H·W, 3).
+        width: W.
+        rays: As `_march` leaves them.
+        met: (4, RAYS), where to put red, green, blue and the distance's cost.
+
+    Returns:
+        How many pixels were met, the nearest one's distance, and what one that is still to come would cost at least: 0
+        if it may be the nearest, infinitely much if there is none.
+    """
+    across, weight = np.int32(width + 2), np.float32(DISTANCE_WEIGHT)
+    count, nearest, ahead = 0, np.float32(np.inf), np.float32(np.inf)
+    for ray in range(RAYS):
+        distance, place, leap = np.float32(rays[0, ray]), rays[1, ray], rays[2, ray]
+        if leap > 0:
+            ahead = min(ahead, distance)
+        elif leap == 0:
+            pixel = np.uint64((place // across - 1) * width + place % across - 1)
+            for channel in range(3):
+                met[channel, count] = image[pixel, np.uint64(channel)]
+            met[3, count] = distance
+            nearest = min(nearest, distance)
+            count += 1
+    for one in range(count):
+        met[3, one] = weight * met[3, one] / nearest
+    if ahead < np.inf:
+        ahead = weight * ahead / nearest if nearest < ahead else np.float32(0)
+    return count, nearest, ahead
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def _best_pair(
+    red: float, green: float, blue: float, met: np.ndarray, counts: np.ndarray
+) -> tuple[int, int, np.float32]:
+    """Which background and which foreground pixel of `met` explain a colour best, and at which cost."""
     zero, one, tiny = np.float32(0), np.float32(1), np.float32(1e-6)
     cost = np.empty(met.shape[2], np.float32)
     least, best = np.float32(np.inf), (0, 0)
@@ -1303,7 +1331,7 @@ def _best_pair(red: float, green: float, blue: float, met: np.ndarray, counts: t
         for b in range(counts[0]):
             if cost[b] < least:
                 least, best = cost[b], (b, f)
-    return best
+    return best[0], best[1], least
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
 def _sample(
@@ -1314,32 +1342,46 @@ def _sample(
     directions: np.ndarray,
     found: np.ndarray,
 ) -> None:
-    """Replace `found`, (2, 3, H, W) background and foreground colours, where `sides` is 1 and rays meet a side."""
-    rays, met = np.empty((3, RAYS), np.int32), np.empty((2, 4, RAYS), np.float32)
-    weight = np.float32(DISTANCE_WEIGHT)
-    height, width = sides.shape
+    """Replace `found`, (2, 3, H, W) background and foreground colours, where `sides` is 1 and rays meet a side.
+
+    Rays go on only as long as a pixel that is still to come could make a cheaper pair than the best of those met.
+    """
+    rays, met, counts = np.empty((2, 3, RAYS), np.int32), np.empty((2, 4, RAYS), np.float32), np.empty(2, np.int64)
+    reach, nearest, ahead = np.empty(2, np.int32), np.empty(2, np.float32), np.empty(2, np.float32)
+    goes_on, weight = np.empty(2, np.bool_), np.float32(DISTANCE_WEIGHT)
+    distances, size = (to_background, to_foreground), sides.shape
+    height, width = size
     for i in range(height):
         for j in range(width):
             if sides[i, j] != 1:
                 continue
             pattern = directions[(i % _SHIFTS) * _SHIFTS + j % _SHIFTS]
-            counts = (
-                _meet(image, to_background, (height, width), pattern, i, j, rays, met[0]),
-                _meet(image, to_foreground, (height, width), pattern, i, j, rays, met[1]),
-            )
-            for side in range(2):
-                if counts[side] == 0:
-                    met[side, :3, 0], met[side, 3, 0] = found[side, :, i, j], weight
-                    counts = (1, counts[1]) if side == 0 else (counts[0], 1)
-                    continue
-                nearest = met[side, 3, : counts[side]].min()
-                for place in range(counts[side]):
-                    met[side, 3, place] = weight * met[side, 3, place] / nearest
             own = image[i * width + j]
-            best = _best_pair(own[0], own[1], own[2], met, counts)
             for side in range(2):
-                for channel in range(3):
-                    found[side, channel, i, j] = met[side, channel, best[side]]
+                start = np.int32(distances[side][np.uint64((i + 1) * (width + 2) + j + 1)]) - _slack(size)
+                rays[side, 0] = max(start, np.int32(1))
+                reach[side], goes_on[side] = _FIRST_REACH * rays[side, 0, 0], True
+            back = front = 0
+            while goes_on[0] or goes_on[1]:
+                for side in range(2):
+                    if goes_on[side]:
+                        _march(distances[side], size, pattern, i, j, reach[side], rays[side])
+                        counts[side], nearest[side], ahead[side] = _collect(image, width, rays[side], met[side])
+                    if counts[side] == 0 and ahead[side] == np.inf:
+                        met[side, :3, 0], met[side, 3, 0] = found[side, :, i, j], weight
+                        counts[side] = 1
+                    goes_on[side] = ahead[side] == 0
+                    if goes_on[side]:
+                        reach[side] *= _FIRST_REACH
+                if goes_on[0] or goes_on[1]:
+                    continue
+                back, front, least = _best_pair(own[0], own[1], own[2], met, counts)
+                for side in range(2):
+                    other = met[1 - side, 3, : counts[1 - side]].min()
+                    if ahead[side] + other <= least:
+                        reach[side], goes_on[side] = np.int32((least - other) / weight * nearest[side]) + 1, True
+            for channel in range(3):
+                found[0, channel, i, j], found[1, channel, i, j] = met[0, channel, back], met[1, channel, front]
 
 
 # drip_lightning.ops.hints.closed_form
