@@ -1,4 +1,5 @@
 import errno
+import os
 import subprocess
 import sys
 import time
@@ -57,6 +58,19 @@ def test_help_of_lightnings_verbs_names_the_verb(verb: str, capsys: pytest.Captu
 def test_nothing_to_do_shows_the_help_and_fails(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert command.run(arguments) == 2
     assert capsys.readouterr().out.startswith("usage: drip")
+
+
+@pytest.mark.parametrize("own", [None, "0"])
+def test_the_hub_s_client_reports_nothing_unless_it_is_told_to(
+    monkeypatch: pytest.MonkeyPatch, own: str | None
+) -> None:
+    monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", own or "")
+    if own is None:
+        monkeypatch.delenv("HF_HUB_DISABLE_TELEMETRY")
+    monkeypatch.setattr(sys, "argv", ["drip", "--version"])
+    with pytest.raises(SystemExit):
+        command.main()
+    assert os.environ["HF_HUB_DISABLE_TELEMETRY"] == (own or "1")
 
 
 def test_an_unknown_verb_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
