@@ -59,6 +59,8 @@ def resume_optimizer(trainer: Trainer, checkpoint: dict[str, Any], *, anew: bool
         return
     recorded = checkpoint.get("optimization")
     found = differences(recorded, configured) if recorded else "optimizer unknown" if anew else ""
+    if not found and not trainer.strategy.restore_checkpoint_after_setup:
+        found = _other_weights(checkpoint["optimizer_states"], trainer.optimizers)
     if not found:
         for state, optimizer in zip(checkpoint["optimizer_states"], trainer.optimizers, strict=True):
             for saved, own in zip(state["param_groups"], optimizer.param_groups, strict=False):
@@ -75,6 +77,13 @@ def resume_optimizer(trainer: Trainer, checkpoint: dict[str, Any], *, anew: bool
     checkpoint["optimizer_states"], checkpoint["lr_schedulers"] = [], []
     for config in trainer.lr_scheduler_configs:
         span_run(config.scheduler, trainer.max_steps, begins_at=trainer.global_step)
+
+
+def _other_weights(states: Sequence[Mapping[str, Any]], optimizers: Sequence[Optimizer]) -> str:
+    """How many weights were trained and are now, if that differs: code may have changed since."""
+    was = [len(group["params"]) for state in states for group in state["param_groups"]]
+    now = [len(group["params"]) for optimizer in optimizers for group in optimizer.param_groups]
+    return "" if was == now else f"{sum(was)} weights in {len(was)} groups, configured {sum(now)} in {len(now)}"
 
 
 def _plain(value: Any) -> Any:

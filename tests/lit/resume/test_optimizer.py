@@ -1,5 +1,6 @@
 """A resumed run's optimizer and schedule: the checkpoint's, refused by name, or taken anew."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch.optim.lr_scheduler import LinearLR, LRScheduler, MultiStepLR, Sequent
 import drip_lightning.cli.main as command
 from drip_lightning.cli.fit import run
 from drip_lightning.errors import InputError
+from drip_lightning.lit.autoencoder import Autoencoder
 from drip_lightning.lit.resume.checkpoint_io import checkpoints_in, newest_checkpoint, read_checkpoint, step_of
 from drip_lightning.lit.resume.optimizer import describe_optimization, resume_optimizer
 from tests.runs import tiny_arguments
@@ -84,6 +86,24 @@ def test_an_optimizer_is_taken_anew_once_and_the_run_then_resumes_as_ever(
             file.unlink()
     run(own)
     assert differences(tmp_path / "autoencoder", whole) == []
+
+
+def test_code_that_trains_other_weights_than_it_did_is_told_so(
+    arguments: Callable[..., list[str]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = Autoencoder.build
+
+    def with_frozen_bias(self: Autoencoder, *, pretrained: bool = True) -> None:
+        build(self, pretrained=pretrained)
+        self.vae.encoder.conv_in.bias.requires_grad_(False)
+
+    monkeypatch.setattr(Autoencoder, "build", with_frozen_bias)
+    assert command.run(arguments()) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    told = re.search(r"was trained otherwise: (\d+) weights in 1 groups, configured (\d+) in 1; give the config", said)
+    assert told is not None
+    assert int(told[1]) == int(told[2]) + 1
+    assert command.run(arguments(ANEW)) == 0
 
 
 def test_what_fsdp_has_loaded_is_not_taken_anew() -> None:
