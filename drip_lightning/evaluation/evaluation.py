@@ -88,7 +88,8 @@ class Evaluation(LightningModule):
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            self._fail(task, f"{picture['key'][0]} is too big for the memory of {self.device}: set model.tile_size")
+            key = picture["key"][0]
+            self._fail(task, f"{key} is too big for the memory of {self.device}: give a smaller tile size")
             return
         files = [as_file(matte, picture["trimap"], takes_known=self.method.takes_known_alpha) for matte in mattes]
         rows = dict(zip(self.plan.rows(self.method, task.steps), files, strict=True))

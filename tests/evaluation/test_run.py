@@ -100,7 +100,7 @@ def test_a_picture_too_big_for_the_memory_costs_itself_alone(data: str, tmp_path
 
     report = run([Trimap(), Small()], tmp_path / "out", data)
     assert list(report.excluded) == [1]
-    assert "is too big for the memory of cpu: set model.tile_size" in report.excluded[1]
+    assert "is too big for the memory of cpu: give a smaller tile size" in report.excluded[1]
     assert {line["row"] for line in lines(tmp_path / "out")} == {"trimap", "noisy"}
     assert {line["key"] for line in lines(tmp_path / "out")} == {"e000", "e002"}
     with pytest.raises(InputError, match="1 pictures were left out"):
