@@ -1743,6 +1743,10 @@ WHOLE_HINTS_SIDE = 512
 
 """Hints of a whole picture, for tiles that lack sure pixels, are computed at this longest side at most."""
 
+SURE_SHARE = 0.01
+
+"""Of a tile's area: how much must be sure background, and how much foreground, for hints to go by."""
+
 @dataclass(frozen=True, eq=False)
 class PictureInTiles:
     """A picture, and where in it the networks work.
@@ -1831,34 +1835,50 @@ class PictureInTiles:
         return foreground, alpha
 
     def hints_in(self, tile: Window) -> Tensor:
-        """The hints of a tile (1, 7 · guesses, height, width): its own, if it has sure pixels of both sides.
+        """The hints of a tile (1, 7 · guesses, height, width): its own, if enough of it is sure on both sides.
 
-        Elsewhere they are the whole window's, at a smaller scale if that is large.
+        If not, they are those of the tile and half its side around it, at half the scale, if that is enough; else
+        those of the whole window, at a smaller scale if that is large.
         """
         place = tile.within((self.image.shape[-2], self.image.shape[-1]))
-        trimap = place.view(self.trimap)
-        alone = len(self.layout.tiles.each) == 1 or not self.hints.guesses
-        own = alone or all((trimap == side).any() for side in (0, 1))
-        maps = self.hints(place.view(self.image), trimap) if own else self._whole_hints_in(place)
-        return repeat_edge(maps, tile.size)
+        if len(self.layout.tiles.each) == 1 or not self.hints.guesses or self._is_sure(place, place):
+            return repeat_edge(self._hints_of(place, 1), tile.size)
+        near = widened(place.relative_to(self._reach), max(place.size) // 2, 2, self._reach.size)
+        near = near.placed_in(self._reach)
+        if self._is_sure(near, place):
+            seen, factor, maps = near, 2, self._hints_of(near, 2)
+        else:
+            seen, (factor, maps) = self._reach, self._whole_hints
+        return repeat_edge(_enlarged(maps, place.relative_to(seen), factor), tile.size)
 
-    def _whole_hints_in(self, place: Window) -> Tensor:
-        factor, whole = self._whole_hints
-        place = place.relative_to(self.layout.window)
-        top, left = place.top // factor, place.left // factor
-        height = round_up(place.top + place.height, factor) // factor - top
-        width = round_up(place.left + place.width, factor) // factor - left
-        enlarged = enlarge_picture(Window(top, left, height, width).view(whole), factor)
-        return Window(place.top - top * factor, place.left - left * factor, *place.size).view(enlarged)
+    def _is_sure(self, seen: Window, place: Window) -> bool:
+        """Whether a part of the picture has sure pixels enough for the hints of a tile."""
+        trimap, enough = seen.view(self.trimap), SURE_SHARE * place.height * place.width
+        return all((trimap == side).sum() >= enough for side in (0, 1))
+
+    def _hints_of(self, seen: Window, factor: int) -> Tensor:
+        """Hints of a part of the picture, that many times smaller."""
+        seen = Window(seen.top, seen.left, round_up(seen.height, factor), round_up(seen.width, factor))
+        return self.hints(reduce_picture(seen.cut(self.image), factor), reduce_trimap(seen.cut(self.trimap), factor))
 
     @cached_property
     def _whole_hints(self) -> tuple[int, Tensor]:
-        """How many times smaller they are, and hints of the layout's window, as far as the picture reaches."""
-        place = self.layout.window.within((self.image.shape[-2], self.image.shape[-1]))
-        factor = -(-max(place.size) // WHOLE_HINTS_SIDE)
-        place = Window(place.top, place.left, round_up(place.height, factor), round_up(place.width, factor))
-        reduced = reduce_picture(place.cut(self.image), factor), reduce_trimap(place.cut(self.trimap), factor)
-        return factor, self.hints(*reduced)
+        """How many times smaller they are, and hints of what the layout's window reaches of the picture."""
+        factor = -(-max(self._reach.size) // WHOLE_HINTS_SIDE)
+        return factor, self._hints_of(self._reach, factor)
+
+    @cached_property
+    def _reach(self) -> Window:
+        """The layout's window, as far as the picture reaches."""
+        return self.layout.window.within((self.image.shape[-2], self.image.shape[-1]))
+
+def _enlarged(maps: Tensor, place: Window, factor: int) -> Tensor:
+    """What maps that are `factor` times smaller have at a place."""
+    top, left = place.top // factor, place.left // factor
+    height = round_up(place.top + place.height, factor) // factor - top
+    width = round_up(place.left + place.width, factor) // factor - left
+    enlarged = enlarge_picture(Window(top, left, height, width).view(maps), factor)
+    return Window(place.top - top * factor, place.left - left * factor, *place.size).view(enlarged)
 
 
 # drip_lightning.nn.activation_memory

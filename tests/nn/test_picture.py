@@ -20,8 +20,10 @@ from drip_lightning.nn.sampler import Matte, MattingSampler
 from drip_lightning.nn.skip_decoder import SkipDecoderModule
 from drip_lightning.nn.switcher import PosEncSwitcher
 from drip_lightning.nn.transparency import LatentDecoder, UNetDecoderModule, VaeDecoderModule
+from drip_lightning.ops.geometry import enlarge_picture, reduce_picture
 from drip_lightning.ops.hints.choice import Guess, Hints, NoHints, PropagatedColours
 from drip_lightning.ops.sizes import Sizes
+from drip_lightning.ops.windows import Window
 from tests.networks import shake, tiny_unet, tiny_vae
 
 WHOLE = Sizes(tile_size=None, context=100_000)
@@ -197,6 +199,26 @@ def test_a_tile_without_sure_pixels_has_the_whole_picture_s_hints() -> None:
     tiled = PictureInTiles(image, trimap, layout, PropagatedColours(), lambda: None)
     middle = next(tile for tile in layout.tiles.each if tile.left > 150)
     torch.testing.assert_close(tiled.hints_in(middle), middle.cut(whole))
+
+
+@pytest.mark.parametrize("few", [0, 50])
+def test_a_tile_with_few_sure_pixels_has_hints_of_twice_its_side_at_half_the_scale(few: int) -> None:
+    """A hundredth of it must be sure on either side, 73 pixels."""
+    image, trimap = picture(500, unknown=slice(98, 230), height=64)
+    layout = Sizes(tile_size=128, context=1000).layout(trimap, networks("vae").multiples)
+    assert layout is not None
+    tile = next(tile for tile in layout.tiles.each if tile.left)
+    assert (tile.left, tile.width) == (98, 114)  # all of it unknown
+    trimap[..., :few, 98], trimap[..., :few, 211] = 0, 1
+    tiled = PictureInTiles(image, trimap, layout, LocalHints(), lambda: None)
+    near = Window(0, 40, 64, 230)  # 57 to each side, and even
+    blurred = enlarge_picture(reduce_picture(near.cut(image), 2), 2)[..., 58:172]
+    found = tiled.hints_in(tile)[:, :3, :64]
+    inner = slice(1, -1)  # at a tile's edges interpolation knows one side
+    torch.testing.assert_close(found[..., inner], blurred[..., inner], atol=0.5 / 255, rtol=0)
+    trimap[..., 98:100], trimap[..., 210:212] = 0, 1
+    found = tiled.hints_in(tile)[:, :3, :64]
+    torch.testing.assert_close(found, tile.view(image), atol=0.5 / 255, rtol=0)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 4), (4, 2), (8, 8), (1, 3000), (37, 53)])
