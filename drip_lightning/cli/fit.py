@@ -5,10 +5,11 @@ import shlex
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from drip_lightning.cli.environment import settings_of_environment
+from drip_lightning.cli.sigterm import ended_by_sigterm
 from drip_lightning.errors import DripError, InputError, RunError, raised_as, reason_of
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def main(arguments: list[str]) -> int:
     Raises:
         InputError: the configuration does not fit the classes, or Lightning refuses it.
         RunError: the run failed on the way: see `RunError`.
+        Stopped: a signal ended it.
     """
     verb, rest = arguments[0], arguments[1:]
     set_outside = settings_of_environment(verb)
@@ -84,7 +86,11 @@ def main(arguments: list[str]) -> int:
         print(f"drip {verb}: from the environment: {shlex.join(set_outside.values())}", file=sys.stderr)
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-    with raised_as(InputError, MisconfigurationException, message=str), _known_failures_told():
+    with (
+        raised_as(InputError, MisconfigurationException, message=str),
+        _known_failures_told(),
+        nullcontext() if verb == "fit" else ended_by_sigterm("nothing of it is kept"),
+    ):
         run([verb, *_UNWATCHED.get(verb, ()), *("--help" if word == "--help-all" else word for word in rest)])
     return 0
 

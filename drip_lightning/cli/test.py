@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from drip_lightning.cli.parser import OneLineParser, whole_numbers
+from drip_lightning.cli.sigterm import ended_by_sigterm
 from drip_lightning.cli.size_options import TRAINER_PRECISION, add_size_options, size_changes
 from drip_lightning.errors import InputError
 from drip_lightning.moved import MOVED_HELP, moved_places
@@ -112,6 +113,7 @@ def main(arguments: list[str]) -> int:
 
     Raises:
         InputError: nothing can be measured at all.
+        Stopped: SIGTERM came.
     """
     if any(word.split("=")[0] in ("--config", "--help-all") for word in arguments):
         from drip_lightning.cli import fit
@@ -141,11 +143,12 @@ def main(arguments: list[str]) -> int:
         worst=options.worst,
     )
     moved, changes = moved_places(options.moved), size_changes(options)
-    methods = methods_of(options.methods, vae_only=options.vae_only, moved=moved, changes=changes)
-    trainer = quiet_trainer(options.accelerator, options.devices, TRAINER_PRECISION[options.precision])
-    sets = {"": options.data} if options.data else evaluation_data(runs[0])
-    plans = plan.of_sets(sets)
-    reports = [evaluate(methods, one, trainer=trainer, overwrite=options.overwrite) for one in plans]
+    with ended_by_sigterm("pictures that were measured are kept: the same command goes on"):
+        methods = methods_of(options.methods, vae_only=options.vae_only, moved=moved, changes=changes)
+        trainer = quiet_trainer(options.accelerator, options.devices, TRAINER_PRECISION[options.precision])
+        sets = {"": options.data} if options.data else evaluation_data(runs[0])
+        plans = plan.of_sets(sets)
+        reports = [evaluate(methods, one, trainer=trainer, overwrite=options.overwrite) for one in plans]
     for report, one in zip(reports, plans, strict=True):
         conclude(report, one, allow_broken=options.allow_broken)
     return 0

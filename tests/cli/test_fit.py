@@ -3,8 +3,10 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +128,26 @@ def test_validate_scores_the_newest_checkpoint(synth: Path, runs: Path) -> None:
     )
     assert default == explicit == folder
     assert default["val/alpha_sad_unknown"] > 0
+
+
+@pytest.mark.parametrize(("verb", "step"), [("validate", "validation_step"), ("predict", "predict_step")])
+def test_sigterm_ends_what_trains_nothing_at_once(
+    synth: Path,
+    runs: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    verb: str,
+    step: str,
+) -> None:
+    def dying(*given: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+        pytest.fail("it went on")
+
+    monkeypatch.setattr(Denoiser, step, dying)
+    assert command.run(tiny_arguments("denoiser", synth, runs, verb=verb)) == 128 + signal.SIGTERM
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.endswith(f"drip {verb}: ended by SIGTERM; nothing of it is kept")
 
 
 def test_test_of_a_configuration_ends_in_the_evaluators_table(

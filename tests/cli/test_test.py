@@ -2,14 +2,18 @@ import csv
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 import drip_lightning.cli.main as command
+from drip_lightning.evaluation.model import Model
 from drip_lightning.lit.resume.checkpoint_io import newest_checkpoint
 from tests.shards import evaluation_shards
 
@@ -48,6 +52,31 @@ def test_a_run_folder_is_all_that_is_needed(run: Path, capsys: pytest.CaptureFix
     own = [float(line["alpha_sad_unknown"]) for line in per_image(run / "test") if line["row"] == "transparency"]
     assert summary["rows"]["transparency"]["alpha_sad_unknown"]["mean"] == pytest.approx(sum(own) / 2)
     assert summary["rows"]["transparency"]["alpha_sad_unknown"]["sd"] is None
+
+
+def test_sigterm_ends_it_at_once_and_the_same_command_goes_on(
+    run: Path, synth: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mattes, asked = Model.mattes, 0
+
+    def dying(self: Model, *given: Any, **options: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+            pytest.fail("it went on")
+        return mattes(self, *given, **options)
+
+    monkeypatch.setattr(Model, "mattes", dying)
+    command_line = ["test", str(run), "--data", str(synth / "evaluation"), "--accelerator=cpu"]
+    assert command.run(command_line) == 128 + signal.SIGTERM
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.endswith("drip test: ended by SIGTERM; pictures that were measured are kept: the same command goes on")
+    assert not (run / "test" / "table.md").exists()
+    assert command.run(command_line) == 0
+    assert asked == 3  # of two pictures, one was measured before
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 def test_several_methods_share_one_table_under_the_names_given(runs: Path, tmp_path: Path) -> None:
