@@ -92,6 +92,7 @@ def test_the_denoiser_of_a_transparency_stages_folder_is_read_alone(runs: Path, 
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_a_transparency_stage_may_stand_on_an_exported_denoiser_and_be_exported(exported: Path, tmp_path: Path) -> None:
     stage = TransparencyDecoder(denoiser=str(exported), networks=NETWORKS, decoder=VaeDecoder())
     run = train(stage, tmp_path / "run", 32)

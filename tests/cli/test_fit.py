@@ -162,6 +162,7 @@ def test_test_of_a_configuration_ends_in_the_evaluators_table(
     assert list(rows) == ["trimap", "transparencydecoder, VAE decoder", "transparencydecoder"]
 
 
+@pytest.mark.slow
 def test_predict_gives_the_mattes_of_the_evaluation_pictures(synth: Path, runs: Path) -> None:
     cli = run(tiny_arguments("denoiser", synth, runs, verb="predict"))
     predictions = cli.trainer.predict_loop.predictions
@@ -374,6 +375,7 @@ def test_a_resumed_run_is_of_the_same_model(
     assert f"step=0000002.ckpt is of another model: {complaint}; give the configuration" in said
 
 
+@pytest.mark.slow
 def test_a_resumed_run_may_change_how_it_is_computed(synth: Path, runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs / "denoiser", tmp_path / "denoiser")
     more = [f"--trainer.default_root_dir={tmp_path / 'denoiser'}", "--ckpt_path=auto", "--trainer.max_steps=3"]

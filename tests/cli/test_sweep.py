@@ -105,6 +105,7 @@ def test_only_the_papers_sweeps_bear_its_numbers() -> None:
     assert all("DRIP" in yaml.safe_load(path.read_text())["title"] for path in PAPER)
 
 
+@pytest.mark.slow
 def test_the_papers_table_has_its_rows(resolve: Resolve) -> None:
     plan = make_plan(read_sweep(CONFIGS / "sweep" / "parts.yaml"), resolve)
     assert len(plan.runs) == 12

@@ -111,6 +111,7 @@ def test_runs_that_log_to_one_folder_leave_each_other_s_files_alone(synth: Path,
     assert len(_scalars(shared)) == 3
 
 
+@pytest.mark.slow
 def test_a_run_whose_time_was_up_says_so(synth: Path, tmp_path: Path) -> None:
     def train(steps: int, time: str) -> int:
         more = ("--trainer.val_check_interval=100", "--ckpt_path=auto", f"--trainer.max_time={time}")

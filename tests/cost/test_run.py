@@ -45,6 +45,7 @@ def test_a_checkpoint_and_memory_are_made_of_trained_weights_optimizer_and_avera
     assert sharded.memory["batch"] == cost.memory["batch"]
 
 
+@pytest.mark.slow
 def test_what_is_frozen_has_neither_gradient_nor_optimizer() -> None:
     whole, part = (
         cost_of(Denoiser(NETWORKS, **options), _data(), TrainerPlan(steps=1, on_gpu=False))

@@ -59,6 +59,7 @@ def _decoder(gradient_checkpointing: bool) -> TransparencyDecoder:
     return TransparencyDecoder("nowhere", NETWORKS, gradient_checkpointing=gradient_checkpointing)
 
 
+@pytest.mark.slow
 def test_memory_at_its_most_is_what_a_real_step_holds() -> None:
     """The tensors that a real forward pass keeps, which the automatic differentiation itself tells."""
     stage = Denoiser(NETWORKS)
@@ -79,6 +80,7 @@ def test_memory_at_its_most_is_what_a_real_step_holds() -> None:
     assert cost.peak_bytes >= cost.kept_bytes
 
 
+@pytest.mark.slow
 def test_the_decoder_s_gradient_is_counted_where_the_objective_takes_it() -> None:
     one_step = Denoiser(
         NETWORKS,
@@ -92,6 +94,7 @@ def test_the_decoder_s_gradient_is_counted_where_the_objective_takes_it() -> Non
     assert cost.operations["backward"] > 2 * cost.operations["denoiser"] + cost.operations["VAE decoder"]
 
 
+@pytest.mark.slow
 def test_a_transparency_decoder_samples_in_half_its_steps_on_average_and_trains_nothing_else() -> None:
     stage = TransparencyDecoder(
         "nowhere", NETWORKS, max_steps=10, hints=PropagatedColours(), decoder=HalfSizeUNetDecoder()

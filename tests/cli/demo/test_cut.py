@@ -122,6 +122,7 @@ def test_openexr_is_the_cut_out_in_linear_light(model: MatteModel, picture: Path
     assert np.abs(exr.colour - srgb_to_linear(rgba[..., :3]))[opaque].max() < 0.003
 
 
+@pytest.mark.slow
 def test_the_denoisers_size_can_be_chosen(model: MatteModel, picture: Path, tmp_path: Path) -> None:
     guide = _guide(tmp_path, 0, 128, 128, 128, 255)
     native, small = (

@@ -116,6 +116,7 @@ def test_what_fsdp_has_loaded_is_not_taken_anew() -> None:
         resume_optimizer(trainer, {"optimization": {"optimizer": "Adam"}}, anew=True)
 
 
+@pytest.mark.slow
 def test_what_does_not_differ_is_not_taken_anew(arguments: Callable[..., list[str]], tmp_path: Path) -> None:
     first = Path(shutil.copytree(tmp_path / "autoencoder", tmp_path / "first"))
     run(arguments(ANEW))
