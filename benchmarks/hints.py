@@ -24,6 +24,7 @@ from drip_lightning.nn.half_size import HalfSizeUNetDecoderModule
 from drip_lightning.nn.transparency import LatentDecoder, UNetDecoderModule
 from drip_lightning.ops.hints.choice import CHANNELS
 from drip_lightning.ops.hints.colours import propagated_colours, sampled_colours
+from drip_lightning.ops.trimap import quantise_trimap
 from drip_lightning.shipped import EXAMPLES
 
 SIZE = 600, 800
@@ -46,8 +47,8 @@ def photograph() -> tuple[Tensor, Tensor]:
     with Image.open(EXAMPLES / "lemur/image.png") as picture, Image.open(EXAMPLES / "lemur/trimap.png") as guide:
         image = np.asarray(picture.convert("RGB").resize(SIZE[::-1], Image.Resampling.LANCZOS))
         trimap = np.asarray(guide.convert("L").resize(SIZE[::-1], Image.Resampling.NEAREST))
-    sides = np.select([trimap == 0, trimap == 255], [np.float32(0), np.float32(1)], np.float32(0.5))
-    return torch.from_numpy(image / np.float32(255)).permute(2, 0, 1)[None], torch.from_numpy(sides)[None, None]
+    pixels, grey = (torch.from_numpy(one / np.float32(255)) for one in (image, trimap))
+    return pixels.permute(2, 0, 1)[None], quantise_trimap(grey)[None, None]
 
 
 def trained(decoder: LatentDecoder, hints: int) -> Callable[[], None]:

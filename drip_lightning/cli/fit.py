@@ -89,7 +89,7 @@ def main(arguments: list[str]) -> int:
     with (
         raised_as(InputError, MisconfigurationException, message=str),
         _known_failures_told(),
-        nullcontext() if verb == "fit" else ended_by_sigterm("nothing of it is kept"),
+        nullcontext() if verb == "fit" else ended_by_sigterm(verb),
     ):
         run([verb, *_UNWATCHED.get(verb, ()), *("--help" if word == "--help-all" else word for word in rest)])
     return 0

@@ -7,20 +7,23 @@ from types import FrameType
 
 from drip_lightning.errors import Stopped
 
+_KEPT = {"test": "pictures that were measured are kept: the same command goes on"}
+"""Of these verbs; of others nothing."""
+
 
 @contextmanager
-def ended_by_sigterm(kept: str) -> Iterator[None]:
+def ended_by_sigterm(verb: str) -> Iterator[None]:
     """Have SIGTERM end what goes on at once, as Ctrl-C does; Lightning calls a handler that is there beside its own.
 
     Args:
-        kept: What is left of it, in words.
+        verb: What goes on.
 
     Raises:
         Stopped: SIGTERM came.
     """
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise Stopped(f"ended by SIGTERM; {kept}", signal_number=number)
+        raise Stopped(f"ended by SIGTERM; {_KEPT.get(verb, 'nothing of it is kept')}", signal_number=number)
 
     previous = signal.signal(signal.SIGTERM, stop)
     try:

@@ -143,7 +143,7 @@ def main(arguments: list[str]) -> int:
         worst=options.worst,
     )
     moved, changes = moved_places(options.moved), size_changes(options)
-    with ended_by_sigterm("pictures that were measured are kept: the same command goes on"):
+    with ended_by_sigterm("test"):
         methods = methods_of(options.methods, vae_only=options.vae_only, moved=moved, changes=changes)
         trainer = quiet_trainer(options.accelerator, options.devices, TRAINER_PRECISION[options.precision])
         sets = {"": options.data} if options.data else evaluation_data(runs[0])
